@@ -1,0 +1,1 @@
+"""Punie: measure a small open model, train an adapter, and get an honest verdict."""

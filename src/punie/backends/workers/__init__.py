@@ -1,0 +1,1 @@
+"""Child programs: the only importers of mlx, mlx_lm and transformers."""

@@ -1,0 +1,99 @@
+"""`punie`: the group of commands, each loaded only when it is called."""
+
+import importlib
+import sys
+from typing import ClassVar
+
+import click
+
+from punie.cli.output import emit_error
+from punie.errors import EXIT_INTERRUPTED, EXIT_RUNTIME, PunieError
+
+EPILOG = """\b
+Exit codes:
+  0    ok
+  1    runtime error, or a run that finished with faults
+  2    usage, or a bad input file
+  3    a gate or must-pass prompt failed, or a check found errors
+  4    inconclusive under a gate
+  5    nothing could be measured (server, model, key)
+  130  interrupted
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    commands_at: ClassVar[dict[str, tuple[str, str]]] = {
+        "eval": ("punie.cli.eval:eval_command", "Measure a model on a suite."),
+        "report": ("punie.cli.report:report_command", "Write a run's HTML report."),
+        "runs": ("punie.cli.runs:runs", "List, show, export and delete runs."),
+        "journal": ("punie.cli.journal:journal", "Write, render and check the journal."),
+        "suites": ("punie.cli.suites:suites", "List, show and check suites."),
+        "models": ("punie.cli.models:models", "List, pull and show models."),
+        "config": (
+            "punie.cli.config:config_command",
+            "Show every setting and where it comes from.",
+        ),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = self.commands_at.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place[0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.commands_at.items()])
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="punie", prog_name="punie")
+def cli() -> None:
+    """Measure a small open model, train an adapter, and get an honest verdict."""
+
+
+def main() -> None:
+    """Run the command line: every error becomes a message and an exit code, never a traceback."""
+    argv = sys.argv[1:]
+    as_json = "--json" in argv
+    command = next((word for word in argv if not word.startswith("-")), "")
+    try:
+        status = cli.main(argv, prog_name="punie", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        if as_json:
+            emit_error(command, UsageError(error.format_message()), as_json=True)
+        else:
+            error.show()
+        sys.exit(error.exit_code)
+    except PunieError as error:
+        emit_error(command, error, as_json=as_json)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our stdout (head, less) went away; there is nobody left to tell.
+        sys.stderr.close()
+        sys.exit(EXIT_RUNTIME)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+class UsageError(PunieError):
+    """A command line that click refused, in our envelope."""
+
+    code = "usage"
+    exit_code = 2
+
+
+if __name__ == "__main__":
+    main()

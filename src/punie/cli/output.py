@@ -1,0 +1,52 @@
+"""What commands print: data on stdout, everything else on stderr, one JSON envelope."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from punie.errors import PunieError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ENVELOPE_VERSION = 1
+
+
+def out() -> "Console":
+    """Build a console on stdout; plain where that is no terminal or NO_COLOR is set."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> "Console":
+    """Build a console on stderr for progress and notes."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def emit_json(command: str, data: Any, warnings: Sequence[str] = ()) -> None:
+    """Print the envelope of a command's result as JSON on stdout."""
+    envelope = {
+        "schema_version": ENVELOPE_VERSION,
+        "command": command,
+        "data": data,
+        "warnings": list(warnings),
+    }
+    click.echo(json.dumps(envelope, ensure_ascii=False, indent=2))
+
+
+def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:
+    """Print an error for people on stderr, or as an envelope on stdout."""
+    if as_json:
+        body = {"code": error.code, "message": error.message, "hint": error.hint}
+        envelope = {"schema_version": ENVELOPE_VERSION, "command": command, "error": body}
+        click.echo(json.dumps(envelope, ensure_ascii=False, indent=2))
+        return
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)

@@ -1,0 +1,1 @@
+"""Entries on disk that review can verify."""

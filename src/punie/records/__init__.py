@@ -1,0 +1,1 @@
+"""What crosses a layer. Frozen, versioned, and free of punie's other rooms."""

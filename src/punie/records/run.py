@@ -1,0 +1,93 @@
+"""A run: one suite, one model, one adapter, and everything needed to trace its numbers."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from punie.records.base import SCHEMA_VERSION, Record
+from punie.records.result import Outcome
+from punie.records.suite import EvalSuite, Sampling
+from punie.records.summary import Summary
+
+
+class RunStatus(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class ModelIdentity(Record):
+    """What was measured. Hashes are SHA-256, None where the weights are out of reach (a URL)."""
+
+    name: str
+    """As the person wrote it: a built-in name, hub id, folder or remote model name."""
+    backend: str
+    """`mlx`, `cuda` or `endpoint`."""
+    url: str | None = None
+    weights_hash: str | None = None
+    template_hash: str | None = None
+    parameters: int | None = None
+    dtype: str | None = None
+    """`float32`, `bfloat16` or e.g. `4-bit, group 32`."""
+    adapter: str | None = None
+    adapter_hash: str | None = None
+    builtin_demo: bool = False
+    """True for the built-in model when nobody asked for it: a demo, not the user's own."""
+
+
+class Provenance(Record):
+    """Where a number comes from: software, hardware, source control, the command."""
+
+    command: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: str = ""
+    """Processor, cores and memory; never a host or user name."""
+    platform: str = ""
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+
+class Run(Record):
+    """The head of a run, without its results."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    created_at: str
+    """UTC, ISO 8601."""
+    suite_name: str
+    suite_version: str
+    suite_hash: str
+    suite_source: str
+    model: ModelIdentity
+    sampling: Sampling
+    concurrency: int
+    repeats: int = 1
+    tools_mode: str = "auto"
+    """How tools reached the model: `native` (its template) or `prompt` (in the system turn)."""
+    selection: dict[str, str] = Field(default_factory=dict)
+    """The filters that chose the prompts: category, role, tag, sample, seed."""
+    provenance: Provenance = Provenance()
+    status: RunStatus = RunStatus.RUNNING
+    summary: Summary | None = None
+
+
+class EvalReport(Record):
+    """A finished run: its head, its suite, every outcome.
+
+    `outcomes` is empty where they went to a store as they came, as with `punie eval`.
+    """
+
+    run: Run
+    suite: EvalSuite
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def summary(self) -> Summary:
+        """The run's numbers."""
+        if self.run.summary is None:
+            msg = f"run {self.run.id} has no summary yet"
+            raise ValueError(msg)
+        return self.run.summary

@@ -1,0 +1,1 @@
+"""A server that punie owns, and one chat call to any endpoint."""

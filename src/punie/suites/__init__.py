@@ -1,0 +1,1 @@
+"""From a file to an `EvalSuite`: parsing with places, checking, naming."""
