@@ -1,0 +1,131 @@
+"""The mlx backend: a real `mlx_lm.server` that punie owns."""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from punie.backends.blas import find_openblas
+from punie.errors import ModelError, ServerError
+from punie.records.run import ModelIdentity
+from punie.serving.client import RequestFailed
+from punie.serving.config import ServerConfig
+from punie.serving.endpoint import Abilities, Endpoint
+from punie.serving.probe import until_one_token
+from punie.serving.process import ServerProcess
+
+BOUND_MODEL = "default_model"
+"""The name under which mlx_lm.server keeps model and adapter together. Any other name drops the
+adapter silently."""
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "HF_HOME", "HF_HUB_CACHE", "USER")
+"""What a child sees of our environment: no key, no token."""
+INHERITED_PREFIXES = ("MLX_", "OMP_", "OPENBLAS_", "MTL_", "METAL_")
+LOCAL_ORIGINS = "http://127.0.0.1,http://localhost"
+
+
+def server_argv(config: ServerConfig) -> list[str]:
+    """The command line of the server for `config`."""
+    argv = [sys.executable, "-m", "punie.backends.workers.serve"]
+    argv += ["--model", str(config.model)]
+    argv += ["--host", config.host, "--port", str(config.port)]
+    argv += ["--allowed-origins", LOCAL_ORIGINS]
+    argv += ["--decode-concurrency", str(config.decode_concurrency)]
+    argv += ["--prompt-concurrency", str(config.prompt_concurrency)]
+    if config.adapter is not None:
+        argv += ["--adapter-path", str(config.adapter)]
+    if config.chat_template_args:
+        argv += ["--chat-template-args", json.dumps(config.chat_template_args)]
+    if config.trust_remote_code:
+        argv += ["--trust-remote-code"]
+    return argv
+
+
+def server_env(hub_cache: Path) -> dict[str, str]:
+    """The environment of the server: an allow-list, offline, with OpenBLAS where it is found.
+
+    `hub_cache` must exist: without such a folder /v1/models answers 200 with an empty body.
+    """
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env |= {name: v for name, v in os.environ.items() if name.startswith(INHERITED_PREFIXES)}
+    env.setdefault("HF_HUB_CACHE", str(hub_cache))
+    env |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    blas = find_openblas()
+    if blas is not None:
+        env["PUNIE_BLAS"] = str(blas)
+    return env
+
+
+class MlxBackend:
+    """Serves local MLX folders. `identity` says what is served, for the record of the run."""
+
+    def __init__(self, identity: ModelIdentity, *, tools: bool) -> None:
+        self._identity = identity
+        self._tools = tools
+
+    @asynccontextmanager
+    async def serve(self, config: ServerConfig) -> AsyncGenerator[Endpoint]:
+        """Start the server, give its endpoint once it answered, and end it afterwards."""
+        require_mlx()
+        hub_cache = config.log.parent / "hub"
+        hub_cache.mkdir(parents=True, exist_ok=True)
+        async with ServerProcess(server_argv(config), server_env(hub_cache), config) as process:
+
+            async def probe(base_url: str) -> None:
+                await until_one_token(self._endpoint(base_url, config, process))
+
+            try:
+                await process.start(probe)
+            except RequestFailed as fault:
+                tail = process.log_tail()
+                raise ServerError(
+                    f"the server loaded {config.model} but refuses to answer: {fault.message}"
+                    f"\nThe last lines of its log ({config.log}):\n{tail}"
+                ) from fault
+            yield self._endpoint(process.base_url, config, process)
+
+    def _endpoint(self, base_url: str, config: ServerConfig, process: ServerProcess) -> Endpoint:
+        return Endpoint(
+            base_url=base_url,
+            model=BOUND_MODEL,
+            identity=self._identity,
+            abilities=Abilities(tools=self._tools, token_ids=True),
+            decode=lazy_decoder(config.model),
+            died=process.death,
+            peak_memory=process.note_memory,
+            log_tail=process.log_tail,
+        )
+
+
+def require_mlx() -> None:
+    """Raise ModelError, with the command that helps, where mlx_lm is not installed."""
+    if importlib.util.find_spec("mlx_lm") is None:
+        raise ModelError(
+            "the mlx backend needs mlx-lm, which is not installed",
+            hint="pip install 'punie[mlx]', or give --url for a server that runs elsewhere",
+        )
+
+
+def lazy_decoder(model: Path) -> Callable[[Sequence[int]], str]:
+    """Turn token ids of `model` into text; the tokenizer is read at the first call only.
+
+    Special tokens are kept, because markers such as `<tool_call>` may be special; what ends the
+    turn is cut off.
+    """
+    tokenizer: Any = None
+
+    def decode(ids: Sequence[int]) -> str:
+        nonlocal tokenizer
+        if tokenizer is None:
+            from tokenizers import Tokenizer  # noqa: PLC0415 - only if a call was lost
+
+            tokenizer = cast("Any", Tokenizer).from_file(str(model / "tokenizer.json"))
+        text = str(tokenizer.decode(list(ids), skip_special_tokens=False))
+        for end in ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>", "<end_of_turn>"):
+            text = text.removesuffix(end)
+        return text
+
+    return decode

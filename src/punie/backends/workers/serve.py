@@ -1,0 +1,107 @@
+"""The real `mlx_lm.server`, started so that it can be trusted.
+
+    python -m punie.backends.workers.serve [mlx_lm.server's own flags]
+
+It runs `mlx_lm.server.main()` unchanged, after four things that can only be done from inside:
+- OpenBLAS is loaded before mlx where the environment names it (`PUNIE_BLAS`): mlx's own build for
+  Linux carries a reference BLAS, about thirty times slower.
+- The port that the socket got is reported on the events descriptor, so that `--port 0` works and
+  punie knows that it talks to this very process.
+- What was loaded is reported: model, adapter, and how many layers the adapter really changed. The
+  server itself is silent about that, and answers with the bare base if an adapter does not bind.
+- A tool call that the server's parser accepts but its formatter does not expect (JSON without
+  `arguments`, a bare string) is dropped with a log line, as any other malformed call is, instead of
+  breaking the connection: it is the model's mistake, not the machine's. Its text is recovered from
+  the token ids.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false
+# mlx_lm carries no types.
+
+import ctypes
+import json
+import logging
+import os
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+BLAS = "PUNIE_BLAS"
+EVENTS_FD = "PUNIE_EVENTS_FD"
+BACKLOG = 128
+"""Connections that may wait to be accepted. The standard library's 5 makes a burst of clients wait
+a second for the network stack's retry."""
+
+
+def report(**event: Any) -> None:
+    """Write one event for punie, as one line."""
+    descriptor = os.environ.get(EVENTS_FD)
+    if descriptor:
+        os.write(int(descriptor), (json.dumps(event) + "\n").encode())
+
+
+def report_the_port() -> None:
+    """Have the HTTP server say which port it got, before it answers anything."""
+    activate = ThreadingHTTPServer.server_activate
+
+    def activate_and_report(self: ThreadingHTTPServer) -> None:
+        activate(self)
+        report(event="listening", port=self.server_address[1])
+
+    ThreadingHTTPServer.request_queue_size = BACKLOG
+    ThreadingHTTPServer.server_activate = activate_and_report
+
+
+def report_what_loads(provider: Any) -> None:
+    """Have the model provider say what it loaded, or why it could not."""
+    load = provider._load  # noqa: SLF001 - there is no public seam
+
+    def load_and_report(self: Any, model_path: Any, adapter_path: Any = None, *rest: Any) -> None:
+        try:
+            load(self, model_path, adapter_path, *rest)
+        except BaseException as error:
+            report(event="loaded", error=f"{type(error).__name__}: {error}")
+            raise
+        adapted = sum(1 for name, _ in self.model.named_modules() if hasattr(_, "lora_a") and name)
+        report(event="loaded", model=model_path, adapter=adapter_path, adapted_layers=adapted)
+
+    provider._load = load_and_report  # noqa: SLF001 - see above
+
+
+def survive_odd_tool_calls(formatter: Any) -> None:
+    """Keep the connection when one call of an answer is not shaped as the formatter expects."""
+    format_one = formatter._format  # noqa: SLF001 - there is no public seam
+    format_all = formatter.__call__
+
+    def only_calls(self: Any, call: Any) -> Any:
+        if not isinstance(call, dict) or "name" not in call or "arguments" not in call:
+            raise ValueError(f"not a tool call: {call!r:.200}")
+        return format_one(self, call)
+
+    def one_by_one(self: Any, tool_calls: Any) -> list[Any]:
+        formatted: list[Any] = []
+        for text in tool_calls or ():
+            try:
+                formatted.extend(format_all(self, [text]))
+            except Exception as error:  # noqa: BLE001 - any shape of a model's text may come here
+                logging.getLogger("punie").warning("Dropped a malformed tool call: %s", error)
+        return formatted
+
+    formatter._format = only_calls  # noqa: SLF001 - see above
+    formatter.__call__ = one_by_one
+
+
+def main() -> None:
+    """Load BLAS, then mlx_lm, then serve."""
+    if blas := os.environ.get(BLAS):
+        ctypes.CDLL(blas, mode=ctypes.RTLD_GLOBAL)
+    import mlx_lm.server as mlx_server  # noqa: PLC0415 - only after BLAS
+
+    report_the_port()
+    report_what_loads(mlx_server.ModelProvider)
+    survive_odd_tool_calls(mlx_server.ToolCallFormatter)
+    mlx_server.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Reading an answer as it arrives, streamed or whole, into a `Completion`."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from punie.records.result import CallForm, Completion, ToolCall
+
+MAX_TEXT = 2**20
+"""Characters of an answer that are kept; what is longer is cut and marked as clipped."""
+CALL_MARKER = "<tool_call>"
+
+
+class Answer:
+    """Takes the bytes of one answer and gives its completion. Raises ValueError for nonsense."""
+
+    def __init__(
+        self, *, has_tools: bool, decode: Callable[[Sequence[int]], str] | None = None
+    ) -> None:
+        self.started = 0.0
+        self._has_tools = has_tools
+        self._decode = decode
+        self._first: float | None = None
+        self._ended = 0.0
+        self._buffer = b""
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._size = 0
+        self._calls: dict[int, dict[str, str]] = {}
+        self._finish: str | None = None
+        self._usage: dict[str, Any] = {}
+        self._token_ids: list[int] = []
+        self._streamed = False
+        self._done = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take bytes of an event stream; lines may be cut anywhere."""
+        self._streamed = True
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._event(line[5:].strip())
+
+    def read_whole(self, body: bytes) -> None:
+        """Take the whole body of an unstreamed answer."""
+        try:
+            self._packet(json.loads(body), "message")
+        except RecursionError:
+            raise ValueError("JSON nested too deeply") from None
+        self._done = True
+
+    def finish(self) -> None:
+        """Note the end of the answer; raises ValueError if it ended too early."""
+        self._ended = time.perf_counter()
+        if self._buffer.startswith(b"data:"):
+            self._event(self._buffer[5:].strip())
+        if not self._done and self._finish is None:
+            raise ValueError("the answer ended in the middle")
+
+    @property
+    def lost_text_in_stream(self) -> bool:
+        """Whether a streamed answer without tools swallowed what looked to it like a call."""
+        counted = self._usage.get("completion_tokens")
+        return (
+            self._streamed
+            and not self._calls
+            and self._finish in ("tool_calls", "length")
+            and not self._text
+            and not self._reasoning
+            and counted != 0
+        )
+
+    def completion(self) -> Completion:
+        """The answer as a record. Text that the server's parser lost is put back from its ids."""
+        text = "".join(self._text)
+        calls = tuple(_call(self._calls[index]) for index in sorted(self._calls))
+        raw = self._lost_text(text, len(calls))
+        cached = _mapping(self._usage.get("prompt_tokens_details"))
+        return Completion(
+            text=(raw if raw is not None else text)[:MAX_TEXT],
+            reasoning="".join(self._reasoning)[:MAX_TEXT],
+            tool_calls=() if raw is not None else calls,
+            finish_reason=self._finish or "stop",
+            latency_s=self._ended - self.started,
+            first_token_s=self._first - self.started if self._first and self._streamed else None,
+            prompt_tokens=_count(self._usage.get("prompt_tokens")),
+            completion_tokens=_count(self._usage.get("completion_tokens")),
+            cached_tokens=_count(cached.get("cached_tokens")),
+            recovered=raw is not None,
+            clipped=self._size > MAX_TEXT,
+        )
+
+    def _lost_text(self, text: str, calls: int) -> str | None:
+        """What the model really wrote, where the server's tool parser dropped a part of it."""
+        if self._decode is None or not self._token_ids:
+            return None
+        suspicious = self._has_tools and (
+            (self._finish == "tool_calls" and not calls)
+            or (self._finish in ("length", "stop", "tool_calls") and not text and not calls)
+            or calls
+        )
+        if not suspicious:
+            return None
+        raw = self._decode(self._token_ids)
+        written = raw.count(CALL_MARKER)
+        lost = written > calls if written or calls else bool(raw.strip()) and not self._reasoning
+        return raw if lost else None
+
+    def _event(self, data: bytes) -> None:
+        if data == b"[DONE]":
+            self._done = True
+        elif data:
+            try:
+                self._packet(json.loads(data), "delta")
+            except RecursionError:
+                raise ValueError("JSON nested too deeply") from None
+
+    def _packet(self, packet: Any, key: str) -> None:
+        body = _mapping(packet)
+        choices = _sequence(body.get("choices"))
+        if body.get("error") and not choices:
+            raise ValueError(f"the server said: {body['error']!r:.300}")
+        self._usage = _mapping(body.get("usage")) or self._usage
+        if not choices:
+            if key == "message":
+                raise ValueError("it has no choices")
+            return
+        choice = _mapping(choices[0])
+        self._turn(_mapping(choice.get(key)))
+        if choice.get("finish_reason"):
+            self._finish = str(choice["finish_reason"])
+        if self._decode is not None:
+            for token in _sequence(_mapping(choice.get("logprobs")).get("content")):
+                number = _count(_mapping(token).get("id"))
+                if number is not None:
+                    self._token_ids.append(number)
+
+    def _turn(self, turn: dict[str, Any]) -> None:
+        content = turn.get("content")
+        reasoning = turn.get("reasoning") or turn.get("reasoning_content")
+        calls = _sequence(turn.get("tool_calls"))
+        if content:
+            self._keep(self._text, str(content))
+        if reasoning:
+            self._keep(self._reasoning, str(reasoning))
+        for position, each in enumerate(calls):
+            call = _mapping(each)
+            self._call_part(_count(call.get("index")) or position, _mapping(call.get("function")))
+        if self._first is None and (content or reasoning or calls):
+            self._first = time.perf_counter()
+
+    def _keep(self, parts: list[str], text: str) -> None:
+        if self._size <= MAX_TEXT:
+            parts.append(text)
+        self._size += len(text)
+
+    def _call_part(self, index: int, function: dict[str, Any]) -> None:
+        call = self._calls.setdefault(index, {"name": "", "arguments": ""})
+        arguments = function.get("arguments") or ""
+        call["name"] += str(function.get("name") or "")
+        call["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _call(parts: dict[str, str]) -> ToolCall:
+    text = parts["arguments"][:MAX_TEXT]
+    try:
+        parsed: Any = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        parsed = None
+    whole = isinstance(parsed, dict)
+    return ToolCall(
+        name=parts["name"],
+        arguments=_mapping(parsed) if whole else None,
+        form=CallForm.STRUCTURED,
+        raw="" if whole else text,
+    )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """A JSON object as it is; anything else, which no honest server sends there, as empty."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _sequence(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,0 +1,43 @@
+"""`Endpoint`: where to send a chat request, and what can be expected of who answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from punie.records.run import ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an endpoint can do. What it cannot is not asked of it, because it may ignore silently.
+
+    `tools`: tools in a request reach the model. `token_ids`: with `logprobs`, unstreamed answers
+    carry the ids of their tokens, from which text that a parser lost can be recovered.
+    """
+
+    tools: bool = True
+    streaming: bool = True
+    token_ids: bool = False
+    seed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An OpenAI-compatible server that answers now.
+
+    `prices` are (input, output) per million tokens. `decode` turns token ids into text, `died`
+    tells why a server of our own ended, `peak_memory` its peak in bytes; the last two are for
+    servers that punie owns.
+    """
+
+    base_url: str
+    model: str
+    identity: ModelIdentity
+    api_key: str | None = field(default=None, repr=False)
+    abilities: Abilities = Abilities()
+    prices: tuple[float, float] | None = None
+    requests_per_minute: float | None = None
+    timeout_s: float = 600.0
+    decode: Callable[[Sequence[int]], str] | None = None
+    died: Callable[[], str | None] = lambda: None
+    peak_memory: Callable[[], int | None] = lambda: None
+    log_tail: Callable[[], str] = lambda: ""
