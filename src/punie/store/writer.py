@@ -1,0 +1,83 @@
+"""Committing outcomes from an event loop without stopping it.
+
+An fsync takes milliseconds, during which a blocked loop would see first tokens late and so measure
+latencies that are not the model's. One thread commits; what arrives while it is busy goes into its
+next transaction together. An outcome is acknowledged only once it is committed.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from punie.records.result import Outcome
+from punie.store.runs import RunStore
+
+
+class OutcomeWriter:
+    """An async context manager; `await write(outcome)` returns when the outcome is committed.
+
+    Raises StoreError for each outcome that could not be kept.
+    """
+
+    def __init__(self, store: RunStore, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._waiting: deque[tuple[Outcome, asyncio.Future[None]]] = deque()
+        self._arrived = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._commit_until_closed, name="punie-store")
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def write(self, outcome: Outcome) -> None:
+        """Commit one outcome."""
+        assert self._loop is not None
+        done = self._loop.create_future()
+        with self._arrived:
+            self._waiting.append((outcome, done))
+            self._arrived.notify()
+        await done
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._arrived:
+            self._closing = True
+            self._arrived.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _commit_until_closed(self) -> None:
+        while True:
+            with self._arrived:
+                while not self._waiting and not self._closing:
+                    self._arrived.wait()
+                batch = list(self._waiting)
+                self._waiting.clear()
+            if not batch:
+                return
+            failure: Exception | None = None
+            try:
+                self._store.add(self._run_id, [outcome for outcome, _ in batch])
+            except Exception as error:  # noqa: BLE001 - handed to whoever awaits the outcome
+                failure = error
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(_acknowledge, [done for _, done in batch], failure)
+
+
+def _acknowledge(waiting: list[asyncio.Future[None]], failure: Exception | None) -> None:
+    for done in waiting:
+        if done.done():
+            continue
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)
