@@ -18,13 +18,9 @@ def open_database(project: Path) -> sqlite3.Connection:
     WAL with `synchronous=FULL`: what was acknowledged survives a crash and a power cut. The
     connection is in autocommit mode; transactions are explicit.
     """
-    folder = project / STATE_FOLDER
-    path = folder / DATABASE
+    path = project / STATE_FOLDER / DATABASE
     try:
-        folder.mkdir(exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        make_state_folder(project)
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
@@ -35,6 +31,16 @@ def open_database(project: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise store_error(path, error) from error
     return connection
+
+
+def make_state_folder(project: Path) -> Path:
+    """Make `.punie` of a project, which ignores its own content in git. Raises OSError."""
+    folder = project / STATE_FOLDER
+    folder.mkdir(exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    return folder
 
 
 def store_error(path: Path, error: Exception) -> StoreError:
