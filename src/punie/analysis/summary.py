@@ -62,11 +62,13 @@ class _RunningMean:
 class Tally:
     """A run's numbers, built up as outcomes come, in any order.
 
-    It keeps a few hundred bytes per prompt and eight or sixteen per answer; outcomes and prompts
+    `prompts` gives the order in which slices stand in the summary; without it that is the order of
+    first outcomes. It keeps a few hundred bytes per prompt and eight or sixteen per answer; outcomes and prompts
     are not kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prompts: Iterable[EvalPrompt] = ()) -> None:
+        self._position = {prompt.id: position for position, prompt in enumerate(prompts)}
         self._prompts: dict[str, _PromptTally] = {}
         self._running: dict[str, _RunningMean] = {}
         self._latency = array("d")

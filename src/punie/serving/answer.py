@@ -60,26 +60,23 @@ class Answer:
 
     @property
     def lost_text_in_stream(self) -> bool:
-        """Whether a streamed answer without tools swallowed what looked to it like a call."""
-        counted = self._usage.get("completion_tokens")
-        return (
-            self._streamed
-            and not self._calls
-            and self._finish in ("tool_calls", "length")
-            and not self._text
-            and not self._reasoning
-            and counted != 0
-        )
+        """Whether a streamed answer swallowed what looked to the server like a call."""
+        if not self._streamed or self._calls:
+            return False
+        if self._finish == "tool_calls":
+            return True
+        silent = not self._text and not self._reasoning
+        return self._finish == "length" and silent and self._usage.get("completion_tokens") != 0
 
     def completion(self) -> Completion:
         """The answer as a record. Text that the server's parser lost is put back from its ids."""
-        text = "".join(self._text)
+        text = _sound("".join(self._text))
         calls = tuple(_call(self._calls[index]) for index in sorted(self._calls))
         raw = self._lost_text(text, len(calls))
         cached = _mapping(self._usage.get("prompt_tokens_details"))
         return Completion(
-            text=(raw if raw is not None else text)[:MAX_TEXT],
-            reasoning="".join(self._reasoning)[:MAX_TEXT],
+            text=(_sound(raw) if raw is not None else text)[:MAX_TEXT],
+            reasoning=_sound("".join(self._reasoning))[:MAX_TEXT],
             tool_calls=() if raw is not None else calls,
             finish_reason=self._finish or "stop",
             latency_s=self._ended - self.started,
@@ -163,18 +160,24 @@ class Answer:
 
 
 def _call(parts: dict[str, str]) -> ToolCall:
-    text = parts["arguments"][:MAX_TEXT]
+    text = _sound(parts["arguments"][:MAX_TEXT])
     try:
         parsed: Any = json.loads(text) if text.strip() else {}
+        parsed = json.loads(_sound(json.dumps(parsed, ensure_ascii=False)))
     except (ValueError, RecursionError):
         parsed = None
     whole = isinstance(parsed, dict)
     return ToolCall(
-        name=parts["name"],
+        name=_sound(parts["name"]),
         arguments=_mapping(parsed) if whole else None,
         form=CallForm.STRUCTURED,
         raw="" if whole else text,
     )
+
+
+def _sound(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates, which JSON can smuggle in, become `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _mapping(value: Any) -> dict[str, Any]:
