@@ -302,6 +302,17 @@ def test_slices_stand_in_first_seen_order():
     assert [(s.name, s.prompts) for s in summary.tags] == [("slow", 1), ("fast", 2)]
 
 
+def test_slices_stand_in_the_order_of_the_suite_where_it_is_known():
+    suite = [a_prompt(name, category=name, tags=(f"t-{name}",)) for name in "cabd"]
+    tally = Tally(suite)
+    for prompt in reversed(suite[:3]):
+        tally.add(prompt, an_answer(prompt, 1.0))
+    summary = tally.summary(wall_s=1.0)
+    assert [each.name for each in summary.categories] == ["c", "a", "b"]
+    assert [each.name for each in summary.tags] == ["t-c", "t-a", "t-b"]
+    assert (summary.prompts, summary.answered, value(summary.answered_rate)) == (3, 3, 1.0)
+
+
 def test_a_must_pass_prompt_fails_with_any_of_its_answers():
     names = ("sure", "shaky", "broken", "faulted")
     sure, shaky, broken, faulted = (a_prompt(n, must_pass=True) for n in names)

@@ -38,6 +38,18 @@ class _PromptTally:
     passed: int = 0
     score_sum: float = 0.0
 
+    @classmethod
+    def of(cls, prompt: EvalPrompt) -> "_PromptTally":
+        """Take what is needed from a prompt that has no outcome yet."""
+        return cls(
+            category=prompt.category,
+            role=prompt.role,
+            tags=prompt.tags,
+            group=prompt.group,
+            must_pass=prompt.must_pass,
+            weight=prompt.weight,
+        )
+
     @property
     def score(self) -> float:
         """Mean score of the scored answers. At least one is there."""
@@ -62,14 +74,13 @@ class _RunningMean:
 class Tally:
     """A run's numbers, built up as outcomes come, in any order.
 
-    `prompts` gives the order in which slices stand in the summary; without it that is the order of
-    first outcomes. It keeps a few hundred bytes per prompt and eight or sixteen per answer; outcomes and prompts
-    are not kept.
+    `prompts` gives the order in which slices stand in the summary: theirs, then that of first
+    outcomes. It keeps a few hundred bytes per prompt and eight or sixteen per answer; outcomes and
+    prompts are not kept.
     """
 
     def __init__(self, prompts: Iterable[EvalPrompt] = ()) -> None:
-        self._position = {prompt.id: position for position, prompt in enumerate(prompts)}
-        self._prompts: dict[str, _PromptTally] = {}
+        self._prompts = {prompt.id: _PromptTally.of(prompt) for prompt in prompts}
         self._running: dict[str, _RunningMean] = {}
         self._latency = array("d")
         self._first_token = array("d")
@@ -88,14 +99,7 @@ class Tally:
         """Count one outcome of `prompt`; each repeat of it is added once."""
         tally = self._prompts.get(prompt.id)
         if tally is None:
-            tally = self._prompts[prompt.id] = _PromptTally(
-                category=prompt.category,
-                role=prompt.role,
-                tags=prompt.tags,
-                group=prompt.group,
-                must_pass=prompt.must_pass,
-                weight=prompt.weight,
-            )
+            tally = self._prompts[prompt.id] = _PromptTally.of(prompt)
         self._retried += outcome.attempts > 1
         if isinstance(outcome, EvalResult):
             tally.answered += 1
@@ -151,13 +155,12 @@ class Tally:
         """All numbers so far.
 
         `wall_s` is the run's wall time in seconds, `prices` those of a million tokens read and
-        written. `answered`, `unscored`, `faults` and `retried` count outcomes, so with repeats
+        written. Prompts without an outcome are not in it. `answered`, `unscored`, `faults` and `retried` count outcomes, so with repeats
         `answered + faults` is more than `prompts`; `retried` are those that took more than one
         request. Tokens are summed where the server counted them; the cost is None unless it counted
-        them for every answer. A must-pass prompt has failed if any of its answers did. Slices stand
-        in the order in which they were first seen.
+        them for every answer. A must-pass prompt has failed if any of its answers did.
         """
-        prompts = list(self._prompts.values())
+        prompts = [each for each in self._prompts.values() if each.answered or each.faults]
         answered = len(self._latency)
         tokens_out = self._tokens_out if self._counted_out else None
         return Summary(
