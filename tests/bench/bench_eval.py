@@ -186,7 +186,7 @@ def against_the_model(folder: Path, rounds: int) -> list[Row]:
     direct: list[dict[str, Any]] = []
     for _ in range(rounds):
         answer = run(punie("eval", chats, *flags, "--json"), folder).stdout
-        served.append(json.loads(answer)["data"]["summary"])
+        served.append(json.loads(answer)["data"]["run"]["summary"])
         direct.append(json.loads(run(yardstick, folder).stdout.splitlines()[-1]))
     wall = min(each["wall_s"] for each in served)
     least = min(each["wall_s"] for each in direct)

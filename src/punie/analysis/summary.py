@@ -155,10 +155,11 @@ class Tally:
         """All numbers so far.
 
         `wall_s` is the run's wall time in seconds, `prices` those of a million tokens read and
-        written. Prompts without an outcome are not in it. `answered`, `unscored`, `faults` and `retried` count outcomes, so with repeats
-        `answered + faults` is more than `prompts`; `retried` are those that took more than one
-        request. Tokens are summed where the server counted them; the cost is None unless it counted
-        them for every answer. A must-pass prompt has failed if any of its answers did.
+        written. Prompts without an outcome are left out. `answered`, `unscored`, `faults` and
+        `retried` count outcomes, so with repeats `answered + faults` is more than `prompts`;
+        `retried` are those that took more than one request. Tokens are summed where the server
+        counted them; the cost is None unless it counted them for every answer. A must-pass prompt
+        has failed if any of its answers did.
         """
         prompts = [each for each in self._prompts.values() if each.answered or each.faults]
         answered = len(self._latency)
