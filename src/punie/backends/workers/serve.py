@@ -23,6 +23,7 @@ import ctypes
 import json
 import logging
 import os
+import traceback
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -60,6 +61,7 @@ def report_what_loads(provider: Any) -> None:
         try:
             load(self, model_path, adapter_path, *rest)
         except BaseException as error:
+            traceback.print_exc()  # into the log, before punie hears of it and reads the log
             report(event="loaded", error=f"{type(error).__name__}: {error}")
             raise
         adapted = sum(1 for name, _ in self.model.named_modules() if hasattr(_, "lora_a") and name)

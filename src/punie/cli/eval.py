@@ -1,0 +1,79 @@
+"""`punie eval`: the main job."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from punie.cli.output import emit_json
+from punie.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
+
+if TYPE_CHECKING:
+    from punie.cli.measure import Measured
+
+
+@click.command("eval")
+@click.argument("suite", required=False, metavar="[SUITE|FILE]")
+@click.option("--model", help="Built-in name, hub id, MLX folder or GGUF file.")
+@click.option("--adapter", type=click.Path(path_type=Path), help="Folder of an adapter for it.")
+@click.option("--url", help="An OpenAI-compatible server, or the name of a configured endpoint.")
+@click.option("--backend", type=click.Choice(["auto", "mlx", "endpoint"]), help="What serves.")
+@click.option("--category", multiple=True, help="Only prompts of this category (repeatable).")
+@click.option("--role", multiple=True, help="Only prompts of this role (repeatable).")
+@click.option("--tag", multiple=True, help="Only prompts with this tag (repeatable).")
+@click.option("--sample", type=click.IntRange(1), help="Only N prompts, drawn by --seed.")
+@click.option("--seed", type=click.IntRange(0), help="For --sample, and for sampling above 0.")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=1, help="Ask each prompt K times.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="Instead of the suite's.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer, for every prompt.")
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Prompts in flight [default: 8].")
+@click.option(
+    "--tools", type=click.Choice(["auto", "native", "prompt"]), help="How tools are given."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Results as .jsonl, .json or .csv.")
+@click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
+@click.option("--json", "as_json", is_flag=True, help="The run and its summary as JSON.")
+def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click passes by name
+    """Measure a model on a suite.
+
+    Without arguments: the project's suite and model, or in a folder without any a short demo on a
+    small built-in model. Every answer is kept the moment it comes; Ctrl-C ends the run and keeps
+    what was measured.
+    """
+    from punie.cli.measure import Wish, measure
+    from punie.settings import load_settings
+
+    wish = Wish(**options, quiet=as_json, argv=tuple(sys.argv[1:]))
+    measured = asyncio.run(measure(wish, load_settings(Path.cwd())))
+    if as_json:
+        emit_json("eval", measured.as_json(), measured.warnings)
+    else:
+        _print(measured)
+    return exit_code(measured)
+
+
+def exit_code(measured: "Measured") -> int:
+    """The worst that happened decides, as `punie --help` lists it."""
+    run = measured.report.run
+    summary = measured.report.summary
+    if run.status == "interrupted":
+        return EXIT_INTERRUPTED
+    if not summary.answered:
+        return EXIT_UNMEASURED
+    if summary.faults or run.status == "failed":
+        return EXIT_RUNTIME
+    return EXIT_GATE if summary.must_pass_failed else EXIT_OK
+
+
+def _print(measured: "Measured") -> None:
+    from punie.cli.output import err, out
+    from punie.reporting.terminal import eval_table
+
+    out().print(eval_table(measured.report))
+    notes = err()
+    for line in measured.warnings:
+        notes.print(line, markup=False)
+    for line in measured.next_steps:
+        notes.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,102 @@
+"""What a person sees while they wait: on a terminal a live line, elsewhere a line now and then."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import click
+
+from punie.evaluation.run import Progress
+
+REFRESH_S = 0.2
+LINE_EVERY_S = 20.0
+
+
+def watched() -> bool:
+    """Whether somebody looks at stderr on a terminal."""
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def waiting_for(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show that something of unknown length goes on, with the seconds so far."""
+    if quiet:
+        yield
+        return
+    if not watched():
+        click.echo(what, err=True)
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        bars.add_task(what)
+        yield
+
+
+@asynccontextmanager
+async def showing(progress: Progress, *, quiet: bool = False) -> AsyncGenerator[None]:
+    """Show a run's progress until the block ends."""
+    if quiet:
+        yield
+        return
+    shower = asyncio.create_task(_live(progress) if watched() else _lines(progress))
+    try:
+        yield
+    finally:
+        shower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await shower
+
+
+async def _live(progress: Progress) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=progress.total or None, facts="")
+        began = time.monotonic()
+        while True:
+            bars.update(
+                task,
+                total=progress.total or None,
+                completed=progress.done,
+                facts=facts(progress, time.monotonic() - began),
+            )
+            await asyncio.sleep(REFRESH_S)
+
+
+async def _lines(progress: Progress) -> None:
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(LINE_EVERY_S)
+        said = facts(progress, time.monotonic() - began)
+        click.echo(f"{progress.done}/{progress.total}  {said}", err=True)
+
+
+def facts(progress: Progress, elapsed_s: float) -> str:
+    """Running score, faults, rate and time left, in one short line."""
+    from punie.reporting.numbers import duration, percent, time_left
+
+    parts: list[str] = []
+    if progress.score is not None:
+        parts.append(f"score {percent(progress.score)}")
+    if progress.faults:
+        parts.append(f"{progress.faults} faults")
+    if progress.done and elapsed_s > 0:
+        rate = progress.done / elapsed_s
+        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{duration(1 / rate)} each")
+        parts.append(f"{time_left((progress.total - progress.done) / rate)} left")
+    return " · ".join(parts)

@@ -1,0 +1,212 @@
+"""`punie runs`: what was measured before."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from punie.cli.output import emit_json, out
+from punie.errors import InputError
+from punie.records.result import EvalFault
+from punie.records.run import Run
+
+if TYPE_CHECKING:
+    from punie.store.runs import RunStore
+
+SHOWN_TEXT = 2000
+"""Characters of a text that `show --prompt` prints."""
+
+
+@click.group()
+def runs() -> None:
+    """List, show, export and delete runs.
+
+    A RUN is an id, a unique beginning of one, `last`, `last~1`, or an adapter's name.
+    """
+
+
+@runs.command("list")
+@click.option("--suite", help="Only runs of this suite.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_command(suite: str | None, limit: int, as_json: bool) -> None:  # noqa: FBT001 - click
+    """The newest runs first."""
+    from punie.settings import find_project
+    from punie.store.runs import RunStore
+
+    with RunStore(find_project(Path.cwd())) as store:
+        heads = store.heads(suite=suite, limit=limit)
+    if as_json:
+        emit_json("runs list", [run.model_dump(mode="json") for run in heads])
+        return
+    if not heads:
+        click.echo("no runs yet: punie eval", err=True)
+        return
+    out().print(_table(heads))
+
+
+def _table(heads: list[Run]) -> object:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from punie.reporting.numbers import percent_interval
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("run", "suite", "model"):
+        table.add_column(name, overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("n", justify="right")
+    table.add_column("status")
+    for run in heads:
+        summary = run.summary
+        model = run.model.name + (f" + {run.model.adapter}" if run.model.adapter else "")
+        status = run.status.value
+        if summary and summary.faults:
+            status += f", {summary.faults} faults"
+        table.add_row(
+            Text(run.id),
+            Text(run.suite_name),
+            Text(model),
+            percent_interval(summary.score) if summary else "–",
+            str(summary.prompts) if summary else "–",
+            Text(status),
+        )
+    return table
+
+
+@runs.command("show")
+@click.argument("run", default="last")
+@click.option("--prompt", "prompt_id", help="The transcript of one prompt.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with every outcome.")
+def show_command(run: str, prompt_id: str | None, as_json: bool) -> None:  # noqa: FBT001 - click
+    """A run's numbers, and what went wrong in it."""
+    from punie.settings import find_project
+    from punie.store.runs import RunStore
+
+    with RunStore(find_project(Path.cwd())) as store:
+        head = store.find(run)
+        if as_json:
+            rows = [
+                {"category": prompt.category, **outcome.model_dump(mode="json")}
+                for prompt, outcome in store.rows(head.id)
+                if prompt_id in (None, prompt.id)
+            ]
+            data = {"run": head.model_dump(mode="json"), "outcomes": rows}
+            emit_json("runs show", data)
+        elif prompt_id:
+            _print_transcript(store, head, prompt_id)
+        else:
+            _print_run(store, head)
+
+
+def _print_run(store: "RunStore", head: Run) -> None:
+    from rich.text import Text
+
+    from punie.reporting.terminal import eval_table
+
+    console = out()
+    if head.summary is None:
+        console.print(f"run {head.id} is {head.status.value}: it has no numbers yet", markup=False)
+        return
+    console.print(eval_table(store.report(head)))
+    for prompt, outcome in store.rows(head.id):
+        if isinstance(outcome, EvalFault):
+            line = f"{prompt.id}  not measured: {outcome.kind.value}: {outcome.message}"
+        elif outcome.passed is False:
+            notes = "; ".join(score.note for score in outcome.scores if not score.passed)
+            line = f"{prompt.id}  {outcome.culprit or 'below its mark'}: {notes}"
+        else:
+            continue
+        console.print(Text(_plain(line, 300)))
+
+
+def _print_transcript(store: "RunStore", head: Run, prompt_id: str) -> None:
+    import json
+
+    from rich.rule import Rule
+    from rich.text import Text
+
+    from punie.records.suite import MESSAGES
+
+    console = out()
+    found = [(p, o) for p, o in store.rows(head.id) if p.id == prompt_id]
+    if not found:
+        raise InputError(
+            f"run {head.id} did not ask {prompt_id}", hint=f"punie runs show {head.id} --json"
+        )
+    prompt = found[0][0]
+    for message in MESSAGES.dump_python(prompt.messages, mode="json", exclude_defaults=True):
+        console.print(Rule(message["role"], align="left"))
+        shown = message.get("content") or json.dumps(message.get("tool_calls", ""), indent=2)
+        console.print(Text(_plain(shown, SHOWN_TEXT)))
+    for _, outcome in found:
+        if isinstance(outcome, EvalFault):
+            console.print(Rule(f"not measured: {outcome.kind.value}", align="left"))
+            console.print(Text(_plain(outcome.message, SHOWN_TEXT)))
+            continue
+        console.print(Rule("answer", align="left"))
+        console.print(Text(_plain(outcome.completion.text, SHOWN_TEXT)))
+        for call in outcome.completion.tool_calls:
+            arguments = call.raw if call.arguments is None else json.dumps(call.arguments)
+            console.print(Text(_plain(f"{call.name}({arguments})", SHOWN_TEXT)))
+        for score in outcome.scores:
+            verdict = "passed" if score.passed else f"{score.culprit or 'below its mark'}"
+            console.print(
+                Text(_plain(f"{score.scorer} {score.value:.2f} {verdict}: {score.note}", 500))
+            )
+
+
+def _plain(text: str, limit: int) -> str:
+    """Text of a model that can do nothing to a terminal: control characters are shown as dots."""
+    clean = "".join(c if c in "\n\t" or c.isprintable() else "·" for c in text[:limit])
+    return clean + (" …" if len(text) > limit else "")
+
+
+@runs.command("export")
+@click.argument("run", default="last")
+@click.option("--format", "wanted", type=click.Choice(["json", "jsonl", "csv"]), help="Of stdout.")
+@click.option("--output", type=click.Path(path_type=Path), help="A .json, .jsonl or .csv file.")
+def export_command(run: str, wanted: str | None, output: Path | None) -> None:
+    """Every outcome of a run, to stdout or a file."""
+    from punie.cli.measure import write_results
+    from punie.settings import find_project
+    from punie.store.export import FORMATS
+    from punie.store.runs import RunStore
+
+    if output and wanted and output.suffix != f".{wanted}":
+        raise InputError(f"--format {wanted} and {output.name} disagree", hint="leave --format out")
+    with RunStore(find_project(Path.cwd())) as store:
+        head = store.find(run)
+        if output:
+            write_results(store, head, output)
+            click.echo(str(output), err=True)
+            return
+        for piece in FORMATS[wanted or "json"](head, store.rows(head.id)):
+            click.echo(piece, nl=False)
+
+
+@runs.command("delete")
+@click.argument("run", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def delete_command(run: tuple[str, ...], yes: bool, as_json: bool) -> None:  # noqa: FBT001 - click
+    """Forget runs, with their logs and reports. Journal entries stay."""
+    from punie.settings import find_project
+    from punie.store.runs import RunStore
+
+    with RunStore(find_project(Path.cwd())) as store:
+        ids = list(dict.fromkeys(store.find(reference).id for reference in run))
+        if not yes:
+            if not sys.stdin.isatty():
+                raise InputError("deleting needs --yes where nobody can be asked")
+            click.confirm(f"delete {', '.join(ids)}?", abort=True)
+        store.delete(ids)
+        for run_id in ids:
+            shutil.rmtree(store.run_folder(run_id), ignore_errors=True)
+    if as_json:
+        emit_json("runs delete", {"deleted": ids})
+    else:
+        click.echo(f"deleted {', '.join(ids)}", err=True)
