@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx2
 
 from punie.records.result import Completion, FaultKind
-from punie.records.suite import MESSAGES, Message, Sampling, Tool
+from punie.records.suite import Message, Sampling, Tool
 from punie.serving.answer import Answer
 from punie.serving.endpoint import Endpoint
 
@@ -127,7 +127,7 @@ class ChatClient:
             if response.status_code != HTTPStatus.OK:
                 raise _status_fault(response, await _read_some(response))
             if response.headers.get("content-type", "").startswith("text/event-stream"):
-                async for chunk in response.aiter_raw():
+                async for chunk in response.aiter_bytes():
                     answer.feed(chunk)
             else:
                 answer.read_whole(await _read_some(response))
@@ -145,12 +145,10 @@ def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> d
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": endpoint.model,
-        "messages": MESSAGES.dump_python(request.messages, mode="json", exclude_defaults=True),
+        "messages": [_message_body(message) for message in request.messages],
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
     }
-    for message in body["messages"]:
-        message.setdefault("content", None if message.get("tool_calls") else "")
     for name in ("top_p", "top_k", "min_p"):
         value = getattr(sampling, name)
         if value is not None:
@@ -179,10 +177,30 @@ def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> d
     return body
 
 
+def _message_body(message: Message) -> dict[str, Any]:
+    body: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": call.type,
+                "function": {"name": call.function.name, "arguments": call.function.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    elif message.content is None:
+        body["content"] = ""
+    if message.tool_call_id is not None:
+        body["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        body["name"] = message.name
+    return body
+
+
 async def _read_some(response: httpx2.Response) -> bytes:
     parts: list[bytes] = []
     size = 0
-    async for part in response.aiter_raw():
+    async for part in response.aiter_bytes():
         parts.append(part)
         size += len(part)
         if size > MAX_BODY_BYTES:

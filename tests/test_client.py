@@ -1,0 +1,283 @@
+"""One chat call: what is sent, what is read, and what is said when it goes wrong."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_server import Behaviour, FakeServer, Reply
+from punie.records.result import Completion, FaultKind
+from punie.records.run import ModelIdentity
+from punie.records.suite import FunctionCall, HistoryCall, Message, Sampling, Tool
+from punie.serving.answer import MAX_TEXT, Answer
+from punie.serving.client import ChatClient, ChatRequest, RequestFailed, request_body
+from punie.serving.endpoint import Abilities, Endpoint
+
+HI = (Message(role="user", content="Hi"),)
+ADD = Tool(name="add", description="Adds.", parameters={"type": "object", "properties": {}})
+
+
+def endpoint_at(url: str, **changes: Any) -> Endpoint:
+    base = Endpoint(
+        base_url=url, model="m", identity=ModelIdentity(name="m", backend="endpoint"), timeout_s=5
+    )
+    return replace(base, **changes)
+
+
+@asynccontextmanager
+async def asking(behaviour: Behaviour | None = None, **server: Any) -> AsyncIterator[ChatClient]:
+    async with (
+        FakeServer(behaviour, **server) as fake,
+        ChatClient(endpoint_at(fake.url)) as client,
+    ):
+        yield client
+
+
+def chat(*tools: Tool, **sampling: Any) -> ChatRequest:
+    return ChatRequest(messages=HI, sampling=Sampling(**sampling), tools=tools)
+
+
+def body(request: ChatRequest, *, stream: bool = False, **endpoint: Any) -> dict[str, Any]:
+    return request_body(endpoint_at("http://x/v1", **endpoint), request, stream=stream)
+
+
+def test_only_what_is_set_is_sent() -> None:
+    sent = body(chat())
+    assert sent == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 512,
+        "temperature": 0.0,
+    }
+    assert "null" not in json.dumps(sent)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("top_p", 0.5), ("top_k", 7), ("min_p", 0.1), ("max_tokens", 3)]
+)
+def test_every_sampling_setting_reaches_the_request(name: str, value: float) -> None:
+    assert body(chat(**{name: value}))[name] == value
+
+
+def test_a_seed_is_sent_only_where_it_matters() -> None:
+    assert "seed" not in body(chat(seed=3))
+    assert body(chat(seed=3, temperature=0.5))["seed"] == 3
+    assert body(chat(stop=("\n",)))["stop"] == ["\n"]
+
+
+def test_tools_are_asked_unstreamed_and_with_token_ids() -> None:
+    sent = body(chat(ADD), abilities=Abilities(token_ids=True))
+    assert sent["tools"][0]["function"]["name"] == "add"
+    assert sent["logprobs"] is True
+    assert "stream" not in sent
+
+
+def test_history_with_calls_keeps_openai_s_form() -> None:
+    call = HistoryCall(id="1", function=FunctionCall(name="add", arguments="{}"))
+    request = ChatRequest(
+        messages=(
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content="3", tool_call_id="1"),
+        ),
+        sampling=Sampling(),
+    )
+    first, second = body(request)["messages"]
+    assert first["content"] is None
+    assert first["tool_calls"][0] == {
+        "id": "1",
+        "type": "function",
+        "function": {"name": "add", "arguments": "{}"},
+    }
+    assert second["tool_call_id"] == "1"
+
+
+async def test_a_streamed_answer_knows_its_first_token() -> None:
+    async with asking(Behaviour(first_token_s=0.05, keepalives=3)) as client:
+        answer = await client.ask(chat())
+    assert answer.text == "Hi"
+    assert answer.first_token_s is not None
+    assert answer.first_token_s >= 0.05
+    assert answer.completion_tokens == 1
+
+
+async def test_calls_come_as_calls() -> None:
+    call = {"name": "add", "arguments": {"a": 1}}
+    async with asking(answers={"Hi": Reply(tool_calls=[call])}) as client:
+        answer = await client.ask(chat(ADD))
+    assert [(c.name, c.arguments) for c in answer.tool_calls] == [("add", {"a": 1})]
+    assert answer.finish_reason == "tool_calls"
+
+
+async def test_arguments_that_do_not_parse_are_kept_as_they_came() -> None:
+    call = {"name": "add", "arguments": '{"a": 1'}
+    async with asking(answers={"Hi": Reply(tool_calls=[call])}) as client:
+        answer = await client.ask(chat(ADD))
+    assert answer.tool_calls[0].arguments is None
+    assert answer.tool_calls[0].raw == '{"a": 1'
+
+
+def words(mapping: dict[int, str]) -> Any:
+    def decode(ids: Sequence[int]) -> str:
+        return "".join(mapping[i] for i in ids)
+
+    return decode
+
+
+async def ask_recovering(reply: Reply, mapping: dict[int, str]) -> Completion:
+    async with FakeServer(answers={"Hi": reply}) as fake:
+        endpoint = endpoint_at(fake.url, abilities=Abilities(token_ids=True), decode=words(mapping))
+        async with ChatClient(endpoint) as client:
+            return await client.ask(chat(ADD))
+
+
+async def test_a_call_that_the_server_s_parser_lost_is_recovered() -> None:
+    reply = Reply(finish_reason="tool_calls", token_ids=[1, 2, 3])
+    answer = await ask_recovering(reply, {1: "<tool_call>", 2: '{"name": "add"', 3: "</tool_call>"})
+    assert answer.recovered
+    assert answer.text == '<tool_call>{"name": "add"</tool_call>'
+
+
+async def test_the_second_of_two_calls_that_was_lost_is_recovered() -> None:
+    call: dict[str, Any] = {"name": "add", "arguments": {}}
+    reply = Reply(tool_calls=[call], token_ids=[1, 1])
+    answer = await ask_recovering(reply, {1: "<tool_call>{}</tool_call>"})
+    assert answer.recovered
+    assert answer.text.count("<tool_call>") == 2
+
+
+async def test_calls_that_arrived_are_left_alone() -> None:
+    call: dict[str, Any] = {"name": "add", "arguments": {}}
+    answer = await ask_recovering(
+        Reply(tool_calls=[call], token_ids=[1]), {1: '<tool_call>{"name": "add"}</tool_call>'}
+    )
+    assert not answer.recovered
+    assert len(answer.tool_calls) == 1
+
+
+FAULTS = [
+    (Behaviour(fault="status", status=401, key="k"), FaultKind.REFUSED, False),
+    (Behaviour(fault="status", status=404), FaultKind.REFUSED, False),
+    (Behaviour(fault="status", status=429, retry_after="7"), FaultKind.RATE_LIMITED, True),
+    (Behaviour(fault="status", status=500), FaultKind.SERVER_ERROR, True),
+    (Behaviour(fault="reset"), FaultKind.CONNECTION_LOST, True),
+    (Behaviour(fault="truncated"), FaultKind.MALFORMED, True),
+    (Behaviour(fault="not-json"), FaultKind.MALFORMED, True),
+]
+
+
+@pytest.mark.parametrize("tools", [(), (ADD,)], ids=["streamed", "whole"])
+@pytest.mark.parametrize(("behaviour", "kind", "retryable"), FAULTS, ids=str)
+async def test_each_fault_has_its_name(
+    behaviour: Behaviour,
+    kind: FaultKind,
+    *,
+    retryable: bool,
+    tools: tuple[Tool, ...],
+) -> None:
+    async with asking(behaviour) as client:
+        with pytest.raises(RequestFailed) as caught:
+            await client.ask(chat(*tools))
+    assert caught.value.kind is kind
+    assert caught.value.retryable is retryable
+    if kind is FaultKind.RATE_LIMITED:
+        assert caught.value.retry_after_s == 7
+
+
+async def test_a_server_that_never_answers_times_out() -> None:
+    async with (
+        FakeServer(Behaviour(fault="hang")) as fake,
+        ChatClient(endpoint_at(fake.url, timeout_s=0.2)) as client,
+    ):
+        with pytest.raises(RequestFailed) as caught:
+            await client.ask(chat())
+    assert caught.value.kind is FaultKind.TIMEOUT
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    async with ChatClient(endpoint_at("http://127.0.0.1:9/v1")) as client:
+        with pytest.raises(RequestFailed) as caught:
+            await client.ask(chat())
+    assert caught.value.kind is FaultKind.UNREACHABLE
+
+
+async def test_the_key_is_sent_and_never_shown() -> None:
+    async with FakeServer(Behaviour(key="canary")) as fake:
+        endpoint = endpoint_at(fake.url, api_key="canary")
+        async with ChatClient(endpoint) as client:
+            assert (await client.ask(chat())).text == "Hi"
+        assert fake.requests[-1].credential == "right"
+    assert "canary" not in repr(endpoint)
+
+
+HOSTILE: list[Any] = [
+    [],
+    "text",
+    {"choices": "no"},
+    {"choices": [5]},
+    {"choices": [{"message": []}]},
+    {"choices": [{"message": {"tool_calls": [7, {"function": 3}]}}]},
+    {"choices": [{"message": {"content": 5}, "logprobs": {"content": [None]}}], "usage": []},
+    {"choices": [{"message": {"content": "\ud800"}}]},
+    {"error": "boom"},
+]
+
+
+@pytest.mark.parametrize("packet", HOSTILE, ids=str)
+async def test_a_nonsense_answer_is_a_fault_or_a_sound_completion(packet: Any) -> None:
+    def respond(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=json.dumps(packet).encode())
+
+    transport = httpx2.MockTransport(respond)
+    async with ChatClient(endpoint_at("http://x/v1"), transport=transport) as client:
+        try:
+            answer = await client.ask(chat(ADD))
+        except RequestFailed as fault:
+            assert fault.kind is FaultKind.MALFORMED  # noqa: PT017 - either end is right
+        else:
+            answer.model_dump_json()
+
+
+@given(st.binary(max_size=300), st.integers(1, 40))
+def test_any_bytes_are_a_value_error_at_worst(data: bytes, step: int) -> None:
+    answer = Answer(has_tools=True)
+    try:
+        for start in range(0, len(data), step):
+            answer.feed(data[start : start + step])
+        answer.finish()
+    except ValueError:
+        return
+    answer.completion().model_dump_json()
+
+
+def test_a_stream_may_be_cut_anywhere() -> None:
+    packets: list[dict[str, Any]] = [
+        {"choices": [{"delta": {"content": "½ "}}]},
+        {"choices": [{"delta": {"content": "cup"}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}},
+    ]
+    lines = [f"data: {json.dumps(p, ensure_ascii=False)}\n\n" for p in packets]
+    data = ": keepalive\n\n".join([*lines, "data: [DONE]\n\n"]).encode()
+    for step in range(1, 12):
+        answer = Answer(has_tools=False)
+        for start in range(0, len(data), step):
+            answer.feed(data[start : start + step])
+        answer.finish()
+        completion = answer.completion()
+        assert completion.text == "½ cup"
+        assert completion.completion_tokens == 2
+
+
+def test_a_very_long_answer_is_clipped_and_says_so() -> None:
+    answer = Answer(has_tools=False)
+    message = {"content": "x" * (MAX_TEXT + 5)}
+    answer.read_whole(json.dumps({"choices": [{"message": message}]}).encode())
+    answer.finish()
+    completion = answer.completion()
+    assert completion.clipped
+    assert len(completion.text) == MAX_TEXT
