@@ -1,0 +1,192 @@
+"""A run in plain words: what its score means, what went wrong and what to do about it."""
+
+from typing import Literal, NamedTuple
+
+from punie.records.result import Culprit, FaultKind
+from punie.records.run import ModelIdentity, Run, RunStatus
+from punie.records.summary import Estimate, Summary
+from punie.reporting.numbers import counted, percent
+
+
+class Note(NamedTuple):
+    """A remark that a reader of the numbers must not miss."""
+
+    level: Literal["info", "warning"]
+    text: str
+
+
+class FaultWords(NamedTuple):
+    """What a kind of fault means, and what to do."""
+
+    meaning: str
+    remedy: str
+
+
+FAULTS: dict[str, FaultWords] = {
+    FaultKind.UNREACHABLE: FaultWords(
+        "Nothing answered at the address.", "Check the URL, and that the server runs."
+    ),
+    FaultKind.TIMEOUT: FaultWords(
+        "No answer within the time limit.",
+        "Lower --concurrency or --max-tokens, or take a smaller model.",
+    ),
+    FaultKind.CONNECTION_LOST: FaultWords(
+        "The connection broke before the answer was whole.",
+        "Run again; if it stays, read the server's log.",
+    ),
+    FaultKind.RATE_LIMITED: FaultWords(
+        "The endpoint asked for fewer requests, again and again.",
+        "Lower --concurrency, or declare the endpoint's requests per minute.",
+    ),
+    FaultKind.SERVER_ERROR: FaultWords(
+        "The server failed while it answered.", "Read the end of the server's log."
+    ),
+    FaultKind.REFUSED: FaultWords(
+        "The server would not take this request.",
+        "The message names the field; often a tool or a sampling setting it does not know.",
+    ),
+    FaultKind.MALFORMED: FaultWords(
+        "The reply was not a chat completion.", "Check that the URL speaks the OpenAI API."
+    ),
+    FaultKind.SERVER_DIED: FaultWords(
+        "The server's process ended while it worked.",
+        "Mostly memory: lower --concurrency, or take a smaller model or quantisation.",
+    ),
+    FaultKind.TOO_LONG: FaultWords(
+        "Prompt and answer do not fit the model's context.",
+        "Shorten the prompt, lower --max-tokens, or take a model with a longer context.",
+    ),
+}
+
+CULPRITS: dict[str, str] = {
+    Culprit.NOT_CALLED: "An expected tool call was not made.",
+    Culprit.WRONG_NAME: "Another tool was called than the expected one.",
+    Culprit.MISSING_ARGUMENT: "The right tool, without a required argument.",
+    Culprit.WRONG_VALUE: "The right tool, with a wrong argument value.",
+    Culprit.WRONG_TYPE: "An argument of a wrong type, such as text for a number.",
+    Culprit.UNKNOWN_ARGUMENT: "An argument that the tool does not have.",
+    Culprit.EXTRA_CALL: "More calls than were expected.",
+    Culprit.SHOULD_ABSTAIN: "A tool was called where none fits.",
+    Culprit.WRONG_ORDER: "The right calls in the wrong order.",
+    Culprit.UNPARSABLE: "Something like a call that cannot be read as one.",
+    Culprit.TRUNCATED: "Cut off at the limit of tokens before it was complete.",
+    Culprit.LOST_BY_SERVER: "The model wrote a call, and the server's parser dropped it.",
+    Culprit.MISSING_KEYWORD: "A word that must be there is not.",
+    Culprit.FORBIDDEN_KEYWORD: "A word that must not be there is.",
+    Culprit.WRONG_ANSWER: "An answer, but not an accepted one.",
+    Culprit.NO_NUMBER: "A number was asked for and none was given.",
+    Culprit.INVALID_JSON: "What should be JSON does not parse.",
+    Culprit.REPAIRED_JSON: "JSON that parses only after repair.",
+    Culprit.SCHEMA_MISMATCH: "JSON that does not fit the schema.",
+    Culprit.WRONG_FIELD: "JSON with a wrong, missing or extra field.",
+    Culprit.NO_CODE: "Code was asked for and none was given.",
+    Culprit.SYNTAX_ERROR: "Python that does not parse.",
+    Culprit.MISSING_DEFINITION: "Python without the function or class that was asked for.",
+    Culprit.EMPTY: "Nothing was answered.",
+}
+
+
+def fault_words(kind: str) -> FaultWords:
+    """The words for a fault's kind; a kind from a newer punie has none."""
+    return FAULTS.get(kind, FaultWords("", "Read the message of the prompt."))
+
+
+def culprit_words(culprit: str) -> str:
+    """The words for a culprit; one from a newer punie has none."""
+    return CULPRITS.get(culprit, "")
+
+
+def model_title(model: ModelIdentity) -> str:
+    """The model, with its adapter where it has one."""
+    return f"{model.name} + {model.adapter}" if model.adapter else model.name
+
+
+def meaning(summary: Summary) -> str:
+    """What the headline score says, and how far it can be trusted, in two or three sentences."""
+    score = summary.score
+    if score is None:
+        if not summary.answered:
+            return "No prompt was answered, so there is nothing to say about the model."
+        return (
+            f"No answered prompt says what it expects, so there is no score. "
+            f"The model answered {percent_of(summary.answered_rate)} of the prompts."
+        )
+    measured = [each for each in summary.categories if each.score]
+    mean = f", the mean over {len(measured)} categories" if len(measured) > 1 else ""
+    return (
+        f"The model earns {percent(score.value)} of the points{mean}. "
+        f"From {counted(score.n, 'prompt')}, its score on questions like these lies between "
+        f"{_bound(score.low)} and {_bound(score.high)} with 95 % confidence. {_width(score)}"
+    )
+
+
+def percent_of(estimate: Estimate | None) -> str:
+    """A share without its interval."""
+    return percent(estimate.value if estimate else None)
+
+
+def _bound(share: float) -> str:
+    return f"{max(0, min(100, round(100 * share)))} %"
+
+
+def _width(score: Estimate) -> str:
+    width = score.high - score.low
+    if width > 0.25:
+        return (
+            "That is a wide range, so read it as a first impression; "
+            "four times as many prompts would halve it."
+        )
+    if width > 0.1:
+        return "That is enough to see a big difference between two models, not a small one."
+    return "That is a narrow range."
+
+
+def notes(run: Run, summary: Summary) -> list[Note]:
+    """What a reader must know before believing the numbers."""
+    said: list[Note] = []
+    if run.status is RunStatus.INTERRUPTED:
+        said.append(
+            Note(
+                "warning",
+                f"Interrupted before its end. {counted(summary.answered, 'answer')} "
+                f"came, and the numbers stand for those alone.",
+            )
+        )
+    elif run.status is RunStatus.FAILED:
+        said.append(
+            Note("warning", "The run failed before its end. The numbers stand for what came.")
+        )
+    elif run.status is RunStatus.RUNNING:
+        said.append(Note("warning", "The run has not ended: these numbers are not final."))
+    if run.model.builtin_demo:
+        said.append(
+            Note(
+                "info",
+                "Demo model, not yours: a very small built-in one that shows how punie measures. "
+                "Name your own with --model.",
+            )
+        )
+    said += [Note("warning", text) for text in _blemishes(summary)]
+    return said
+
+
+def _blemishes(summary: Summary) -> list[str]:
+    said: list[str] = []
+    if failed := len(summary.must_pass_failed):
+        said.append(f"{counted(failed, 'must-pass prompt')} failed.")
+    if summary.faults:
+        said.append(
+            f"{counted(summary.faults, 'prompt')} could not be measured and "
+            f"{'counts' if summary.faults == 1 else 'count'} neither as right nor as wrong."
+        )
+    if summary.truncated:
+        said.append(
+            f"{counted(summary.truncated, 'answer')} reached the limit of tokens and "
+            f"{'was' if summary.truncated == 1 else 'were'} cut off."
+        )
+    if summary.recovered:
+        said.append(
+            f"{counted(summary.recovered, 'answer')} had text that the server's parser dropped; "
+            "it was recovered from the tokens."
+        )
+    return said
