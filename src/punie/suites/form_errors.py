@@ -1,0 +1,121 @@
+"""pydantic's errors in the words of someone who wrote the file, at the place that they wrote."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from punie.records import expect as scorers
+from punie.records.suite import FunctionCall, HistoryCall, Tool
+from punie.suites import file_form as form
+from punie.suites.yaml_source import DataPath, is_list, is_mapping
+
+_EXPECT = ("expect",)
+_NESTED: dict[tuple[str, ...], type[Any]] = {
+    ("defaults",): form.DefaultsForm,
+    ("tools",): Tool,
+    ("tools", "function"): form.FunctionForm,
+    ("messages",): form.MessageForm,
+    ("messages", "content"): form.TextPart,
+    ("messages", "tool_calls"): HistoryCall,
+    ("messages", "tool_calls", "function"): FunctionCall,
+    _EXPECT: scorers.Expect,
+    (*_EXPECT, "keywords"): scorers.Keywords,
+    (*_EXPECT, "exact"): scorers.Exact,
+    (*_EXPECT, "number"): scorers.Number,
+    (*_EXPECT, "json"): scorers.Json,
+    (*_EXPECT, "tool_calls"): scorers.ToolCalls,
+    (*_EXPECT, "tool_calls", "calls"): scorers.ExpectedCall,
+    (*_EXPECT, "python"): scorers.Python,
+}
+"""Which form stands under which keys; the root is the form that was validated."""
+
+_UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+_WRONG_CONTAINER = {
+    "model_type": "should be a mapping of keys to values",
+    "dataclass_type": "should be a mapping of keys to values",
+    "model_attributes_type": "should be a mapping of keys to values",
+    "missing": "is missing",
+    "missing_argument": "is missing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FormError:
+    """One error of a form: where in its data, and what. `key`: it is the key that is wrong."""
+
+    path: DataPath
+    what: str
+    key: bool = False
+
+
+def form_errors(error: ValidationError, root: type[BaseModel], data: Any) -> Iterator[FormError]:
+    """Translate every error that pydantic found when `root` was validated from `data`."""
+    for each in error.errors(include_url=False):
+        location = tuple(step for step in each["loc"] if step not in form.UNION_TAGS)
+        path = _path_in(data, location)
+        if each["type"] in _UNKNOWN:
+            known = known_keys(root, location[:-1])
+            yield FormError(path, f"unknown key{nearest(str(location[-1]), known)}", key=True)
+        else:
+            yield FormError(path, _wording(each["type"], each["msg"], each["input"]))
+
+
+def known_keys(root: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """Name the keys that the form at `location` has."""
+    names = tuple(step for step in location if isinstance(step, str))
+    owner = _NESTED.get(names, root) if names else root
+    if is_dataclass(owner):
+        return [field.name for field in fields(owner)]
+    return list(owner.model_fields)
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Say which of the known words was probably meant, or all of them."""
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _path_in(data: Any, location: tuple[str | int, ...]) -> DataPath:
+    """Drop the steps that the file does not have, since a scorer's shorthand skips them."""
+    path: list[str | int] = []
+    here: Any = data
+    for i, step in enumerate(location):
+        if is_mapping(here):
+            present = step in here
+            here = here[str(step)] if present else None
+            if present or i == len(location) - 1:
+                path.append(step)
+        elif is_list(here) and isinstance(step, int) and step < len(here):
+            here = here[step]
+            path.append(step)
+    return tuple(path)
+
+
+def _wording(kind: str, message: str, value: Any) -> str:
+    if kind in _WRONG_CONTAINER:
+        return _WRONG_CONTAINER[kind]
+    message = message.removeprefix("Value error, ")
+    if not message.startswith("Input should "):
+        return message[:1].lower() + message[1:]
+    message = message.removeprefix("Input ")
+    if isinstance(value, str | int | float | bool) or value is None:
+        message += f", not {shortened(_spelled(value), 60)}"
+    if kind == "string_type" and isinstance(value, int | float):
+        message += ' (write it in quotes, as "1")'
+    return message
+
+
+def _spelled(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
+
+
+def shortened(text: str, length: int) -> str:
+    """Cut a text that is quoted in a message."""
+    return text if len(text) <= length else text[: length - 3] + "..."

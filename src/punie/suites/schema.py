@@ -1,0 +1,29 @@
+"""The JSON Schema of a suite file, for editors: made of the forms that read it."""
+
+from typing import Any
+
+from punie.suites.file_form import SuiteForm
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_SHORTHANDS: dict[str, list[dict[str, Any]]] = {
+    "Keywords": [_TEXTS],
+    "Exact": [{"type": "string"}, _TEXTS],
+    "Number": [{"type": "number"}],
+    "ToolCalls": [{"type": "array", "items": {"$ref": "#/$defs/ExpectedCall"}}],
+    "Python": [{"const": True}, {"type": "array", "items": {"type": "string"}}],
+}
+"""What the scorers' own validators also take, which pydantic cannot see."""
+
+
+def suite_schema() -> dict[str, Any]:
+    """Build the JSON Schema (2020-12) of a suite's YAML."""
+    schema = SuiteForm.model_json_schema(mode="validation")
+    definitions = schema["$defs"]
+    for name, others in _SHORTHANDS.items():
+        full = definitions[name]
+        definitions[name] = {"description": full.get("description", ""), "anyOf": [full, *others]}
+    prompt = definitions["PromptForm"]
+    prompt["oneOf"] = [{"required": ["prompt"]}, {"required": ["messages"]}]
+    return {"$schema": DIALECT, **schema, "title": "punie suite"}
