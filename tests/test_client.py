@@ -1,7 +1,7 @@
 """One chat call: what is sent, what is read, and what is said when it goes wrong."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ def endpoint_at(url: str, **changes: Any) -> Endpoint:
 
 
 @asynccontextmanager
-async def asking(behaviour: Behaviour | None = None, **server: Any) -> AsyncIterator[ChatClient]:
+async def asking(behaviour: Behaviour | None = None, **server: Any) -> AsyncGenerator[ChatClient]:
     async with (
         FakeServer(behaviour, **server) as fake,
         ChatClient(endpoint_at(fake.url)) as client,

@@ -132,7 +132,9 @@ def find_project(start: Path) -> Path:
     """The nearest ancestor of `start` that is a project's root, or `start` itself."""
     start = start.resolve()
     for folder in (start, *start.parents):
-        if any((folder / mark).exists() for mark in ROOT_MARKS) or _tool_table(folder):
+        if any((folder / mark).exists() for mark in ROOT_MARKS) or (
+            _tool_table(folder) is not None
+        ):
             return folder
     return start
 
@@ -171,7 +173,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"line (\d+), column (\d+)", str(error))
-        at = f":{place[1]}:{place[2]}" if place else ""
+        at = f":{place[1]}:{place[2]}" if place else ", at its end"
         what = re.sub(r" \(at .*\)$", "", str(error))
         raise InputError(f"{path}{at}: {what}", hint="it is TOML: name = value") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from punie.cli.output import emit_json, out
+from punie.cli.output import emit_json
 
 
 @click.command("config")
@@ -35,8 +35,8 @@ def config_command(as_json: bool) -> None:  # noqa: FBT001 - click passes by nam
         data = {name: {"value": value, "origin": origin} for name, value, origin, _ in rows}
         emit_json("config", {"project": str(loaded.project), "settings": data})
         return
-    out().print(_table(rows))
-    click.echo(f"project: {loaded.project}", err=True)
+    click.echo("\n\n".join(_as_toml(*row) for row in rows))
+    click.echo(f"\nproject: {loaded.project}", err=True)
 
 
 def _value(settings: Any, name: str) -> Any:
@@ -45,15 +45,16 @@ def _value(settings: Any, name: str) -> Any:
     return settings
 
 
-def _table(rows: list[tuple[str, Any, str, str]]) -> object:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def _as_toml(name: str, value: Any, origin: str, description: str) -> str:
+    """One setting as it would stand in punie.toml; commented out where nobody set it."""
+    import json
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("setting", "value", "from", "what it does"):
-        table.add_column(name, overflow="fold")
-    for name, value, origin, description in rows:
-        shown = "–" if value is None else str(value).lower() if value in (True, False) else value
-        table.add_row(Text(name), Text(str(shown)), Text(origin), Text(description, style="dim"))
-    return table
+    shown = "" if value is None else json.dumps(value, ensure_ascii=False)
+    line = f"{name} = {shown}".rstrip()
+    if origin == "default":
+        return f"{_dim(f'# {description}')}\n{_dim(f'# {line}')}"
+    return f"{_dim(f'# {description} ({origin})')}\n{line}"
+
+
+def _dim(text: str) -> str:
+    return click.style(text, fg="bright_black")

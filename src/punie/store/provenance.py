@@ -1,4 +1,4 @@
-"""Where a number comes from: software, hardware, source control, the command. No names of people."""
+"""Where a number comes from: software, hardware, source control, the command. No names."""
 
 import os
 import platform
