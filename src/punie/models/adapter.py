@@ -1,0 +1,121 @@
+"""Does this adapter belong on this base? Compared by the shapes in both files' headers."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+from punie.errors import ModelError
+from punie.models.check import base_tensors, read_json
+from punie.models.quantization import module_shapes
+from punie.models.safetensors import TensorInfo, read_header
+
+Shape = tuple[int, ...]
+_RETRAIN = "give the base model that it was trained on, or train it again"
+
+
+def check_adapter(adapter: Path, model: Path) -> None:
+    """Raise ModelError unless mlx_lm can put the adapter in folder `adapter` on the base `model`.
+
+    For LoRA and DoRA: `lora_a` is (in, rank) and `lora_b` is (rank, out) of a linear weight
+    (out, in); of an embedding (rows, width) they are (rows, rank) and (rank, width).
+    For full fine-tuning: every tensor is one of the base's.
+    """
+    if not adapter.is_dir():
+        raise ModelError(f"no adapter folder at {adapter}", hint="check the path")
+    if not (adapter / "adapters.safetensors").exists():
+        raise _no_weights(adapter)
+    settings = read_json(adapter / "adapter_config.json")
+    tensors = read_header(adapter / "adapters.safetensors")
+    config = read_json(model / "config.json")
+    base = base_tensors(model)
+    if not tensors:
+        raise ModelError(f"{adapter} holds no tensors", hint=_RETRAIN)
+    _check_layers(adapter, settings, tensors, config)
+    if settings.get("fine_tune_type") == "full":
+        _check_full(adapter, tensors, base)
+    else:
+        _check_lora(adapter, settings, tensors, module_shapes(base, config))
+
+
+def _no_weights(adapter: Path) -> ModelError:
+    if (adapter / "adapter_model.safetensors").exists():
+        return ModelError(
+            f"{adapter} is a PEFT adapter; the mlx backend reads mlx_lm's form",
+            hint="its weights must be adapters.safetensors with lora_a and lora_b",
+        )
+    return ModelError(
+        f"{adapter} has no adapters.safetensors",
+        hint="an interrupted training leaves only adapter_config.json: train again",
+    )
+
+
+def _check_layers(
+    adapter: Path,
+    settings: dict[str, Any],
+    tensors: dict[str, TensorInfo],
+    config: dict[str, Any],
+) -> None:
+    text: dict[str, Any] = config.get("text_config") or config
+    layers = text.get("num_hidden_layers")
+    if not isinstance(layers, int):
+        return
+    used = {int(found[1]) for name in tensors if (found := re.search(r"\blayers\.(\d+)\.", name))}
+    wanted = settings.get("num_layers", 0)
+    if (used and max(used) >= layers) or (isinstance(wanted, int) and wanted > layers):
+        raise ModelError(
+            f"{adapter} was trained on a deeper base: it changes layer "
+            f"{max(used, default=wanted - 1)}, the model has {layers}",
+            hint=_RETRAIN,
+        )
+
+
+def _check_full(adapter: Path, tensors: dict[str, TensorInfo], base: dict[str, TensorInfo]) -> None:
+    for name, tensor in tensors.items():
+        if name not in base or base[name].shape != tensor.shape:
+            has = base[name].shape if name in base else "none"
+            raise ModelError(
+                f"{adapter} belongs to another base: {name} is {tensor.shape}, "
+                f"the model's is {has}",
+                hint=_RETRAIN,
+            )
+
+
+def _check_lora(
+    adapter: Path,
+    settings: dict[str, Any],
+    tensors: dict[str, TensorInfo],
+    base: dict[str, Shape],
+) -> None:
+    parameters: Any = settings.get("lora_parameters")
+    known = cast("dict[str, Any]", parameters) if isinstance(parameters, dict) else {}
+    missing = {"rank", "scale", "dropout"} - known.keys()
+    if missing:
+        raise ModelError(
+            f"{adapter / 'adapter_config.json'} lacks {min(missing)} under lora_parameters",
+            hint="mlx_lm needs rank, scale and dropout there",
+        )
+    modules = {name.removesuffix(".lora_a") for name in tensors if name.endswith(".lora_a")}
+    if not modules:
+        raise ModelError(f"{adapter} holds no lora_a tensors", hint=_RETRAIN)
+    if modules.isdisjoint(base):
+        raise ModelError(
+            f"{adapter} belongs to another base: it changes {min(modules)}, "
+            "and the model has none of its layers",
+            hint=_RETRAIN,
+        )
+    for module in sorted(modules):
+        a, b = tensors[f"{module}.lora_a"].shape, tensors.get(f"{module}.lora_b")
+        if len(a) != 2:
+            continue  # experts, stacked: mlx_lm compares these itself
+        if b is None or a[1] != known["rank"] or b.shape[0] != known["rank"]:
+            raise ModelError(
+                f"{adapter} states rank {known['rank']}, but {module}.lora_a is {a} and "
+                f"lora_b is {b.shape if b else 'missing'}",
+                hint="adapter_config.json and adapters.safetensors are of two trainings",
+            )
+        if module in base and base[module] not in ((b.shape[1], a[0]), (a[0], b.shape[1])):
+            raise ModelError(
+                f"{adapter} belongs to another base: {module} is {(b.shape[1], a[0])} for it, "
+                f"and {base[module]} in the model",
+                hint=_RETRAIN,
+            )

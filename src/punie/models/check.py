@@ -1,0 +1,84 @@
+"""Is this folder a model that `mlx_lm` can load? Found out without loading it."""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from punie.errors import ModelError
+from punie.models.safetensors import TensorInfo, read_header
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "*.tiktoken", "vocab.json")
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raise ModelError unless `folder` holds a config, a tokenizer and sound weights.
+
+    Weights are read by their headers only. Pickled weights are refused: unpickling runs code.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"no model folder at {folder}", hint="check the path")
+    config = read_json(folder / "config.json")
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError(f"{folder / 'config.json'} names no model_type", hint="is it a model's?")
+    base_tensors(folder)
+    if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+        raise ModelError(
+            f"{folder} has no tokenizer",
+            hint="copy tokenizer.json and tokenizer_config.json from the model's hub page into it",
+        )
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        if (folder / name).exists():
+            read_json(folder / name)
+
+
+def base_tensors(folder: Path) -> dict[str, TensorInfo]:
+    """Every tensor of the model's weights, by name. Raises ModelError for missing or bad files."""
+    files = weight_files(folder)
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        shards = set(cast("dict[str, str]", read_json(index).get("weight_map") or {}).values())
+        missing = sorted(shards - {file.name for file in files})
+        if missing:
+            raise ModelError(
+                f"{folder} lacks {len(missing)} of its {len(shards)} weight files: {missing[0]}",
+                hint="finish the download",
+            )
+    return {name: tensor for file in files for name, tensor in read_header(file).items()}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that mlx_lm loads. Raises ModelError where there are none."""
+    files = sorted(folder.glob("model*.safetensors"))
+    if files:
+        return files
+    pickled = sorted(file.name for pattern in PICKLED for file in folder.glob(pattern))
+    if pickled:
+        raise ModelError(
+            f"{folder} holds only pickled weights ({pickled[0]}), which can run code when loaded",
+            hint="get the safetensors version, or run `mlx_lm.convert` if you trust the file",
+        )
+    others = sorted(file.name for file in folder.glob("*.safetensors"))
+    if others:
+        raise ModelError(
+            f"{folder} has no model*.safetensors, only {others[0]}",
+            hint="an adapter is given by --adapter; weights must be named model*.safetensors",
+        )
+    raise ModelError(
+        f"{folder} holds no weights (model*.safetensors)", hint="is it the right folder?"
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises ModelError if it is missing or is none."""
+    try:
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent} has no {path.name}", hint="is it complete?") from error
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}", hint="check it") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is no valid JSON: {error}", hint="copy it again") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} does not hold a JSON object", hint="copy it again")
+    return cast("dict[str, Any]", value)
