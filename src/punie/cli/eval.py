@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.option("--adapter", type=click.Path(path_type=Path), help="Folder of an adapter for it.")
 @click.option("--url", help="An OpenAI-compatible server, or the name of a configured endpoint.")
 @click.option("--backend", type=click.Choice(["auto", "mlx", "endpoint"]), help="What serves.")
-@click.option("--category", multiple=True, help="Only prompts of this category (repeatable).")
-@click.option("--role", multiple=True, help="Only prompts of this role (repeatable).")
-@click.option("--tag", multiple=True, help="Only prompts with this tag (repeatable).")
+@click.option("--category", help="Only prompts of this category.")
+@click.option("--role", help="Only prompts of this role.")
+@click.option("--tag", help="Only prompts with this tag.")
 @click.option("--sample", type=click.IntRange(1), help="Only N prompts, drawn by --seed.")
 @click.option("--seed", type=click.IntRange(0), help="For --sample, and for sampling above 0.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=1, help="Ask each prompt K times.")
@@ -42,7 +42,8 @@ def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click 
     small built-in model. Every answer is kept the moment it comes; Ctrl-C ends the run and keeps
     what was measured.
     """
-    from punie.cli.measure import Wish, measure
+    from punie.cli.measure import measure
+    from punie.cli.wish import Wish
     from punie.settings import load_settings
 
     wish = Wish(**options, quiet=as_json, argv=tuple(sys.argv[1:]))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import click
@@ -21,7 +21,7 @@ def watched() -> bool:
 
 
 @contextmanager
-def waiting_for(what: str, *, quiet: bool = False) -> Iterator[None]:
+def waiting_for(what: str, *, quiet: bool = False) -> Generator[None]:
     """Show that something of unknown length goes on, with the seconds so far."""
     if quiet:
         yield

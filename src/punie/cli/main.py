@@ -1,6 +1,7 @@
 """`punie`: the group of commands, each loaded only when it is called."""
 
 import importlib
+import os
 import sys
 from typing import ClassVar
 
@@ -96,7 +97,21 @@ def main() -> None:
         # The reader of our stdout (head, less) went away; there is nobody left to tell.
         sys.stderr.close()
         sys.exit(EXIT_RUNTIME)
+    except Exception as error:
+        if os.environ.get("PUNIE_DEBUG"):
+            raise
+        emit_error(command, unexpected(error), as_json=as_json)
+        sys.exit(EXIT_RUNTIME)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def unexpected(error: Exception) -> PunieError:
+    """A mistake of punie's own, as a message: what was measured so far is kept all the same."""
+    what = f"{type(error).__name__}: {error}"
+    return PunieError(
+        f"punie made a mistake of its own: {what}",
+        hint="set PUNIE_DEBUG=1 to see where; finished prompts are kept (punie runs list)",
+    )
 
 
 class UsageError(PunieError):

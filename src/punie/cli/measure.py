@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from punie.cli.live import showing, waiting_for
-from punie.errors import InputError
+from punie.cli.live import showing
+from punie.cli.served import served
+from punie.cli.wish import Wish, chosen_suite
+from punie.cli.written import write_report, write_results
 from punie.evaluation.run import (
     DEFAULT_CONCURRENCY,
     Progress,
@@ -24,39 +24,11 @@ from punie.evaluation.run import (
 from punie.records.run import EvalReport, Run, RunStatus
 from punie.records.suite import EvalSuite
 from punie.serving.endpoint import Endpoint
-from punie.settings import EndpointSettings, Loaded, Settings
-from punie.store.export import FORMATS, format_of
+from punie.settings import Loaded
+from punie.store.export import format_of
 from punie.store.provenance import provenance
 from punie.store.runs import RunStore
 from punie.store.writer import OutcomeWriter
-
-DEMO_MODEL = "smollm2-135m"
-DEMO_SUITE = "quick"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What the command line asked for; None means: as configured."""
-
-    suite: str | None = None
-    model: str | None = None
-    adapter: Path | None = None
-    url: str | None = None
-    backend: str | None = None
-    category: tuple[str, ...] = ()
-    role: tuple[str, ...] = ()
-    tag: tuple[str, ...] = ()
-    sample: int | None = None
-    seed: int | None = None
-    repeats: int = 1
-    temperature: float | None = None
-    max_tokens: int | None = None
-    concurrency: int | None = None
-    tools: str | None = None
-    output: Path | None = None
-    journal: str | None = None
-    quiet: bool = False
-    argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,133 +72,6 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
         return _finish(wish, settings, store, report)
 
 
-def chosen_suite(wish: Wish, settings: Loaded) -> EvalSuite:
-    """The suite that was asked for, cut to the filters, with sampling overridden."""
-    from punie.suites.catalog import find_suite
-    from punie.suites.select import select
-
-    name = wish.suite or settings.values.suite or DEMO_SUITE
-    suite = find_suite(name, settings.project)
-    suite = select(
-        suite,
-        category=wish.category,
-        role=wish.role,
-        tag=wish.tag,
-        sample=wish.sample,
-        seed=wish.seed or 0,
-    )
-    overrides = {
-        name: value
-        for name, value in settings.values.sampling.model_dump().items()
-        if value is not None
-    }
-    flags = {"temperature": wish.temperature, "max_tokens": wish.max_tokens, "seed": wish.seed}
-    overrides |= {name: value for name, value in flags.items() if value is not None}
-    return with_sampling(suite, overrides)
-
-
-def with_sampling(suite: EvalSuite, overrides: dict[str, Any]) -> EvalSuite:
-    """The suite, sampled otherwise; an override of `max_tokens` counts for each of its prompts."""
-    if not overrides:
-        return suite
-    from dataclasses import replace
-
-    prompts = suite.prompts
-    if "max_tokens" in overrides:
-        prompts = tuple(replace(prompt, max_tokens=None) for prompt in prompts)
-    sampling = suite.sampling.model_copy(update=overrides)
-    return suite.model_copy(update={"sampling": sampling, "prompts": prompts})
-
-
-@asynccontextmanager
-async def served(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
-    """The endpoint that was asked for: a server of our own, or somebody else's."""
-    backend = wish.backend or settings.values.backend
-    if wish.url or backend == "endpoint":
-        if wish.adapter:
-            raise InputError(
-                "--adapter is for models that punie serves, not for a URL",
-                hint="start the server with the adapter, or drop --url",
-            )
-        async with _remote(wish, settings.values) as endpoint:
-            yield endpoint
-        return
-    async with _local(wish, settings, log) as endpoint:
-        yield endpoint
-
-
-@asynccontextmanager
-async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
-    from punie.backends.endpoint import EndpointBackend, EndpointConfig
-
-    named = chosen_endpoint(wish.url, values)
-    model = wish.model or named.model or values.model
-    if not model:
-        raise InputError(
-            f"which model of {named.url}?", hint="give --model with the name that it goes by there"
-        )
-    key_env = named.key_env or "OPENAI_API_KEY"
-    key = os.environ.get(key_env)
-    if named.key_env and not key:
-        raise InputError(
-            f"{named.key_env}, the key of {named.url}, is not set",
-            hint=f"export {named.key_env}=…",
-        )
-    config = EndpointConfig(
-        url=named.url,
-        model=model,
-        api_key=key,
-        prices=named.prices,
-        requests_per_minute=named.requests_per_minute,
-        timeout_s=named.timeout_s,
-    )
-    async with EndpointBackend().serve(config) as endpoint:
-        yield endpoint
-
-
-def chosen_endpoint(url: str | None, values: Settings) -> EndpointSettings:
-    """What `--url` names: a URL, or a configured endpoint; without it OPENAI_BASE_URL or the only
-    configured one.
-    """
-    known = values.endpoints
-    if url is None:
-        if base := os.environ.get("OPENAI_BASE_URL"):
-            return EndpointSettings(url=base)
-        if len(known) == 1:
-            return next(iter(known.values()))
-        raise InputError(
-            "which endpoint?", hint="give --url, or set OPENAI_BASE_URL, or configure one endpoint"
-        )
-    if url in known:
-        return known[url]
-    if "://" not in url and known:
-        raise InputError(
-            f"no endpoint is called {url}", hint=f"configured: {', '.join(sorted(known))}"
-        )
-    return EndpointSettings(url=url)
-
-
-@asynccontextmanager
-async def _local(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
-    from punie.backends.mlx import MlxBackend, require_mlx
-    from punie.cli.local_model import prepared
-    from punie.serving.config import ServerConfig
-
-    require_mlx()
-    name = wish.model or settings.values.model or DEMO_MODEL
-    adapter = wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
-    demo = not (wish.model or settings.values.model)
-    model = prepared(name, adapter, demo=demo, quiet=wish.quiet)
-    config = ServerConfig(model=model.path, adapter=model.adapter, log=log)
-    backend = MlxBackend(model.identity, tools=model.renders_tools)
-    async with contextlib.AsyncExitStack() as stack:
-        with waiting_for(f"starting mlx_lm.server with {name}", quiet=wish.quiet):
-            endpoint = await stack.enter_async_context(
-                backend.serve(config.scaled_to(model.weight_bytes))
-            )
-        yield endpoint
-
-
 def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, run_id: str) -> Run:
     run = new_run(
         suite,
@@ -236,11 +81,8 @@ def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, ru
         repeats=wish.repeats,
         tools=wish.tools or settings.values.tools,
     )
-    selection: dict[str, str] = {
-        name: ", ".join(value)
-        for name, value in (("category", wish.category), ("role", wish.role), ("tag", wish.tag))
-        if value
-    }
+    filters = {"category": wish.category, "role": wish.role, "tag": wish.tag}
+    selection = {name: value for name, value in filters.items() if value is not None}
     if wish.sample:
         selection |= {"sample": str(wish.sample), "seed": str(wish.seed or 0)}
     return run.model_copy(
@@ -275,8 +117,8 @@ async def _ask_all(
 
 
 @contextlib.contextmanager
-def _stop_on_signal() -> Iterator[asyncio.Event]:
-    """The first Ctrl-C (or TERM) asks the run to end after what is in flight, the second ends it."""
+def _stop_on_signal() -> Generator[asyncio.Event]:
+    """The first Ctrl-C (or TERM) ends the run after what is in flight, the second at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -327,32 +169,6 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
         warnings=tuple(_warnings(wish, report)),
         next_steps=tuple(_next_steps(report, html, entry, settings)),
     )
-
-
-def write_report(store: RunStore, report: EvalReport, path: Path) -> Path:
-    """Write the HTML report of a stored run, through a temporary file."""
-    from punie.reporting.html import render_html
-
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(render_html(report, store.rows(report.run.id)))
-    temporary.replace(path)
-    return path
-
-
-def write_results(store: RunStore, run: Run, path: Path) -> None:
-    """Write a run's outcomes in the format of the file's ending, its summary beside them."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(FORMATS[format_of(path.name)](run, store.rows(run.id)))
-        beside = path.with_name(f"{path.stem}.summary.json")
-        beside.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror or error}",
-            hint=f"the run is kept: punie runs export {run.id} --output FILE",
-        ) from error
 
 
 def _warnings(wish: Wish, report: EvalReport) -> Iterator[str]:

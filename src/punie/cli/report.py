@@ -23,7 +23,7 @@ def report_command(
 
     RUN is an id, a unique beginning of one, `last`, `last~1`, or an adapter's name.
     """
-    from punie.cli.measure import write_report
+    from punie.cli.written import write_report
     from punie.settings import find_project
     from punie.store.runs import RunStore
 

@@ -171,7 +171,7 @@ def _plain(text: str, limit: int) -> str:
 @click.option("--output", type=click.Path(path_type=Path), help="A .json, .jsonl or .csv file.")
 def export_command(run: str, wanted: str | None, output: Path | None) -> None:
     """Every outcome of a run, to stdout or a file."""
-    from punie.cli.measure import write_results
+    from punie.cli.written import write_results
     from punie.settings import find_project
     from punie.store.export import FORMATS
     from punie.store.runs import RunStore

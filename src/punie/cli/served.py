@@ -1,0 +1,105 @@
+"""From what was asked for to an endpoint that answers."""
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from punie.cli.live import waiting_for
+from punie.cli.wish import Wish
+from punie.errors import InputError
+from punie.serving.endpoint import Endpoint
+from punie.settings import EndpointSettings, Loaded, Settings
+
+DEMO_MODEL = "smollm2-135m"
+
+
+@asynccontextmanager
+async def served(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
+    """The endpoint that was asked for: a server of our own, or somebody else's."""
+    backend = wish.backend or settings.values.backend
+    if wish.url or backend == "endpoint":
+        if wish.adapter:
+            raise InputError(
+                "--adapter is for models that punie serves, not for a URL",
+                hint="start the server with the adapter, or drop --url",
+            )
+        async with _remote(wish, settings.values) as endpoint:
+            yield endpoint
+        return
+    async with _local(wish, settings, log) as endpoint:
+        yield endpoint
+
+
+@asynccontextmanager
+async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
+    from punie.backends.endpoint import EndpointBackend, EndpointConfig
+
+    named = chosen_endpoint(wish.url, values)
+    model = wish.model or named.model or values.model
+    if not model:
+        raise InputError(
+            f"which model of {named.url}?", hint="give --model with the name that it goes by there"
+        )
+    key_env = named.key_env or "OPENAI_API_KEY"
+    key = os.environ.get(key_env)
+    if named.key_env and not key:
+        raise InputError(
+            f"{named.key_env}, the key of {named.url}, is not set",
+            hint=f"export {named.key_env}=…",
+        )
+    config = EndpointConfig(
+        url=named.url,
+        model=model,
+        api_key=key,
+        prices=named.prices,
+        requests_per_minute=named.requests_per_minute,
+        timeout_s=named.timeout_s,
+    )
+    async with EndpointBackend().serve(config) as endpoint:
+        yield endpoint
+
+
+def chosen_endpoint(url: str | None, values: Settings) -> EndpointSettings:
+    """What `--url` names: a URL, or a configured endpoint.
+
+    Without it: OPENAI_BASE_URL, or the only configured endpoint.
+    """
+    known = values.endpoints
+    if url is None:
+        if base := os.environ.get("OPENAI_BASE_URL"):
+            return EndpointSettings(url=base)
+        if len(known) == 1:
+            return next(iter(known.values()))
+        raise InputError(
+            "which endpoint?", hint="give --url, or set OPENAI_BASE_URL, or configure one endpoint"
+        )
+    if url in known:
+        return known[url]
+    if "://" not in url and known:
+        raise InputError(
+            f"no endpoint is called {url}", hint=f"configured: {', '.join(sorted(known))}"
+        )
+    return EndpointSettings(url=url)
+
+
+@asynccontextmanager
+async def _local(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
+    from punie.backends.mlx import MlxBackend, require_mlx
+    from punie.cli.local_model import prepared
+    from punie.serving.config import ServerConfig
+
+    require_mlx()
+    name = wish.model or settings.values.model or DEMO_MODEL
+    adapter = wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
+    demo = not (wish.model or settings.values.model)
+    model = prepared(name, adapter, demo=demo, quiet=wish.quiet)
+    config = ServerConfig(model=model.path, adapter=model.adapter, log=log)
+    backend = MlxBackend(model.identity, tools=model.renders_tools)
+    async with contextlib.AsyncExitStack() as stack:
+        with waiting_for(f"starting mlx_lm.server with {name}", quiet=wish.quiet):
+            endpoint = await stack.enter_async_context(
+                backend.serve(config.scaled_to(model.weight_bytes))
+            )
+        yield endpoint

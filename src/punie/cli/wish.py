@@ -1,0 +1,71 @@
+"""What one `punie eval` asks for, and the suite that this means."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from punie.records.suite import EvalSuite
+from punie.settings import Loaded
+
+DEMO_SUITE = "quick"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command line asked for; None means: as configured."""
+
+    suite: str | None = None
+    model: str | None = None
+    adapter: Path | None = None
+    url: str | None = None
+    backend: str | None = None
+    category: str | None = None
+    role: str | None = None
+    tag: str | None = None
+    sample: int | None = None
+    seed: int | None = None
+    repeats: int = 1
+    temperature: float | None = None
+    max_tokens: int | None = None
+    concurrency: int | None = None
+    tools: str | None = None
+    output: Path | None = None
+    journal: str | None = None
+    quiet: bool = False
+    argv: tuple[str, ...] = ()
+
+
+def chosen_suite(wish: Wish, settings: Loaded) -> EvalSuite:
+    """The suite that was asked for, cut to the filters, with sampling overridden."""
+    from punie.suites.catalog import find_suite
+    from punie.suites.select import select
+
+    name = wish.suite or settings.values.suite or DEMO_SUITE
+    suite = find_suite(name, settings.project)
+    suite = select(
+        suite,
+        category=wish.category,
+        role=wish.role,
+        tag=wish.tag,
+        sample=wish.sample,
+        seed=wish.seed or 0,
+    )
+    overrides = {
+        name: value
+        for name, value in settings.values.sampling.model_dump().items()
+        if value is not None
+    }
+    flags = {"temperature": wish.temperature, "max_tokens": wish.max_tokens, "seed": wish.seed}
+    overrides |= {name: value for name, value in flags.items() if value is not None}
+    return with_sampling(suite, overrides)
+
+
+def with_sampling(suite: EvalSuite, overrides: dict[str, Any]) -> EvalSuite:
+    """The suite, sampled otherwise; an override of `max_tokens` counts for each of its prompts."""
+    if not overrides:
+        return suite
+    prompts = suite.prompts
+    if "max_tokens" in overrides:
+        prompts = tuple(replace(prompt, max_tokens=None) for prompt in prompts)
+    sampling = suite.sampling.model_copy(update=overrides)
+    return suite.model_copy(update={"sampling": sampling, "prompts": prompts})

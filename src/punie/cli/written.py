@@ -1,0 +1,34 @@
+"""What a run leaves in files: its report and its results."""
+
+from pathlib import Path
+
+from punie.errors import InputError
+from punie.records.run import EvalReport, Run
+from punie.store.export import FORMATS, format_of
+from punie.store.runs import RunStore
+
+
+def write_report(store: RunStore, report: EvalReport, path: Path) -> Path:
+    """Write the HTML report of a stored run, through a temporary file."""
+    from punie.reporting.html import render_html
+
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", encoding="utf-8", errors="replace") as file:
+        file.writelines(render_html(report, store.rows(report.run.id)))
+    temporary.replace(path)
+    return path
+
+
+def write_results(store: RunStore, run: Run, path: Path) -> None:
+    """Write a run's outcomes in the format of the file's ending, its summary beside them."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(FORMATS[format_of(path.name)](run, store.rows(run.id)))
+        beside = path.with_name(f"{path.stem}.summary.json")
+        beside.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or error}",
+            hint=f"the run is kept: punie runs export {run.id} --output FILE",
+        ) from error
