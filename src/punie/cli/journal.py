@@ -1,0 +1,142 @@
+"""`punie journal`: entries, the cumulative table, and the check of both."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from punie.cli.output import emit_json
+from punie.errors import EXIT_GATE, EXIT_OK
+
+if TYPE_CHECKING:
+    from punie.journal.check import JournalCheck, StoredRun
+    from punie.store.runs import RunStore
+
+
+@click.group()
+def journal() -> None:
+    """Write, render and check the journal."""
+
+
+@journal.command("new")
+@click.argument("goal")
+@click.option("--run", "run_name", default="last", help="Which run; the newest by default.")
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path, exists=True),
+    help="File or folder that the adapter was trained on; its hash is kept.",
+)
+@click.option("--supersedes", metavar="ENTRY", help="The earlier entry that this one replaces.")
+@click.option(
+    "--text/--no-text", default=None, help="Keep prompts and answers; as configured by default."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def new(  # noqa: PLR0917 - click passes by name
+    goal: str,
+    run_name: str,
+    dataset: Path | None,
+    supersedes: str | None,
+    text: bool | None,  # noqa: FBT001 - click passes by name
+    as_json: bool,  # noqa: FBT001 - click passes by name
+) -> None:
+    """Write a run into the journal as a new entry; GOAL says in a few words what was tried.
+
+    The numbers are filled in. The sections that only you can write ask for it in a comment.
+    """
+    from punie.errors import InputError
+    from punie.journal.dataset import read_dataset
+    from punie.journal.entry import write_entry
+    from punie.settings import load_settings
+    from punie.store.runs import RunStore
+
+    settings = load_settings(Path.cwd())
+    with RunStore(settings.project) as store:
+        run = store.find(run_name)
+        if run.summary is None:
+            raise InputError(f"run {run.id} is {run.status.value}: it has no numbers yet")
+        entry = write_entry(
+            settings.project,
+            store.report(run),
+            store.rows(run.id),
+            goal=goal,
+            dataset=read_dataset(dataset) if dataset else None,
+            supersedes=supersedes,
+            text=settings.values.journal.text if text is None else text,
+        )
+    if as_json:
+        emit_json("journal new", {"run": run.id, "entry": str(entry)})
+    else:
+        click.echo(str(entry / "entry.md"))
+
+
+@journal.command("render")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def render(
+    as_json: bool,  # noqa: FBT001 - click passes by name
+) -> None:
+    """Rebuild journal/README.md, the cumulative table, from the entries."""
+    from punie.journal.table import render_journal
+    from punie.settings import find_project
+
+    path = render_journal(find_project(Path.cwd()))
+    if as_json:
+        emit_json("journal render", {"table": str(path)})
+    else:
+        click.echo(str(path))
+
+
+@journal.command("check")
+@click.argument("entries", nargs=-1, metavar="[ENTRY]...")
+@click.option("--strict", is_flag=True, help="A table that is not up to date is a finding too.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def check(
+    entries: tuple[str, ...],
+    strict: bool,  # noqa: FBT001 - click passes by name
+    as_json: bool,  # noqa: FBT001 - click passes by name
+) -> int:
+    """Recompute every number of the journal from the runs' records.
+
+    ENTRY is a folder, its name or a unique beginning of it; without one, all are checked, and the
+    table with them. Runs that the database still has are compared with it. Exit code 3 on findings.
+    """
+    from contextlib import ExitStack
+
+    from punie.journal.check import check_journal
+    from punie.settings import find_project
+    from punie.store.database import DATABASE, STATE_FOLDER
+    from punie.store.runs import RunStore
+
+    root = find_project(Path.cwd())
+    with ExitStack() as stack:
+        stored: StoredRun | None = None
+        if (root / STATE_FOLDER / DATABASE).exists():
+            stored = _stored_in(stack.enter_context(RunStore(root)))
+        found = check_journal(root, entries, strict=strict, stored=stored)
+    if as_json:
+        data = {
+            "entries": list(found.entries),
+            "findings": [
+                {"file": each.file, "line": each.line, "what": each.what} for each in found.findings
+            ],
+        }
+        emit_json("journal check", data, [str(each) for each in found.warnings])
+    else:
+        _print_check(found)
+    return EXIT_GATE if found.findings else EXIT_OK
+
+
+def _stored_in(store: "RunStore") -> "StoredRun":
+    known = {run.id: run for run in store.heads()}
+    return lambda run_id: (known[run_id], store.rows(run_id)) if run_id in known else None
+
+
+def _print_check(found: "JournalCheck") -> None:
+    from punie.reporting.numbers import counted
+    from punie.reporting.text import visible
+
+    for finding in found.findings:
+        click.echo(visible(str(finding)))
+    for warning in found.warnings:
+        click.echo(f"warning: {visible(str(warning))}", err=True)
+    checked = counted(len(found.entries), "entry", "entries")
+    click.echo(f"{checked} checked: {counted(len(found.findings), 'finding')}", err=True)

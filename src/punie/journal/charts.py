@@ -1,0 +1,36 @@
+"""The pictures of an entry: SVG files, because GitHub strips SVG that stands inside markdown."""
+
+from typing import NamedTuple
+
+from punie.records.result import EvalResult
+from punie.records.run import EvalReport
+from punie.reporting.numbers import duration
+from punie.reporting.svg import histogram, slice_chart
+
+
+class Chart(NamedTuple):
+    """A picture and the words that stand for it."""
+
+    title: str
+    svg: str
+
+
+def charts_of(report: EvalReport) -> dict[str, Chart]:
+    """The charts of a run by file name: its scores and its latencies, as far as it has them."""
+    charts: dict[str, Chart] = {}
+    summary = report.summary
+    if summary.score:
+        title = "Score by category, with 95 % intervals"
+        rows = [
+            ("overall", summary.score),
+            *((each.name, each.score) for each in summary.categories),
+        ]
+        charts["scores.svg"] = Chart(title, slice_chart(rows, title=title, standalone=True))
+    times = [each.completion.latency_s for each in report.outcomes if isinstance(each, EvalResult)]
+    if times and summary.latency:
+        title = "Latency of the answers"
+        drawn = histogram(
+            times, title=title, write=duration, high=summary.latency.p95, standalone=True
+        )
+        charts["latency.svg"] = Chart(title, drawn)
+    return charts

@@ -1,0 +1,229 @@
+"""Checking the journal: each entry must say what its run says, and the table what they say.
+
+Everything is recomputed from the entry's folder alone: scores from scorers, the summary from the
+rows, front matter, results and charts from the summary. Prose is never looked at.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from punie.errors import Problem
+from punie.journal.charts import charts_of
+from punie.journal.entry import front_values, plain_verdict, results_of, sha256
+from punie.journal.folder import (
+    ENTRY,
+    JOURNAL,
+    README,
+    RUN,
+    entry_folders,
+    find_entry,
+    place_of,
+)
+from punie.journal.reading import Entry, read_entry
+from punie.journal.recompute import problems_of
+from punie.journal.record import RunRecord, encode, key_line, make_row, row_line
+from punie.journal.replay import report_of
+from punie.journal.table import readme
+from punie.records.result import Outcome
+from punie.records.run import Run
+from punie.records.suite import EvalPrompt
+from punie.reporting.markdown import RESULTS_FORMAT
+from punie.reporting.text import one_line
+
+StoredRun = Callable[[str], tuple[Run, Iterable[tuple[EvalPrompt, Outcome]]] | None]
+"""Gives a run of the database by its id, None where the database does not have it."""
+
+_QUOTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class JournalCheck:
+    """What a check found. `warnings` are findings that do not fail it."""
+
+    entries: tuple[str, ...]
+    findings: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check_journal(
+    root: Path,
+    entries: Sequence[str] = (),
+    *,
+    strict: bool = False,
+    stored: StoredRun | None = None,
+) -> JournalCheck:
+    """Check the named entries, or all of them and the table, and return every finding at once.
+
+    A table that is not up to date is a warning unless `strict`: on a branch it may lag behind. With
+    `stored`, runs that the database has are compared with it. Raises InputError for a name that is
+    no entry.
+    """
+    folders = (
+        [find_entry(root, name) for name in entries] if entries else entry_folders(root / JOURNAL)
+    )
+    read = [read_entry(root, folder) for folder in folders]
+    for entry in read:
+        _check_entry(entry, stored)
+    findings = [problem for entry in read for problem in entry.problems]
+    stale = [] if entries else list(_check_readme(root, read))
+    return JournalCheck(
+        entries=tuple(entry.id for entry in read),
+        findings=(*findings, *(stale if strict else ())),
+        warnings=tuple([] if strict else stale),
+    )
+
+
+def _check_entry(entry: Entry, stored: StoredRun | None) -> None:
+    record, content = entry.record, entry.run_json
+    if record is None or content is None:
+        return
+    _check_place(entry, record)
+    if encode(record) != content:
+        entry.add(RUN, 0, "is not in punie's canonical form, so it was edited")
+    for problem in problems_of(record):
+        line = key_line(content, "run") if problem.row is None else row_line(content, problem.row)
+        entry.add(RUN, line, problem.what)
+    if record.run.summary is None:
+        return
+    if record.entry.baseline is None:
+        expected = plain_verdict(record.run.summary)
+        if record.entry.verdict != expected:
+            verdict = record.entry.verdict
+            entry.add(
+                RUN, key_line(content, "entry"), f"verdict is {verdict}, the run gives {expected}"
+            )
+    _check_front(entry, record, sha256(content))
+    _check_results(entry, record)
+    _check_charts(entry, record)
+    if stored:
+        _check_stored(entry, record, stored)
+
+
+def _check_place(entry: Entry, record: RunRecord) -> None:
+    content = entry.run_json or b""
+    if record.entry.id != entry.id:
+        what = f"is the record of {record.entry.id}, in the folder {entry.id}"
+        entry.add(RUN, key_line(content, "entry"), what)
+    elif not entry.folder.samefile(place_of(entry.root / JOURNAL, entry.id)):
+        entry.add(RUN, 0, f"the entry lies in {entry.relative}, not in its year and month")
+
+
+def _check_front(entry: Entry, record: RunRecord, run_sha256: str) -> None:
+    if entry.document is None:
+        return
+    front, expected = entry.document.front, front_values(record, run_sha256)
+    for key, value in expected.items():
+        if key not in front:
+            entry.add(ENTRY, 1, f"{key} is missing from the front matter")
+        elif front[key].value != value:
+            entry.add(
+                ENTRY, front[key].line, f"{key} is {front[key].value}, run.json gives {value}"
+            )
+    for key, found in front.items():
+        if key not in expected:
+            entry.add(ENTRY, found.line, f"{key} is not a key of the front matter")
+
+
+def _check_results(entry: Entry, record: RunRecord) -> None:
+    if entry.document is None or entry.document.results is None:
+        return
+    found, first = entry.document.results, entry.document.results_line
+    if record.results_format != RESULTS_FORMAT:
+        # Written by another punie: the region is compared by the hash that run.json keeps.
+        if sha256("\n".join(found[1:-1]).encode()) != record.results_sha256:
+            entry.add(ENTRY, first, "the results were edited: run.json has another hash of them")
+        return
+    results = results_of(record)
+    expected = ["", *results.split("\n"), ""]
+    for line, what in _differences(found, expected):
+        entry.add(ENTRY, first + line, what)
+    if sha256(results.encode()) != record.results_sha256:
+        line = key_line(entry.run_json or b"", "results_sha256")
+        entry.add(RUN, line, "results_sha256 is not that of the results of this run")
+
+
+def _differences(found: Sequence[str], expected: Sequence[str]) -> Iterator[tuple[int, str]]:
+    matcher = SequenceMatcher(a=found, b=expected, autojunk=False)
+    for kind, start, stop, other, other_stop in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        for offset in range(max(stop - start, other_stop - other)):
+            was = found[start + offset] if start + offset < stop else None
+            should = expected[other + offset] if other + offset < other_stop else None
+            line = min(start + offset, max(stop - 1, start))
+            if was is None:
+                yield line, f"missing from the results: {_quote(should)}"
+            elif should is None:
+                yield line, f"not in the results of this run: {_quote(was)}"
+            else:
+                yield line, f"the results say {_quote(was)}, run.json gives {_quote(should)}"
+
+
+def _quote(line: str | None) -> str:
+    return f"“{one_line(line or '', _QUOTED)}”"
+
+
+def _check_charts(entry: Entry, record: RunRecord) -> None:
+    charts = charts_of(report_of(record)) if record.results_format == RESULTS_FORMAT else {}
+    for name, chart in charts.items():
+        if sha256(chart.svg.encode()) != record.charts.get(name):
+            line = key_line(entry.run_json or b"", "charts")
+            entry.add(RUN, line, f"{name} is not the chart of this run")
+    for name, expected in record.charts.items():
+        if "/" in name or name.startswith("."):
+            entry.add(RUN, key_line(entry.run_json or b"", "charts"), f"{name} is no chart's name")
+            continue
+        content = entry.read(name)
+        if content is not None and sha256(content) != expected:
+            entry.add(name, 0, "was edited: run.json has another hash of it")
+
+
+def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:
+    found = stored(record.run.id)
+    if found is None:
+        return
+    run, rows = found
+    content = entry.run_json or b""
+    if run.summary != record.run.summary:
+        entry.add(
+            RUN, key_line(content, "run"), f"run {run.id} has another summary in the database"
+        )
+    kept = {(row.id, row.repeat): index for index, row in enumerate(record.rows)}
+    for prompt, outcome in rows:
+        row = make_row(prompt, outcome, text=record.entry.text)
+        index = kept.pop((row.id, row.repeat), None)
+        if index is None:
+            entry.add(RUN, key_line(content, "rows"), f"prompt {row.id} of the database is missing")
+        elif record.rows[index] != row:
+            entry.add(RUN, row_line(content, index), f"prompt {row.id} differs from the database")
+    for (prompt_id, _), index in kept.items():
+        entry.add(RUN, row_line(content, index), f"prompt {prompt_id} is not in the database")
+
+
+def _check_readme(root: Path, entries: Sequence[Entry]) -> Iterator[Problem]:
+    name = f"{JOURNAL}/{README}"
+    path = root / JOURNAL / README
+    if not entries and not path.exists():
+        return
+    ids = {entry.id for entry in entries}
+    for entry in entries:
+        replaced = entry.record.entry.supersedes if entry.record else None
+        if replaced and replaced not in ids:
+            what = f"supersedes {replaced}, which is not in this journal"
+            yield Problem(f"{entry.relative}/{ENTRY}", 0, 0, "", what)
+    try:
+        found = path.read_text("utf-8").split("\n")
+    except FileNotFoundError:
+        yield Problem(name, 0, 0, "", "is missing: run punie journal render")
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        yield Problem(name, 0, 0, "", f"cannot be read: {error}")
+        return
+    expected = readme(entries).split("\n")
+    if found != expected:
+        pairs = enumerate(zip(found, expected, strict=False), 1)
+        shorter = min(len(found), len(expected))
+        line = next((n for n, (was, should) in pairs if was != should), shorter)
+        yield Problem(name, line, 0, "", "is not up to date: run punie journal render")

@@ -1,0 +1,268 @@
+"""`run.json`: what an entry keeps of its run, enough to recompute every number of the entry.
+
+The text is canonical: keys sorted, no spaces, each top-level key and each prompt on a line of its
+own, so that a review shows which prompt changed and a finding has a line.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from punie.errors import JournalError
+from punie.journal.privacy import Privacy
+from punie.records.base import SCHEMA_VERSION, Record, canonical_json
+from punie.records.expect import Expect
+from punie.records.result import (
+    Culprit,
+    EvalFault,
+    FaultKind,
+    Outcome,
+    ToolCall,
+)
+from punie.records.run import EvalReport, Run
+from punie.records.suite import EvalPrompt, Message
+
+_ROWS = "rows"
+
+# Bounds within which the numbers of a run can be computed, whatever a file says.
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Weight = Annotated[float, Field(ge=0, le=1e9)]
+_Seconds = Annotated[float, Field(ge=0, le=1e9)]
+_Count = Annotated[int, Field(ge=0, le=10**12)]
+
+
+class Dataset(Record):
+    """What an adapter was trained on: a name for people, SHA-256 of the content."""
+
+    name: str
+    hash: str
+
+
+class EntryHead(Record):
+    """What the front matter says beyond the run itself."""
+
+    id: str
+    date: str
+    """UTC, ISO 8601, to the minute."""
+    goal: str
+    dataset: Dataset | None = None
+    baseline: str | None = None
+    """Id of the run that this one was compared with."""
+    verdict: str
+    supersedes: str | None = None
+    """Id of the entry that this one replaces."""
+    text: bool = False
+    """Prompts and answers are kept."""
+
+
+class Spoken(Record):
+    """The words of one prompt, kept only where the project wants them in git."""
+
+    messages: tuple[Message, ...]
+    expect: Expect = Expect()
+    answer: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Each score's note, in the order of `scores`."""
+
+
+class ScoreRow(Record):
+    """What one scorer said."""
+
+    scorer: str
+    value: _Share
+    passed: bool
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    culprit: Culprit | None = None
+
+
+class PromptRow(Record):
+    """One outcome with its prompt's place in the suite. `fault` is set or the answer's fields."""
+
+    id: str
+    hash: str
+    category: str = "general"
+    role: str | None = None
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    must_pass: bool = False
+    weight: _Weight = 1.0
+    repeat: _Count = 0
+    attempts: _Count = 1
+    fault: FaultKind | None = None
+    score: _Share | None = None
+    passed: bool | None = None
+    culprit: Culprit | None = None
+    scores: tuple[ScoreRow, ...] = ()
+    latency_s: _Seconds | None = None
+    first_token_s: _Seconds | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    finish_reason: str = "stop"
+    recovered: bool = False
+    spoken: Spoken | None = None
+
+    @model_validator(mode="after")
+    def _is_one_outcome(self) -> Self:
+        answered = self.latency_s is not None
+        if answered == (self.fault is not None):
+            msg = "needs either an answer's latency_s or a fault"
+            raise ValueError(msg)
+        if self.fault and (self.scores or self.score is not None or self.passed is not None):
+            msg = "has a fault, so it has no score"
+            raise ValueError(msg)
+        if self.spoken and answered and len(self.spoken.notes) != len(self.scores):
+            msg = "needs a note for each score"
+            raise ValueError(msg)
+        return self
+
+
+class RunRecord(Record):
+    """The content of `run.json`."""
+
+    schema_version: int
+    results_format: int
+    """`RESULTS_FORMAT` of the punie that wrote the results."""
+    results_sha256: str = ""
+    """Of the marked region in entry.md, as UTF-8."""
+    charts: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each chart, by file name."""
+    entry: EntryHead
+    run: Run
+    rows: tuple[PromptRow, ...]
+
+
+class _Version(BaseModel):
+    schema_version: int
+
+
+def make_record(
+    report: EvalReport,
+    rows: Iterable[tuple[EvalPrompt, Outcome]],
+    entry: EntryHead,
+    *,
+    results_format: int,
+    privacy: Privacy,
+) -> RunRecord:
+    """Keep a run without its words (unless `entry.text`), absolute paths and addresses."""
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        results_format=results_format,
+        entry=entry,
+        run=privacy.run(report.run),
+        rows=tuple(make_row(prompt, outcome, text=entry.text) for prompt, outcome in rows),
+    )
+
+
+def make_row(prompt: EvalPrompt, outcome: Outcome, *, text: bool) -> PromptRow:
+    """One outcome as a row. A fault's message is left out: it names hosts and paths."""
+    place: dict[str, Any] = {
+        "id": prompt.id,
+        "hash": outcome.prompt_hash,
+        "category": prompt.category,
+        "role": prompt.role,
+        "tags": prompt.tags,
+        "group": prompt.group,
+        "must_pass": prompt.must_pass,
+        "weight": prompt.weight,
+        "repeat": outcome.repeat,
+        "attempts": outcome.attempts,
+    }
+    if isinstance(outcome, EvalFault):
+        spoken = Spoken(messages=prompt.messages, expect=prompt.expect) if text else None
+        return PromptRow(**place, fault=outcome.kind, spoken=spoken)
+    answer = outcome.completion
+    spoken = Spoken(
+        messages=prompt.messages,
+        expect=prompt.expect,
+        answer=answer.text,
+        tool_calls=answer.tool_calls,
+        notes=tuple(score.note for score in outcome.scores),
+    )
+    return PromptRow(
+        **place,
+        score=outcome.score,
+        passed=outcome.passed,
+        culprit=outcome.culprit,
+        scores=tuple(
+            ScoreRow(
+                scorer=each.scorer,
+                value=each.value,
+                passed=each.passed,
+                weight=each.weight,
+                culprit=each.culprit,
+            )
+            for each in outcome.scores
+        ),
+        latency_s=answer.latency_s,
+        first_token_s=answer.first_token_s,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        finish_reason=answer.finish_reason,
+        recovered=answer.recovered,
+        spoken=spoken if text else None,
+    )
+
+
+def encode(record: RunRecord) -> bytes:
+    """The one text of a record, UTF-8. A lone surrogate becomes a question mark."""
+    data = record.model_dump(mode="json", exclude_defaults=True)
+    # A record without rows has an empty list, not no list.
+    rows = [canonical_json(row) for row in data.pop(_ROWS, ())]
+    parts = {key: canonical_json(value) for key, value in data.items()}
+    parts[_ROWS] = "[\n" + ",\n".join(rows) + "\n]" if rows else "[]"
+    lines = ",\n".join(f"{json.dumps(key)}:{parts[key]}" for key in sorted(parts))
+    return f"{{\n{lines}\n}}\n".encode("utf-8", "replace")
+
+
+class RecordError(JournalError):
+    """A run.json that is no record; `problems` are (line or 0, what)."""
+
+    def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
+        super().__init__("; ".join(what for _, what in problems))
+        self.problems = tuple(problems)
+
+
+def decode(content: bytes) -> RunRecord:
+    """Read a record. Raises RecordError with every problem."""
+    try:
+        data: Any = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise RecordError([(error.lineno, f"no JSON: {error.msg}")]) from error
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise RecordError([(0, f"no JSON: {error}")]) from error
+    try:
+        if (version := _Version.model_validate(data).schema_version) > SCHEMA_VERSION:
+            raise RecordError([(0, f"written by a newer punie (schema {version}): upgrade punie")])
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        raise RecordError([_problem(content, each) for each in error.errors()]) from error
+
+
+def _no_constant(name: str) -> None:
+    msg = f"{name} is no number"
+    raise ValueError(msg)
+
+
+def _problem(content: bytes, error: Any) -> tuple[int, str]:
+    place: tuple[str | int, ...] = error["loc"]
+    line = 0
+    if len(place) > 1 and place[0] == _ROWS and isinstance(place[1], int):
+        line = row_line(content, place[1])
+    elif place:
+        line = key_line(content, str(place[0]))
+    return line, f"{'.'.join(map(str, place))}: {error['msg']}"
+
+
+def key_line(content: bytes, key: str) -> int:
+    """The line on which a top-level key stands in canonical text; 0 where it is not found."""
+    start = json.dumps(key).encode() + b":"
+    return next((n for n, text in enumerate(content.split(b"\n"), 1) if text.startswith(start)), 0)
+
+
+def row_line(content: bytes, index: int) -> int:
+    """The line of a row in canonical text; 0 where the rows are not found."""
+    line = key_line(content, _ROWS)
+    return line + 1 + index if line else 0

@@ -1,0 +1,81 @@
+"""From a run record back to a report: what results are written from and numbers recomputed from."""
+
+from punie.journal.record import PromptRow, RunRecord
+from punie.records.expect import Expect
+from punie.records.result import Completion, EvalFault, EvalResult, Outcome, Score
+from punie.records.run import EvalReport
+from punie.records.suite import EvalPrompt, EvalSuite
+
+
+def prompt_of(row: PromptRow) -> EvalPrompt:
+    """The prompt of a row, as far as the row knows it."""
+    return EvalPrompt(
+        id=row.id,
+        hash=row.hash,
+        category=row.category,
+        role=row.role,
+        tags=row.tags,
+        group=row.group,
+        must_pass=row.must_pass,
+        weight=row.weight,
+        messages=row.spoken.messages if row.spoken else (),
+        expect=row.spoken.expect if row.spoken else Expect(),
+    )
+
+
+def outcome_of(row: PromptRow) -> Outcome:
+    """The outcome of a row, as far as the row knows it."""
+    if row.fault is not None:
+        return EvalFault(
+            prompt_id=row.id,
+            prompt_hash=row.hash,
+            repeat=row.repeat,
+            attempts=row.attempts,
+            kind=row.fault,
+            message="",
+        )
+    notes = row.spoken.notes if row.spoken else ("",) * len(row.scores)
+    return EvalResult(
+        prompt_id=row.id,
+        prompt_hash=row.hash,
+        repeat=row.repeat,
+        attempts=row.attempts,
+        completion=Completion(
+            text=row.spoken.answer if row.spoken else "",
+            tool_calls=row.spoken.tool_calls if row.spoken else (),
+            finish_reason=row.finish_reason,
+            latency_s=row.latency_s or 0.0,
+            first_token_s=row.first_token_s,
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=row.completion_tokens,
+            recovered=row.recovered,
+        ),
+        scores=tuple(
+            Score(
+                scorer=each.scorer,
+                value=each.value,
+                passed=each.passed,
+                weight=each.weight,
+                culprit=each.culprit,
+                note=note,
+            )
+            for each, note in zip(row.scores, notes, strict=True)
+        ),
+        score=row.score,
+        passed=row.passed,
+    )
+
+
+def report_of(record: RunRecord) -> EvalReport:
+    """The report that an entry's results are written from."""
+    prompts = {row.id: prompt_of(row) for row in record.rows}
+    suite = EvalSuite(
+        name=record.run.suite_name,
+        version=record.run.suite_version,
+        hash=record.run.suite_hash,
+        source=record.run.suite_source,
+        prompts=tuple(prompts.values()),
+    )
+    return EvalReport(
+        run=record.run, suite=suite, outcomes=tuple(outcome_of(row) for row in record.rows)
+    )

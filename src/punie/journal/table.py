@@ -1,0 +1,149 @@
+"""`journal/README.md`: the cumulative table, derived from the entries' files and nothing else."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from punie.errors import InputError, JournalError
+from punie.journal.document import first_line_of
+from punie.journal.folder import ENTRY, JOURNAL, README, entry_folders, place_of, replace_readme
+from punie.journal.reading import Entry, read_entry
+from punie.journal.record import RunRecord
+from punie.records.summary import Summary
+from punie.reporting import numbers
+from punie.reporting.escaping import code, escape, table
+from punie.reporting.markdown import sparkline
+from punie.reporting.text import one_line
+
+GENERATED = "<!-- Written by `punie journal render`: what is edited here is lost. -->"
+_NOTE_LENGTH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One line of the table."""
+
+    record: RunRecord
+    conclusion: str
+    superseded_by: str | None
+
+    @property
+    def summary(self) -> Summary | None:
+        return self.record.run.summary
+
+
+def render_journal(root: Path) -> Path:
+    """Write `journal/README.md` from the entries and return its path.
+
+    Raises JournalError where an entry cannot be read, InputError where a README stands there that
+    punie did not write, and StoreError where it cannot be written.
+    """
+    path = root / JOURNAL / README
+    if path.exists() and not is_generated(path):
+        raise InputError(
+            f"{JOURNAL}/{README} was not written by punie",
+            hint="rename it; the table of the journal takes its place",
+        )
+    entries = [read_entry(root, folder) for folder in entry_folders(root / JOURNAL)]
+    if problems := [each for entry in entries for each in entry.problems]:
+        raise JournalError(
+            "\n".join(str(problem) for problem in problems),
+            hint="restore these files from git: entries are never edited",
+        )
+    return replace_readme(root, readme(entries).encode())
+
+
+def is_generated(path: Path) -> bool:
+    """Whether a README begins with punie's mark."""
+    with path.open("rb") as file:
+        return file.read(len(GENERATED.encode())) == GENERATED.encode()
+
+
+def readme(entries: Iterable[Entry]) -> str:
+    """The cumulative tables, one per suite, suites and entries newest first: pure.
+
+    Entries without a readable run.json are left out.
+    """
+    found = [entry for entry in entries if entry.record]
+    replaced = {
+        entry.record.entry.supersedes: entry.id
+        for entry in found
+        if entry.record and entry.record.entry.supersedes
+    }
+    suites: dict[str, list[_Step]] = {}
+    for entry in sorted(found, key=lambda each: each.id, reverse=True):
+        if entry.record is None:
+            continue
+        conclusion = first_line_of(entry.document, "Conclusion") if entry.document else ""
+        step = _Step(entry.record, conclusion, replaced.get(entry.id))
+        suites.setdefault(entry.record.run.suite_name, []).append(step)
+    intro = f"{numbers.counted(len(found), 'entry', 'entries')}, newest first."
+    sections = [_section(name, steps) for name, steps in suites.items()]
+    return "\n\n".join([GENERATED, "# Experiment journal", intro, *sections]) + "\n"
+
+
+def _section(name: str, steps: Sequence[_Step]) -> str:
+    several = len({step.record.run.suite_hash for step in steps}) > 1
+    categories = list(
+        dict.fromkeys(
+            each.name for step in steps if step.summary for each in step.summary.categories
+        )
+    )
+    heads = ["Step", "Dataset", "Adapter", "Overall", "95 % interval"]
+    right = [3, 4, *range(5, 5 + len(categories))]
+    heads += [*map(escape, categories), "Notes", "Run"]
+    rows = [_row(step, categories, several=several) for step in steps]
+    parts = [f"## {escape(name)}", _trend(steps), table(heads, rows, right=right)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _trend(steps: Sequence[_Step]) -> str:
+    """Scores of the newest form of the suite, where there are at least two."""
+    newest = steps[0].record.run.suite_hash
+    scores = [
+        step.summary.score.value
+        for step in reversed(steps)
+        if step.record.run.suite_hash == newest
+        and not step.superseded_by
+        and step.summary
+        and step.summary.score
+    ]
+    return f"Overall, oldest to newest: {sparkline(scores)}" if len(scores) > 1 else ""
+
+
+def _row(step: _Step, categories: Sequence[str], *, several: bool) -> list[str]:
+    entry, run, summary = step.record.entry, step.record.run, step.summary
+    score = summary.score if summary else None
+    goal = escape(entry.goal)
+    link = f"{place_of(Path(), entry.id).as_posix()}/{ENTRY}"
+    means = {
+        each.name: each.score.value
+        for each in (summary.categories if summary else ())
+        if each.score
+    }
+    return [
+        f"~~{goal}~~" if step.superseded_by else goal,
+        code(entry.dataset.name) if entry.dataset else "—",
+        code(run.model.adapter) if run.model.adapter else "—",
+        numbers.percent(score.value if score else None),
+        numbers.interval(score),
+        *(numbers.percent(means.get(name)) for name in categories),
+        _notes(step, several=several),
+        f"[{entry.date[:10]} {entry.date[11:16]}]({link})",
+    ]
+
+
+def _notes(step: _Step, *, several: bool) -> str:
+    run = step.record.run
+    parts = [code(run.model.name) + ("" if run.model.adapter else " untrained")]
+    if several:
+        parts.append(
+            f"suite {escape(run.suite_version)} @{code(numbers.short_hash(run.suite_hash))}"
+        )
+    if step.record.entry.verdict != "measured":
+        parts.append(f"**{escape(step.record.entry.verdict)}**")
+    if step.superseded_by:
+        parts.append(f"superseded by {code(step.superseded_by)}")
+    if step.conclusion:
+        parts.append(escape(one_line(step.conclusion, _NOTE_LENGTH)))
+    return "; ".join(parts)
