@@ -78,7 +78,8 @@ def run(argv: Sequence[str | Path], folder: Path) -> Cost:
         err.seek(0)
         if child.returncode != 0:
             command = " ".join(str(word) for word in argv)
-            raise BenchFailed(f"{command}: exit {child.returncode}\n{err.read()[-2000:]}")
+            said = (out.read() + err.read())[-2000:]
+            raise BenchFailed(f"{command}: exit {child.returncode}\n{said}")
         unit = 1 if sys.platform == "darwin" else 1024
         cpu_s = usage.ru_utime + usage.ru_stime
         return Cost(cpu_s, wall_s, usage.ru_maxrss * unit, out.read())
@@ -177,10 +178,9 @@ def against_the_model(folder: Path, rounds: int) -> list[Row]:
         for n in range(32):
             text = REAL_PROMPTS[n % len(REAL_PROMPTS)].format(n=n + 3)
             lines.write(json.dumps({"messages": [{"role": "user", "content": text}]}) + "\n")
-    run(punie("models", "pull", REAL_MODEL), folder)
-    shown = json.loads(run(punie("models", "show", REAL_MODEL, "--json"), folder).stdout)
+    pulled = run(punie("models", "pull", REAL_MODEL), folder).stdout.splitlines()[-1]
     limits = [str(REAL_TOKENS), str(CONCURRENCY)]
-    yardstick = [sys.executable, HERE / "batch_generate.py", shown["data"]["path"], chats, *limits]
+    yardstick = [sys.executable, HERE / "batch_generate.py", pulled, chats, *limits]
     flags = ["--model", REAL_MODEL, "--max-tokens", limits[0], "--concurrency", limits[1]]
     served: list[dict[str, Any]] = []
     direct: list[dict[str, Any]] = []
