@@ -1,0 +1,110 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import journal_run
+from punie.cli.main import main
+from punie.records.suite import EvalSuite
+from punie.store.runs import RunStore
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose database has one run, `r1`."""
+    (tmp_path / ".punie").mkdir()
+    rows = journal_run.rows()
+    run = journal_run.report(rows).run
+    suite = EvalSuite(name="baseline", prompts=tuple(journal_run.prompts()), hash=run.suite_hash)
+    with RunStore(tmp_path) as store:
+        store.create(run, suite)
+        store.add(run.id, [outcome for _, outcome in rows])
+    return tmp_path
+
+
+class Ended(NamedTuple):
+    returncode: int | str | None
+    stdout: str
+    stderr: str
+
+
+Punie = Callable[..., Ended]
+
+
+@pytest.fixture
+def punie(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Punie:
+    """Run `punie journal …` in the project, as the program does."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["punie", "journal", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_an_entry_is_written_rendered_and_checked(project: Path, punie: Punie):
+    new = punie("new", "First baseline")
+    entry = Path(new.stdout.strip())
+    assert (new.returncode, entry.name) == (0, "entry.md")
+    assert entry.is_relative_to(project / "journal")
+    stale = punie("check")
+    assert stale.returncode == 0
+    assert "README.md: is missing: run punie journal render" in stale.stderr
+    assert punie("check", "--strict").returncode == 3
+    assert punie("render").stdout.strip().endswith("journal/README.md")
+    clean = punie("check", "--strict", "--json")
+    assert clean.returncode == 0
+    data = json.loads(clean.stdout)
+    assert data["command"] == "journal check"
+    assert data["data"] == {"entries": [entry.parent.name], "findings": []}
+
+
+def test_findings_go_to_stdout_with_their_place_and_exit_code(punie: Punie):
+    entry = Path(json.loads(punie("new", "Goal", "--json").stdout)["data"]["entry"])
+    path = entry / "entry.md"
+    path.write_text(path.read_text().replace("seed: 7", "seed: 8"))
+    found = punie("check", entry.name)
+    assert found.returncode == 3
+    where = f"journal/{entry.name[:4]}/{entry.name[4:6]}/{entry.name}/entry.md:9"
+    assert found.stdout == f"{where}: seed is 8, run.json gives 7\n"
+    assert json.loads(punie("check", "--json").stdout)["data"]["findings"] == [
+        {"file": where.removesuffix(":9"), "line": 9, "what": "seed is 8, run.json gives 7"}
+    ]
+
+
+def test_the_database_is_asked_for_the_run(project: Path, punie: Punie):
+    punie("new", "Goal", "--text")
+    assert punie("check").returncode == 0
+    with RunStore(project) as store:
+        prompt, outcome = journal_run.rows()[-1]
+        again = outcome.model_copy(update={"repeat": 2, "prompt_id": prompt.id})
+        store.add("r1", [again])
+    found = punie("check")
+    assert found.returncode == 3
+    assert "run.json:" in found.stdout
+    assert "prompt lost of the database is missing" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["new", ""], "the goal is empty"),
+        (["new", "Goal", "--run", "r9"], "r9 is no run here"),
+        (["new", "Goal", "--supersedes", "x"], "x is no entry of this journal"),
+        (["new", "Goal", "--dataset", "nowhere"], "nowhere"),
+        (["check", "x"], "x is no entry of this journal"),
+    ],
+)
+def test_bad_input_is_a_message(punie: Punie, arguments: list[str], message: str):
+    refused = punie(*arguments)
+    assert refused.returncode == 2
+    assert message in refused.stderr
