@@ -1,0 +1,271 @@
+"use strict";
+// Whatever a model wrote reaches the page through textContent alone, never as markup.
+const $ = (id) => document.getElementById(id);
+const rows = [...document.querySelectorAll("tr.row")];
+const STATUSES = ["pass", "partial", "fail", "fault", "unscored"];
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function count(list, key) {
+  const found = new Map();
+  for (const item of list) found.set(key(item), (found.get(key(item)) || 0) + 1);
+  return found;
+}
+
+// The charts follow the table in the file, because they are known only once it is written.
+$("prompts").before($("timing"));
+document.querySelector('nav a[href="#prompts"]').before(document.querySelector('nav a[href="#timing"]'));
+
+// ---- filters -------------------------------------------------------------------------------
+
+const searched = rows.map((row) => row.textContent.toLowerCase());
+let wanted = { text: "", status: "", category: "" };
+
+function filter(change) {
+  wanted = { ...wanted, ...change };
+  const words = wanted.text.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  rows.forEach((row, at) => {
+    const fits =
+      (!wanted.status || row.dataset.status === wanted.status) &&
+      (!wanted.category || row.dataset.category === wanted.category) &&
+      words.every((word) => searched[at].includes(word));
+    row.hidden = !fits;
+    if (row.sheet) row.sheet.hidden = !fits;
+    shown += fits;
+  });
+  $("shown").textContent = shown === rows.length ? `${shown} prompts` : `${shown} of ${rows.length}`;
+  $("none").hidden = shown > 0;
+}
+
+function reset(text) {
+  $("text").value = text;
+  $("category").value = "";
+  document.querySelector("#status input").checked = true;
+  filter({ text, status: "", category: "" });
+}
+
+function choice(status, label, number) {
+  const box = make("label");
+  const input = make("input");
+  input.type = "radio";
+  input.name = "status";
+  input.value = status;
+  input.checked = !status;
+  input.addEventListener("change", () => filter({ status }));
+  box.append(input);
+  if (status) box.append(make("span", `mark ${status}`));
+  box.append(label, make("b", "", String(number)));
+  return box;
+}
+
+const byStatus = count(rows, (row) => row.dataset.status);
+$("status").append(choice("", "all", rows.length));
+for (const status of STATUSES) {
+  if (byStatus.has(status)) $("status").append(choice(status, status, byStatus.get(status)));
+}
+const byCategory = count(rows, (row) => row.dataset.category);
+for (const [category, number] of byCategory) {
+  const option = make("option", "", `${category} (${number})`);
+  option.value = category;
+  $("category").append(option);
+}
+$("category").addEventListener("change", (event) => filter({ category: event.target.value }));
+$("text").addEventListener("input", (event) => filter({ text: event.target.value }));
+document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());
+document.querySelector(".filters").hidden = false;
+for (const button of document.querySelectorAll("[data-show]")) {
+  button.addEventListener("click", () => {
+    reset(button.dataset.show);
+    $("prompts").scrollIntoView();
+  });
+}
+
+// ---- transcripts ---------------------------------------------------------------------------
+
+const blocks = new Map();
+
+async function unpack(number) {
+  const bytes = Uint8Array.from(atob($(`block-${number}`).textContent.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+async function transcript(place) {
+  const [block, index] = place.split(".").map(Number);
+  if (!blocks.has(block)) blocks.set(block, unpack(block));
+  return (await blocks.get(block))[index];
+}
+
+function part(title, className, cards) {
+  const box = make("div", className);
+  box.append(make("h3", "", title), cards);
+  return box;
+}
+
+function block(label, text) {
+  const box = make("div");
+  if (label) box.append(make("span", "label", label));
+  box.append(make("pre", "", text));
+  return box;
+}
+
+function card(className, children) {
+  const box = make("div", `card ${className}`);
+  box.append(...children);
+  return box;
+}
+
+function conversation(messages) {
+  return card("", messages.map((message) => {
+    const turn = make("div", `turn ${message.role}`);
+    turn.append(make("span", "label", message.title), make("pre", "", message.text));
+    return turn;
+  }));
+}
+
+function answer(found, status) {
+  if (found.fault) {
+    const { title, text, meaning } = found.fault;
+    const words = make("div");
+    words.append(make("p", "aside", meaning));
+    return card("got-fault", [block(`could not be measured: ${title}`, text), words]);
+  }
+  const { text, reasoning, calls } = found.answer;
+  const said = calls.map((call) => block(`tool call, ${call.form}`, call.text));
+  if (text) said.push(block(calls.length ? "text beside the call" : "text", text));
+  if (!said.length) said.push(block("", "(empty answer)"));
+  if (reasoning) {
+    const box = make("details");
+    box.append(make("summary", "", "reasoning"), make("pre", "", reasoning));
+    const holder = make("div");
+    holder.append(box);
+    said.push(holder);
+  }
+  return card(`got-${status}`, said);
+}
+
+function judged(score) {
+  const box = make("div", "judged");
+  const verdict = score.passed ? "pass" : score.value === "0" ? "fail" : "partial";
+  box.append(make("span", `mark ${verdict}`));
+  const line = make("span", "", `${score.title}: ${verdict}, score ${score.value}`);
+  box.append(line);
+  if (score.culprit) line.append(make("strong", "", ` · ${score.culprit}`));
+  if (score.note) box.append(make("p", "", score.note));
+  if (score.meaning) box.append(make("p", "aside", score.meaning));
+  if (score.details.length) {
+    box.append(make("p", "aside", score.details.map(([k, v]) => `${k} ${v}`).join(" · ")));
+  }
+  return box;
+}
+
+function sheet(found, status) {
+  const box = make("div", "sheet");
+  box.append(part("Sent", "whole", conversation(found.messages)));
+  if (found.tools.length) {
+    const tools = make("details", "whole");
+    const names = found.tools.map((tool) => tool.name).join(", ");
+    tools.append(make("summary", "", `Tools offered: ${names}`));
+    tools.append(card("", found.tools.map((tool) => block(tool.name, tool.text))));
+    box.append(tools);
+  }
+  const expected = found.expected.map((each) => block(each.title, each.text));
+  if (!expected.length) expected.push(block("", "Nothing in particular: this prompt is not scored."));
+  box.append(part("Expected", "", card("expected", expected)));
+  box.append(part("Got", "", answer(found, status)));
+  if (found.scores?.length) box.append(part("Scored", "whole", card("", found.scores.map(judged))));
+  const facts = make("p", "facts whole");
+  for (const [name, value] of [["", found.traits], ...found.facts]) {
+    const fact = make("span", "", name ? `${name} ` : "");
+    fact.append(make("b", "", value));
+    facts.append(fact);
+  }
+  box.append(facts);
+  return box;
+}
+
+async function toggle(row) {
+  const open = !row.classList.contains("opened");
+  row.classList.toggle("opened", open);
+  row.querySelector("button").setAttribute("aria-expanded", String(open));
+  if (!open) {
+    row.sheet?.remove();
+    row.sheet = null;
+    return;
+  }
+  row.sheet = make("tr", "open");
+  const cell = make("td");
+  cell.colSpan = 6;
+  row.sheet.append(cell);
+  row.after(row.sheet);
+  try {
+    cell.append(sheet(await transcript(row.dataset.at), row.dataset.status));
+  } catch (error) {
+    cell.append(make("p", "aside", `This transcript cannot be read: ${error}`));
+  }
+}
+
+for (const row of rows) {
+  const name = row.querySelector(".name");
+  const button = make("button", "", name.textContent);
+  button.type = "button";
+  button.setAttribute("aria-expanded", "false");
+  name.replaceWith(button);
+}
+$("rows").addEventListener("click", (event) => {
+  const row = event.target.closest("tr.row");
+  // Selecting text in a row is no click on it.
+  if (row && (event.target.closest("button") || !String(getSelection()))) toggle(row);
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (event.key === "/" && !typing) {
+    event.preventDefault();
+    $("text").focus();
+  } else if (event.key === "Escape" && event.target === $("text")) {
+    reset("");
+  } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && event.target.closest?.("tr.row")) {
+    const visible = rows.filter((row) => !row.hidden);
+    const step = event.key === "ArrowDown" ? 1 : -1;
+    const next = visible[visible.indexOf(event.target.closest("tr.row")) + step];
+    if (next) {
+      event.preventDefault();
+      next.querySelector("button").focus();
+    }
+  }
+});
+
+// ---- the map: one mark a prompt, grouped by category; the table says the same in words -------
+
+if (rows.length > 1 && rows.length <= 3000) {
+  for (const [category, number] of byCategory) {
+    const group = make("div");
+    const members = rows.filter((row) => row.dataset.category === category);
+    const passed = members.filter((row) => row.dataset.status === "pass").length;
+    const title = make("h3", "", category);
+    title.append(make("span", "", `${passed} of ${number} passed`));
+    const cells = make("div", "cells");
+    for (const row of members) {
+      const cell = make("i");
+      cell.title = `${row.querySelector("button").textContent}: ${row.dataset.status}`;
+      cell.append(make("span", `mark ${row.dataset.status}`));
+      cell.addEventListener("click", () => {
+        if (row.hidden) reset("");
+        if (!row.sheet) toggle(row);
+        row.scrollIntoView({ block: "center" });
+      });
+      cells.append(cell);
+    }
+    group.append(title, cells);
+    $("map").append(group);
+  }
+  $("map").hidden = false;
+}
+filter({});
