@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from punie.models.catalog import BUILTINS
+from punie.models.pull import pull_builtin
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -14,3 +17,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     worker = [sys.executable, "-m", "punie.backends.workers.tiny", str(folder)]
     subprocess.run(worker, check=True, timeout=60)
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """Pull SmolLM2-135M-Instruct into the user's own cache; a second session finds it there."""
+    return pull_builtin(BUILTINS["smollm2-135m"])

@@ -109,10 +109,8 @@ def _hint(name: str, listed: dict[str, ListedModel]) -> str:
     spellings = {
         spelling.lower(): full for full in names for spelling in (full.split("/")[-1], full)
     }
-    near = difflib.get_close_matches(name.lower(), spellings, n=3, cutoff=0.6)
-    near += difflib.get_close_matches(
-        name.rsplit("/", maxsplit=1)[-1].lower(), spellings, n=3, cutoff=0.6
-    )
+    wanted = dict.fromkeys((name.lower(), name.lower().rpartition("/")[2]))
+    near = [m for word in wanted for m in difflib.get_close_matches(word, spellings, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(dict.fromkeys(spellings[each] for each in near))}?"
     return (
