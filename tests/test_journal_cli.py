@@ -46,7 +46,8 @@ def punie(
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
-        return Ended(ended.value.code, *capsys.readouterr())
+        said = capsys.readouterr()
+        return Ended(ended.value.code, said.out, said.err)
 
     return run
 

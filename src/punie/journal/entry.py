@@ -109,7 +109,9 @@ def front_values(record: RunRecord, run_sha256: str) -> dict[str, JsonValue]:
         "base_model": one_line(run.model.name, GOAL_LENGTH),
         "adapter": one_line(run.model.adapter, GOAL_LENGTH) if run.model.adapter else None,
         "suite": f"{one_line(run.suite_name, GOAL_LENGTH)}@{short_hash(run.suite_hash)}",
-        "dataset": f"{dataset.name}@{short_hash(dataset.hash)}" if dataset else None,
+        "dataset": (
+            f"{one_line(dataset.name, GOAL_LENGTH)}@{short_hash(dataset.hash)}" if dataset else None
+        ),
         "seed": run.sampling.seed,
         "score": round(score.value, 4) if score else None,
         "interval": [round(score.low, 4), round(score.high, 4)] if score else None,
