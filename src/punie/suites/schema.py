@@ -3,6 +3,7 @@
 from typing import Any
 
 from punie.suites.file_form import SuiteForm
+from punie.suites.yaml_source import is_list, is_mapping
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,4 +27,17 @@ def suite_schema() -> dict[str, Any]:
         definitions[name] = {"description": full.get("description", ""), "anyOf": [full, *others]}
     prompt = definitions["PromptForm"]
     prompt["oneOf"] = [{"required": ["prompt"]}, {"required": ["messages"]}]
-    return {"$schema": DIALECT, **schema, "title": "punie suite"}
+    return {"$schema": DIALECT, "title": "punie suite", **_without_titles(schema)}
+
+
+def _without_titles(schema: Any, *, names: bool = False) -> Any:
+    """Drop the titles that pydantic makes of field names; `names`: the keys are the file's own."""
+    if is_list(schema):
+        return [_without_titles(each) for each in schema]
+    if not is_mapping(schema):
+        return schema
+    return {
+        key: _without_titles(value, names=not names and key in {"properties", "$defs"})
+        for key, value in schema.items()
+        if names or key != "title" or not isinstance(value, str)
+    }
