@@ -523,6 +523,11 @@ def test_one_table_per_suite_newest_first(tmp_path: Path):
     assert "suite 1 @`222222222222`" in text
 
 
+def test_a_table_without_entries_says_how_to_begin(tmp_path: Path):
+    assert "No entry yet: `punie journal new GOAL`." in render_journal(tmp_path).read_text()
+    assert check_journal(tmp_path, strict=True).findings == ()
+
+
 def test_a_dataset_has_the_hash_of_its_bytes(tmp_path: Path):
     data = tmp_path / "data"
     data.mkdir()

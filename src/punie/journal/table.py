@@ -77,7 +77,8 @@ def readme(entries: Iterable[Entry]) -> str:
         conclusion = first_line_of(entry.document, "Conclusion") if entry.document else ""
         step = _Step(entry.record, conclusion, replaced.get(entry.id))
         suites.setdefault(entry.record.run.suite_name, []).append(step)
-    intro = f"{numbers.counted(len(found), 'entry', 'entries')}, newest first."
+    entries_said = numbers.counted(len(found), "entry", "entries")
+    intro = f"{entries_said}, newest first." if found else "No entry yet: `punie journal new GOAL`."
     sections = [_section(name, steps) for name, steps in suites.items()]
     return "\n\n".join([GENERATED, "# Experiment journal", intro, *sections]) + "\n"
 
@@ -135,7 +136,9 @@ def _row(step: _Step, categories: Sequence[str], *, several: bool) -> list[str]:
 
 def _notes(step: _Step, *, several: bool) -> str:
     run = step.record.run
-    parts = [code(run.model.name) + ("" if run.model.adapter else " untrained")]
+    # What stands behind somebody's URL may well have been trained.
+    base = run.model.adapter is None and run.model.backend != "endpoint"
+    parts = [code(run.model.name) + (" untrained" if base else "")]
     if several:
         parts.append(
             f"suite {escape(run.suite_version)} @{code(numbers.short_hash(run.suite_hash))}"
