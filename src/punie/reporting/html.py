@@ -161,12 +161,8 @@ def _stats(summary: Summary) -> list[Stat]:
     """The header's numbers; what was not measured is left out."""
     stats: list[Stat] = []
     if summary.passed:
-        share = numbers.percent_interval(summary.passed)
-        passed = round(summary.passed.value * summary.passed.n)
-        whole = f"{numbers.count(passed)} of {numbers.count(summary.passed.n)}"
-        stats.append(
-            Stat("Passed", share, "") if summary.repeats > 1 else Stat("Passed", whole, share)
-        )
+        share = numbers.percent(summary.passed.value)
+        stats.append(Stat("Passed", share, numbers.interval(summary.passed)))
     answered = f"{numbers.count(summary.answered)} answered"
     repeats = f", {summary.repeats} repeats each" if summary.repeats > 1 else ""
     stats.append(Stat("Prompts", numbers.count(summary.prompts), answered + repeats))

@@ -39,9 +39,9 @@ class Timings:
     """The times of all answers, eight bytes each."""
 
     started: list[str] = field(default_factory=list[str])
-    latency: array[float] = field(default_factory=lambda: array("d"))
-    first_token: array[float] = field(default_factory=lambda: array("d"))
-    speed: array[float] = field(default_factory=lambda: array("d"))
+    latency: "array[float]" = field(default_factory=lambda: array("d"))
+    first_token: "array[float]" = field(default_factory=lambda: array("d"))
+    speed: "array[float]" = field(default_factory=lambda: array("d"))
 
     def add(self, result: EvalResult) -> None:
         """Note the times of one answer."""

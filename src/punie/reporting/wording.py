@@ -13,6 +13,8 @@ class Note(NamedTuple):
 
     level: Literal["info", "warning"]
     text: str
+    prompts: tuple[str, ...] = ()
+    """Ids of the prompts that it is about."""
 
 
 class FaultWords(NamedTuple):
@@ -166,14 +168,14 @@ def notes(run: Run, summary: Summary) -> list[Note]:
                 "Name your own with --model.",
             )
         )
+    if failed := summary.must_pass_failed:
+        said.append(Note("warning", f"{counted(len(failed), 'must-pass prompt')} failed.", failed))
     said += [Note("warning", text) for text in _blemishes(summary)]
     return said
 
 
 def _blemishes(summary: Summary) -> list[str]:
     said: list[str] = []
-    if failed := len(summary.must_pass_failed):
-        said.append(f"{counted(failed, 'must-pass prompt')} failed.")
     if summary.faults:
         said.append(
             f"{counted(summary.faults, 'prompt')} could not be measured and "

@@ -245,6 +245,7 @@ document.addEventListener("keydown", (event) => {
 // ---- the map: one mark a prompt, grouped by category; the table says the same in words -------
 
 if (rows.length > 1 && rows.length <= 3000) {
+  const groups = make("div", "groups");
   for (const [category, number] of byCategory) {
     const group = make("div");
     const members = rows.filter((row) => row.dataset.category === category);
@@ -264,8 +265,15 @@ if (rows.length > 1 && rows.length <= 3000) {
       cells.append(cell);
     }
     group.append(title, cells);
-    $("map").append(group);
+    groups.append(group);
   }
+  const legend = make("p", "legend");
+  for (const status of STATUSES.filter((each) => byStatus.has(each))) {
+    const entry = make("span", "", status);
+    entry.prepend(make("span", `mark ${status}`));
+    legend.append(entry);
+  }
+  $("map").append(groups, legend);
   $("map").hidden = false;
 }
 filter({});
