@@ -86,20 +86,14 @@ def chosen_endpoint(url: str | None, values: Settings) -> EndpointSettings:
 
 @asynccontextmanager
 async def _local(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
-    from punie.backends.mlx import MlxBackend, require_mlx
-    from punie.cli.local_model import prepared
-    from punie.serving.config import ServerConfig
+    from punie.backends.local import prepare, serve
+    from punie.cli.pulling import pulling
 
-    require_mlx()
-    name = wish.model or settings.values.model or DEMO_MODEL
+    chosen = wish.model or settings.values.model
     adapter = wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
-    demo = not (wish.model or settings.values.model)
-    model = prepared(name, adapter, demo=demo, quiet=wish.quiet)
-    config = ServerConfig(model=model.path, adapter=model.adapter, log=log)
-    backend = MlxBackend(model.identity, tools=model.renders_tools)
+    with pulling(silent=wish.quiet) as progress:
+        model = prepare(chosen or DEMO_MODEL, adapter, demo=chosen is None, progress=progress)
     async with contextlib.AsyncExitStack() as stack:
-        with waiting_for(f"starting mlx_lm.server with {name}", quiet=wish.quiet):
-            endpoint = await stack.enter_async_context(
-                backend.serve(config.scaled_to(model.weight_bytes))
-            )
+        with waiting_for(f"starting mlx_lm.server with {model.identity.name}", quiet=wish.quiet):
+            endpoint = await stack.enter_async_context(serve(model, log))
         yield endpoint

@@ -1,0 +1,84 @@
+"""A model of this machine by its name: found or fetched, checked, served."""
+
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from punie.backends.mlx import MlxBackend, require_mlx
+from punie.models.adapter import check_adapter
+from punie.models.check import weight_files
+from punie.models.describe import describe
+from punie.models.fingerprint import adapter_hash
+from punie.models.pull import Progress, quiet
+from punie.models.resolve import resolve
+from punie.records.run import ModelIdentity
+from punie.serving.config import ServerConfig
+from punie.serving.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """What the backend serves, and how the run's record will name it."""
+
+    path: Path
+    adapter: Path | None
+    identity: ModelIdentity
+    renders_tools: bool
+    weight_bytes: int
+
+
+def prepare(
+    name: str, adapter: Path | None = None, *, demo: bool = False, progress: Progress = quiet
+) -> LocalModel:
+    """Find (or fetch) the model, check it and the adapter, and read what is on record of them.
+
+    `demo` marks a model that nobody chose. Raises InputError or ModelError, before anything is
+    started.
+    """
+    require_mlx()
+    model = resolve(name, progress=progress)
+    info = describe(model)
+    if adapter is not None:
+        adapter = adapter.expanduser().absolute()
+        check_adapter(adapter, model.path)
+    identity = ModelIdentity(
+        name=name,
+        backend="mlx",
+        weights_hash=info.fingerprint.weights,
+        template_hash=info.fingerprint.template,
+        parameters=info.parameters,
+        dtype=info.dtype,
+        adapter=adapter.name if adapter else None,
+        adapter_hash=adapter_hash(adapter) if adapter else None,
+        builtin_demo=demo,
+    )
+    return LocalModel(
+        path=model.path,
+        adapter=adapter,
+        identity=identity,
+        renders_tools=info.abilities.tools,
+        weight_bytes=sum(file.stat().st_size for file in weight_files(model.path)),
+    )
+
+
+@asynccontextmanager
+async def serve(model: LocalModel, log: Path) -> AsyncGenerator[Endpoint]:
+    """Serve a prepared model; the server's output goes to the file `log`."""
+    config = ServerConfig(model=model.path, adapter=model.adapter, log=log)
+    backend = MlxBackend(model.identity, tools=model.renders_tools)
+    async with backend.serve(config.scaled_to(model.weight_bytes)) as endpoint:
+        yield endpoint
+
+
+@asynccontextmanager
+async def serve_model(name: str, *, adapter: Path | None = None) -> AsyncGenerator[Endpoint]:
+    """Serve the model called `name` while the context is open.
+
+    Raises InputError, ModelError or ServerError; its log is in the error and then gone.
+    """
+    model = prepare(name, adapter)
+    with tempfile.TemporaryDirectory(prefix="punie-") as folder:
+        async with serve(model, Path(folder) / "server.log") as endpoint:
+            yield endpoint
