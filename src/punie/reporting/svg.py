@@ -8,6 +8,7 @@ form of colour blindness (blue against grey).
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from statistics import median
 from xml.sax.saxutils import escape, quoteattr
@@ -160,11 +161,20 @@ def slice_chart(
     )
 
 
-def _nice_step(span: float, pieces: int) -> float:
-    """A round step (1, 2 or 5 times a power of ten) that cuts `span` into about `pieces`."""
+_TICK_STEPS = (1, 2, 5)
+_BIN_STEPS = (1, 1.5, 2, 2.5, 3, 4, 5, 7.5)
+
+
+def _round_step(span: float, pieces: int, steps: Sequence[float]) -> float:
+    """One of `steps` times a power of ten: the first that cuts `span` into at most `pieces`."""
     raw = span / pieces
     power = 10.0 ** math.floor(math.log10(raw))
-    return next((m * power for m in (1, 2, 5) if m * power >= raw), 10 * power)
+    return next((step * power for step in steps if step * power >= raw), 10 * power)
+
+
+def _tick(label: str) -> str:
+    """Write a round number without its zeros: `1.00 s` as `1 s`."""
+    return re.sub(r"\.0+(?!\d)", "", label)
 
 
 def _bins(values: Sequence[float]) -> tuple[float, float, list[int], int]:
@@ -178,7 +188,8 @@ def _bins(values: Sequence[float]) -> tuple[float, float, list[int], int]:
     usual = ranked[math.ceil(0.95 * len(ranked)) - 1]
     upper = 1.5 * usual if 0 < 3 * usual < highest else highest
     lower = 0.0 if ranked[0] < 0.6 * upper else ranked[0]
-    width = _nice_step((upper - lower) or abs(upper) or 1.0, min(24, 6 + len(ranked) // 8))
+    pieces = min(24, 8 + len(ranked) // 8)
+    width = _round_step((upper - lower) or abs(upper) or 1.0, pieces, _BIN_STEPS)
     lower = width * math.floor(lower / width)
     size = max(1, math.floor((upper - lower) / width) + 1)
     counts = [0] * size
@@ -212,11 +223,13 @@ def histogram(
                 f'<rect class="fill" x="{x + 0.75:.1f}" y="{floor - tall:.1f}" rx="1.5"'
                 f' width="{width * scale - 1.5:.1f}" height="{tall:.1f}"/>'
             )
-    step = _nice_step(width * len(counts), 4)
+    step = _round_step(width * len(counts), 5, _TICK_STEPS)
     tick = step * math.ceil(lower / step - 1e-9)
     while (x := left + (tick - lower) * scale) <= right - 12:
         parts.append(
-            _text(f"{x:.1f}", floor + 16, write(tick), anchor="middle" if x > 30 else "start")
+            _text(
+                f"{x:.1f}", floor + 16, _tick(write(tick)), anchor="middle" if x > 30 else "start"
+            )
         )
         tick += step
     if beyond:

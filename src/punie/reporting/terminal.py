@@ -1,0 +1,216 @@
+"""A run as a table for the terminal, from 40 columns up; words carry what colour repeats."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.constrain import Constrain
+from rich.table import Table
+from rich.text import Text
+
+from punie.records.run import EvalReport
+from punie.records.summary import Estimate, Slice, Summary
+from punie.reporting import numbers
+from punie.reporting.text import one_line
+from punie.reporting.wording import fault_words, model_title, notes
+
+_WIDEST = 96
+"""A line longer than this is hard to follow, however wide the window."""
+_ROOMY = 66
+"""Columns from which on a slice has place for its bar and its counts."""
+_MANY = 12
+"""Slices of one kind beyond this many are left to the report."""
+_CELLS = 20
+"""Width of a bar, in characters."""
+
+
+def eval_table(report: EvalReport) -> RenderableType:
+    """Everything about a run that fits a screen: score, slices, faults, culprits, times, cost.
+
+    Raises ValueError where the run has no summary yet.
+    """
+    return _EvalTable(report, report.summary)
+
+
+class _EvalTable:
+    """Arranges itself by the width that it is given."""
+
+    def __init__(self, report: EvalReport, summary: Summary) -> None:
+        self._report = report
+        self._summary = summary
+
+    def __rich_console__(
+        self,
+        console: Console,
+        options: ConsoleOptions,
+    ) -> RenderResult:
+        width = min(options.max_width, _WIDEST)
+        for part in self._parts(roomy=width >= _ROOMY, plain=options.ascii_only):
+            yield Constrain(part, width)
+
+    def _parts(self, *, roomy: bool, plain: bool) -> Iterator[RenderableType]:
+        run, summary = self._report.run, self._summary
+        yield _title(self._report)
+        yield _headline(summary)
+        for note in notes(run, summary):
+            mark = ("! ", "yellow") if note.level == "warning" else ("i ", "cyan")
+            words = " ".join([note.text, ", ".join(map(one_line, note.prompts))]).strip()
+            yield _hanging(Text.assemble((mark[0], mark[1])), Text(words))
+        if summary.categories:
+            yield Text()
+            yield _slices(summary, roomy=roomy, plain=plain)
+        if summary.culprits:
+            yield Text()
+            yield _culprits(summary.culprits, roomy=roomy, plain=plain)
+        if summary.fault_kinds:
+            yield Text()
+            yield _faults(summary.fault_kinds, roomy=roomy)
+        yield Text()
+        yield _figures(summary)
+
+
+def _title(report: EvalReport) -> Text:
+    run = report.run
+    suite = f" on {one_line(run.suite_name)} {one_line(run.suite_version)}"
+    return Text.assemble((one_line(model_title(run.model)), "bold"), suite)
+
+
+def _headline(summary: Summary) -> Text:
+    if summary.score is None:
+        answered = numbers.percent_interval(summary.answered_rate)
+        return Text.assemble(("no score", "bold"), f"  answered {answered}")
+    return Text.assemble(
+        (numbers.percent(summary.score.value), "bold cyan"),
+        f" {numbers.interval(summary.score)}  ",
+        (f"95 % interval, n {numbers.count(summary.score.n)}", "dim"),
+    )
+
+
+def _hanging(mark: Text, words: RenderableType) -> Table:
+    grid = Table.grid()
+    grid.add_row(mark, words)
+    return grid
+
+
+def _grid(title: str, *, titles: Sequence[str] = ()) -> Table:
+    """A table without lines; the first column takes what the others leave."""
+    grid = Table(
+        box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_edge=False
+    )
+    grid.add_column(title, overflow="ellipsis", no_wrap=True)
+    for name in titles:
+        grid.add_column(name, justify="right", no_wrap=True)
+    return grid
+
+
+def _slices(summary: Summary, *, roomy: bool, plain: bool) -> Table:
+    """Categories, roles and tags in one table, so that their columns stand below each other."""
+    titles = ["Score", "95 %"] + (["Passed", "n", "Faults"] if roomy else [])
+    grid = _grid("", titles=titles)
+    if roomy:
+        grid.add_column("0 to 100 %", no_wrap=True)
+    groups = (("Category", summary.categories), ("Role", summary.roles), ("Tag", summary.tags))
+    for name, slices in groups:
+        if slices:
+            grid.add_row(Text(name, style="dim"))
+        for each in slices[:_MANY]:
+            grid.add_row(*_slice(each, roomy=roomy, plain=plain))
+        if len(slices) > _MANY:
+            grid.add_row(Text(f"  and {len(slices) - _MANY} more", style="dim"))
+    return grid
+
+
+def _slice(each: Slice, *, roomy: bool, plain: bool) -> list[Text]:
+    value = each.score.value if each.score else None
+    cells = [f"  {one_line(each.name)}", numbers.percent(value), numbers.interval(each.score)]
+    if not roomy:
+        return [Text(cell) for cell in cells]
+    passed = each.passed.value if each.passed else None
+    faults = numbers.count(each.faults) if each.faults else ""
+    cells += [numbers.percent(passed), numbers.count(each.prompts), faults]
+    return [*(Text(cell) for cell in cells), _bar(each.score, plain=plain)]
+
+
+def _bar(estimate: Estimate | None, *, plain: bool) -> Text:
+    """The interval as a line, the mean as a point on it."""
+    if estimate is None:
+        return Text()
+    track, line, point = (".", "-", "o") if plain else ("·", "─", "●")
+    low, mean, high = (
+        round((_CELLS - 1) * min(1.0, max(0.0, share)))
+        for share in (estimate.low, estimate.value, estimate.high)
+    )
+    return Text.assemble(
+        (track * low, "dim"),
+        line * (mean - low),
+        (point, "bold cyan"),
+        line * (high - mean),
+        (track * (_CELLS - 1 - high), "dim"),
+    )
+
+
+def _culprits(culprits: dict[str, int], *, roomy: bool, plain: bool) -> Table:
+    grid = _grid("Why points were lost", titles=["Answers"])
+    if roomy:
+        grid.add_column("", no_wrap=True)
+    ranked = sorted(culprits.items(), key=lambda item: (-item[1], item[0]))
+    for name, number in ranked:
+        length = max(1, round(_CELLS * number / ranked[0][1]))
+        row = [Text(f"  {one_line(name)}"), Text(numbers.count(number))]
+        stroke = Text(("=" if plain else "━") * length, style="cyan")
+        grid.add_row(*row, *([stroke] if roomy else []))
+    return grid
+
+
+def _faults(kinds: dict[str, int], *, roomy: bool) -> Table:
+    grid = _grid("Not measured", titles=["Times"])
+    if roomy:
+        grid.add_column("What to do")
+    ranked = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    for kind, number in ranked:
+        row = [Text(f"  {one_line(kind)}", style="yellow"), Text(numbers.count(number))]
+        grid.add_row(*row, *([Text(fault_words(kind).remedy)] if roomy else []))
+    return grid
+
+
+def _figures(summary: Summary) -> Table:
+    """Times, tokens, memory and cost; what was not measured is left out."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    for name, spread in (("Latency", summary.latency), ("First token", summary.first_token)):
+        if spread:
+            high = numbers.duration(spread.p95)
+            reach = f"{numbers.duration(spread.min)}–{numbers.duration(spread.max)}"
+            grid.add_row(name, f"{numbers.duration(spread.median)} median, {high} p95 ({reach})")
+    for name, value in (
+        ("Tokens", _tokens(summary)),
+        ("Memory", _peak(summary)),
+        ("Cost", numbers.cost(summary.cost) if summary.cost is not None else ""),
+        ("Time", _time(summary)),
+    ):
+        if value:
+            grid.add_row(name, value)
+    return grid
+
+
+def _tokens(summary: Summary) -> str:
+    parts = [
+        f"{numbers.compact(number)} {way}"
+        for number, way in ((summary.tokens_in, "in"), (summary.tokens_out, "out"))
+        if number is not None
+    ]
+    if summary.tokens_per_second is not None:
+        parts.append(numbers.rate(summary.tokens_per_second))
+    return ", ".join(parts)
+
+
+def _peak(summary: Summary) -> str:
+    size = summary.peak_memory_bytes
+    return f"{numbers.byte_size(size)} peak" if size is not None else ""
+
+
+def _time(summary: Summary) -> str:
+    answers = numbers.counted(summary.answered, "answer")
+    repeats = f", {summary.repeats} repeats" if summary.repeats > 1 else ""
+    retried = f", {numbers.count(summary.retried)} retried" if summary.retried else ""
+    return f"{numbers.duration(summary.wall_s)} for {answers}{repeats}{retried}"
