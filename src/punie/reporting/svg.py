@@ -177,7 +177,7 @@ def _tick(label: str) -> str:
     return re.sub(r"\.0+(?!\d)", "", label)
 
 
-def _bins(values: Sequence[float]) -> tuple[float, float, list[int], int]:
+def bins(values: Sequence[float]) -> tuple[float, float, list[int], int]:
     """Lower edge, width and counts of equal bins, and how many values lie beyond the last.
 
     A few far outliers would press everything else into one bin: past three times the 95th
@@ -211,7 +211,7 @@ def histogram(
 
     `write` formats a value with its unit; `high` is the 95th percentile.
     """
-    lower, width, counts, beyond = _bins(values)
+    lower, width, counts, beyond = bins(values)
     left, right, floor, roof = 14.0, 346.0, 106.0, 38.0
     scale = (right - left) / (width * len(counts))
     tallest = max(counts)

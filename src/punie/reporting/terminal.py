@@ -44,10 +44,10 @@ class _EvalTable:
         options: ConsoleOptions,
     ) -> RenderResult:
         width = min(options.max_width, _WIDEST)
-        for part in self._parts(roomy=width >= _ROOMY, plain=options.ascii_only):
+        for part in self._parts(roomy=width >= _ROOMY):
             yield Constrain(part, width)
 
-    def _parts(self, *, roomy: bool, plain: bool) -> Iterator[RenderableType]:
+    def _parts(self, *, roomy: bool) -> Iterator[RenderableType]:
         run, summary = self._report.run, self._summary
         yield _title(self._report)
         yield _headline(summary)
@@ -57,10 +57,10 @@ class _EvalTable:
             yield _hanging(Text.assemble((mark[0], mark[1])), Text(words))
         if summary.categories:
             yield Text()
-            yield _slices(summary, roomy=roomy, plain=plain)
+            yield _slices(summary, roomy=roomy)
         if summary.culprits:
             yield Text()
-            yield _culprits(summary.culprits, roomy=roomy, plain=plain)
+            yield _culprits(summary.culprits, roomy=roomy)
         if summary.fault_kinds:
             yield Text()
             yield _faults(summary.fault_kinds, roomy=roomy)
@@ -102,7 +102,7 @@ def _grid(title: str, *, titles: Sequence[str] = ()) -> Table:
     return grid
 
 
-def _slices(summary: Summary, *, roomy: bool, plain: bool) -> Table:
+def _slices(summary: Summary, *, roomy: bool) -> Table:
     """Categories, roles and tags in one table, so that their columns stand below each other."""
     titles = ["Score", "95 %"] + (["Passed", "n", "Faults"] if roomy else [])
     grid = _grid("", titles=titles)
@@ -113,13 +113,13 @@ def _slices(summary: Summary, *, roomy: bool, plain: bool) -> Table:
         if slices:
             grid.add_row(Text(name, style="dim"))
         for each in slices[:_MANY]:
-            grid.add_row(*_slice(each, roomy=roomy, plain=plain))
+            grid.add_row(*_slice(each, roomy=roomy))
         if len(slices) > _MANY:
             grid.add_row(Text(f"  and {len(slices) - _MANY} more", style="dim"))
     return grid
 
 
-def _slice(each: Slice, *, roomy: bool, plain: bool) -> list[Text]:
+def _slice(each: Slice, *, roomy: bool) -> list[Text]:
     value = each.score.value if each.score else None
     cells = [f"  {one_line(each.name)}", numbers.percent(value), numbers.interval(each.score)]
     if not roomy:
@@ -127,28 +127,27 @@ def _slice(each: Slice, *, roomy: bool, plain: bool) -> list[Text]:
     passed = each.passed.value if each.passed else None
     faults = numbers.count(each.faults) if each.faults else ""
     cells += [numbers.percent(passed), numbers.count(each.prompts), faults]
-    return [*(Text(cell) for cell in cells), _bar(each.score, plain=plain)]
+    return [*(Text(cell) for cell in cells), _bar(each.score)]
 
 
-def _bar(estimate: Estimate | None, *, plain: bool) -> Text:
+def _bar(estimate: Estimate | None) -> Text:
     """The interval as a line, the mean as a point on it."""
     if estimate is None:
         return Text()
-    track, line, point = (".", "-", "o") if plain else ("·", "─", "●")
     low, mean, high = (
         round((_CELLS - 1) * min(1.0, max(0.0, share)))
         for share in (estimate.low, estimate.value, estimate.high)
     )
     return Text.assemble(
-        (track * low, "dim"),
-        line * (mean - low),
-        (point, "bold cyan"),
-        line * (high - mean),
-        (track * (_CELLS - 1 - high), "dim"),
+        ("·" * low, "dim"),
+        "─" * (mean - low),
+        ("●", "bold cyan"),
+        "─" * (high - mean),
+        ("·" * (_CELLS - 1 - high), "dim"),
     )
 
 
-def _culprits(culprits: dict[str, int], *, roomy: bool, plain: bool) -> Table:
+def _culprits(culprits: dict[str, int], *, roomy: bool) -> Table:
     grid = _grid("Why points were lost", titles=["Answers"])
     if roomy:
         grid.add_column("", no_wrap=True)
@@ -156,7 +155,7 @@ def _culprits(culprits: dict[str, int], *, roomy: bool, plain: bool) -> Table:
     for name, number in ranked:
         length = max(1, round(_CELLS * number / ranked[0][1]))
         row = [Text(f"  {one_line(name)}"), Text(numbers.count(number))]
-        stroke = Text(("=" if plain else "━") * length, style="cyan")
+        stroke = Text("━" * length, style="cyan")
         grid.add_row(*row, *([stroke] if roomy else []))
     return grid
 
