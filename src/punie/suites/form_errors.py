@@ -55,7 +55,7 @@ def form_errors(error: ValidationError, root: type[BaseModel], data: Any) -> Ite
     """Translate every error that pydantic found when `root` was validated from `data`."""
     for each in error.errors(include_url=False):
         location = tuple(step for step in each["loc"] if step not in form.UNION_TAGS)
-        path = _path_in(data, location)
+        path = path_in(data, location)
         if each["type"] in _UNKNOWN:
             known = known_keys(root, location[:-1])
             yield FormError(path, f"unknown key{nearest(str(location[-1]), known)}", key=True)
@@ -80,7 +80,7 @@ def nearest(word: str, known: list[str]) -> str:
     return f"; known: {', '.join(known)}" if known else ""
 
 
-def _path_in(data: Any, location: tuple[str | int, ...]) -> DataPath:
+def path_in(data: Any, location: tuple[str | int, ...]) -> DataPath:
     """Drop the steps that the file does not have, since a scorer's shorthand skips them."""
     path: list[str | int] = []
     here: Any = data

@@ -166,6 +166,6 @@ def _raise_problems(problems: list[Problem]) -> None:
         return
     ordered = sorted(set(problems), key=lambda p: (p.file, p.line, p.column, p.path, p.what))
     hint = ""
-    if len(ordered) > MAX_PROBLEMS:
+    if len(ordered) >= MAX_PROBLEMS:
         hint = f"these are the first {MAX_PROBLEMS} problems"
     raise SuiteError(ordered[:MAX_PROBLEMS], hint=hint)

@@ -14,7 +14,7 @@ from punie.errors import Problem
 from punie.records.expect import Expect
 from punie.records.suite import EvalPrompt, Message, Tool, prompt_hash
 from punie.suites.file_form import DefaultsForm, PromptForm, ToolUse, WrappedTool
-from punie.suites.form_errors import FormError, form_errors, nearest
+from punie.suites.form_errors import FormError, form_errors, nearest, path_in
 from punie.suites.prompt_check import (
     SchemaCheck,
     conversation_errors,
@@ -97,7 +97,13 @@ class PromptReader:
             own = [each.message() for each in form.messages]
             self.report(at, message_errors(own))
         tools = None if "tools" in broken else self._tools(form.tools, at)
-        self.report(at, expect_errors(form.expect, tools, self.is_schema))
+        self.report(
+            at,
+            (
+                FormError(path_in(data, each.path), each.what, key=each.key)
+                for each in expect_errors(form.expect, tools, self.is_schema)
+            ),
+        )
         if len(self.problems) == before and tools is not None:
             self.add(form.id, messages, tools, form.expect, form)
 

@@ -26,7 +26,10 @@ def suite_schema() -> dict[str, Any]:
         full = definitions[name]
         definitions[name] = {"description": full.get("description", ""), "anyOf": [full, *others]}
     prompt = definitions["PromptForm"]
-    prompt["oneOf"] = [{"required": ["prompt"]}, {"required": ["messages"]}]
+    prompt["oneOf"] = [
+        {"required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
+        {"required": ["messages"], "properties": {"messages": {"type": "array"}}},
+    ]
     return {"$schema": DIALECT, "title": "punie suite", **_without_titles(schema)}
 
 
