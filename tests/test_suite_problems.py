@@ -340,6 +340,23 @@ ROWS = {
         ),
         *(137, "messages[1].tool_calls[0].function.arguments", "JSON text"),
     ),
+    "nameless call": (
+        (
+            '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls":'
+            ' [{"id": "c", "function": {"name": "", "arguments": "{}"}}]}], "tools": []}'
+        ),
+        *(119, "messages[1].tool_calls[0].function.name", "is empty"),
+    ),
+    "deep arguments": (
+        (
+            '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls":'
+            ' [{"id": "c", "function": {"name": "f", "arguments": "{\\"a\\": '
+            + "[" * 500
+            + "]" * 500
+            + '}"}}]}], "tools": [{"name": "f"}]}'
+        ),
+        *(137, "messages[1].tool_calls[0].function.arguments", "JSON text"),
+    ),
     "another tool": (
         (
             '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls":'

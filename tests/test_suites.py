@@ -160,6 +160,8 @@ ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"typ
         ({"content": ' {"a": [1, 2]}\n'}, Expect(json=Json(gold={"a": [1, 2]}))),
         ({"content": "[1, 2]"}, Expect(json=Json(gold=[1, 2]))),
         ({"content": "{not json}"}, Expect()),
+        ({"content": "[" * 900 + "]" * 900}, Expect()),
+        ({"content": "[NaN]"}, Expect()),
         ({"content": "long " * 40}, Expect()),
         ({"content": "two\nlines"}, Expect()),
         (
@@ -167,7 +169,7 @@ ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"typ
             Expect(tool_calls=ToolCalls(calls=(ExpectedCall(name="add", arguments={"a": 4}),))),
         ),
     ],
-    ids=["short", "object", "list", "no json", "long", "lines", "calls"],
+    ids=["short", "object", "list", "no json", "deep", "NaN", "long", "lines", "calls"],
 )
 def test_the_last_assistant_turn_is_the_expectation(
     answer: dict[str, Any], expect: Expect, tmp_path: Path

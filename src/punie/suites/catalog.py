@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from punie.errors import InputError
@@ -37,6 +38,8 @@ def find_suite(name_or_path: str | Path, project_root: Path | None = None) -> Ev
     project = _project_files(project_root)
     if name in project:
         return load_suite(project[name])
+    if name in _builtin_files():
+        return builtin_suite(name)
     listed = list_suites(project_root)
     for each in listed:
         if each.suite is not None and name in {each.name, each.suite.name}:
@@ -66,14 +69,15 @@ def builtin_names() -> list[str]:
 
 def builtin_suite(name: str) -> EvalSuite:
     """Load a suite that comes with punie."""
-    suite = suite_of(_builtin_files()[name], f"{BUILTIN}/{name}.yaml", folder=None)
+    text = _builtin_files()[name].read_text(encoding="utf-8")
+    suite = suite_of(text, f"{BUILTIN}/{name}.yaml", folder=None)
     return suite.model_copy(update={"source": BUILTIN})
 
 
-def _builtin_files() -> dict[str, str]:
+def _builtin_files() -> dict[str, Traversable]:
     folder = files("punie.suites") / "builtin"
     return {
-        each.name.removesuffix(".yaml"): each.read_text(encoding="utf-8")
+        each.name.removesuffix(".yaml"): each
         for each in folder.iterdir()
         if each.name.endswith(".yaml")
     }

@@ -5,7 +5,6 @@ becomes `exact`. Any other last turn, or none, leaves the row unscored: it is se
 the answered rate and the times alone. Rows with an `expect` are prompts as a suite file has them.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from punie.records.expect import Exact, Expect, ExpectedCall, Json, ToolCalls
 from punie.records.suite import EvalSuite, HistoryCall, Message, Sampling, Tool, suite_hash
 from punie.suites.file_form import ChatForm, CompletionForm, RowForm, WrappedTool
 from punie.suites.form_errors import FormError, form_errors
-from punie.suites.json_rows import JsonRow, json_rows
+from punie.suites.json_rows import JsonRow, json_inside, json_rows
 from punie.suites.prompt_check import expect_errors, message_errors, tool_errors
 from punie.suites.prompts import Inside, PromptReader
 from punie.suites.yaml_source import DataPath, is_mapping
@@ -145,16 +144,16 @@ def _in_turn(turn: DataPath, path: DataPath) -> DataPath:
 
 
 def _expected_call(call: HistoryCall) -> ExpectedCall:
-    return ExpectedCall(name=call.function.name, arguments=json.loads(call.function.arguments))
+    return ExpectedCall(
+        name=call.function.name, arguments=json_inside(call.function.arguments) or {}
+    )
 
 
 def _expected_text(text: str) -> Expect:
     text = text.strip()
     if text[:1] in {"{", "["}:
-        try:
-            return Expect(json=Json(gold=json.loads(text)))
-        except (ValueError, RecursionError):
-            return Expect()
+        gold = json_inside(text)
+        return Expect() if gold is None else Expect(json=Json(gold=gold))
     if text and len(text) <= SHORT and "\n" not in text:
         return Expect(exact=Exact(values=(text,)))
     return Expect()

@@ -75,6 +75,15 @@ class JsonRow:
             raise NotReadableError(Problem(self.file, self.line, column, "", what)) from None
 
 
+def json_inside(text: str) -> Any:
+    """Parse JSON that stands in a text of a row, as a call's arguments; None where it is none."""
+    try:
+        row = JsonRow("", 1, text)
+    except NotReadableError:
+        return None
+    return None if row.problems else row.data
+
+
 def json_rows(path: Path, file: str) -> Iterator[JsonRow | Problem]:
     """Stream the rows of a JSONL file, or the problem of a line that is none; skip blank lines.
 

@@ -1,6 +1,5 @@
 """What a prompt's form cannot say: that its parts agree with each other."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ from punie.records.base import canonical_json
 from punie.records.expect import Expect, Keywords, ToolCalls
 from punie.records.suite import Message, Tool
 from punie.suites.form_errors import FormError, nearest, shortened
+from punie.suites.json_rows import json_inside
 from punie.suites.yaml_source import DataPath, is_list, is_mapping
 
 
@@ -40,7 +40,9 @@ def message_errors(messages: Sequence[Message], *, open_end: bool = True) -> Ite
         elif message.role == "user" and not (message.content or "").strip():
             yield FormError((*here, "content"), "is empty")
         for j, call in enumerate(message.tool_calls):
-            if not _is_json_object(call.function.arguments):
+            if not call.function.name:
+                yield FormError((*here, "tool_calls", j, "function", "name"), "is empty")
+            if not is_mapping(json_inside(call.function.arguments)):
                 place = (*here, "tool_calls", j, "function", "arguments")
                 yield FormError(place, "should be the JSON text of an object")
     if open_end and messages and messages[-1].role not in {"user", "tool"}:
@@ -108,13 +110,6 @@ class SchemaCheck:
                 message = shortened(error.message, 120)
                 self._reasons[key] = f"{message}{f' (at {where})' if where else ''}"
         return self._reasons[key]
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return is_mapping(json.loads(text))
-    except (ValueError, RecursionError):
-        return False
 
 
 def _pattern_errors(keywords: Keywords) -> Iterator[FormError]:
