@@ -16,8 +16,9 @@ from punie.records.result import Completion, FaultKind
 from punie.records.run import ModelIdentity
 from punie.records.suite import FunctionCall, HistoryCall, Message, Sampling, Tool
 from punie.serving.answer import MAX_TEXT, Answer
-from punie.serving.client import ChatClient, ChatRequest, RequestFailed, request_body
+from punie.serving.client import ChatClient, RequestFailed
 from punie.serving.endpoint import Abilities, Endpoint
+from punie.serving.request import ChatRequest, request_body
 
 HI = (Message(role="user", content="Hi"),)
 ADD = Tool(name="add", description="Adds.", parameters={"type": "object", "properties": {}})

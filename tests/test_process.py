@@ -16,9 +16,10 @@ from punie.backends.mlx import MlxBackend, server_argv, server_env
 from punie.errors import ServerError
 from punie.records.run import ModelIdentity
 from punie.records.suite import Message, Sampling, Tool
-from punie.serving.client import ChatClient, ChatRequest
+from punie.serving.client import ChatClient
 from punie.serving.config import ServerConfig
 from punie.serving.process import ServerProcess
+from punie.serving.request import ChatRequest
 
 TINY = ModelIdentity(name="tiny", backend="mlx")
 REPORT = "import os, json; f = int(os.environ['PUNIE_EVENTS_FD'])\n"

@@ -45,7 +45,7 @@ class EndpointBackend:
             requests_per_minute=config.requests_per_minute,
             timeout_s=config.timeout_s,
         )
-        async with ChatClient(endpoint, connections=1) as client:
+        async with ChatClient(endpoint) as client:
             await check_reachable(client)
         yield endpoint
 

@@ -47,7 +47,10 @@ def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click 
     from punie.settings import load_settings
 
     wish = Wish(**options, quiet=as_json, argv=tuple(sys.argv[1:]))
-    measured = asyncio.run(measure(wish, load_settings(Path.cwd())))
+    try:
+        measured = asyncio.run(measure(wish, load_settings(Path.cwd())))
+    except asyncio.CancelledError:  # by the second Ctrl-C
+        raise KeyboardInterrupt from None
     if as_json:
         emit_json("eval", measured.as_json(), measured.warnings)
     else:

@@ -34,9 +34,10 @@ async def served(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endp
 
 @asynccontextmanager
 async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
-    from punie.backends.endpoint import EndpointBackend, EndpointConfig
+    from punie.backends.endpoint import EndpointBackend, EndpointConfig, checked_url
 
     named = chosen_endpoint(wish.url, values)
+    checked_url(named.url)
     model = wish.model or named.model or values.model
     if not model:
         raise InputError(

@@ -11,7 +11,8 @@ from punie.evaluation.tools_prompt import tools_in_system_prompt
 from punie.records.result import Completion, EvalFault, EvalResult, FaultKind, Outcome
 from punie.records.suite import EvalPrompt, Sampling
 from punie.scoring.score import overall, score_prompt
-from punie.serving.client import ChatClient, ChatRequest, RequestFailed
+from punie.serving.client import ChatClient, RequestFailed
+from punie.serving.request import ChatRequest
 
 NATIVE, IN_PROMPT = "native", "prompt"
 """How tools reach the model: rendered by its own template, or written into the system turn."""

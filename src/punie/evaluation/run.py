@@ -93,7 +93,7 @@ async def run_evaluation(
     progress = progress or Progress(total=0)
     progress.total = len(suite.prompts) * run.repeats
     loop = _Loop(suite, run, record=record, progress=progress, stop=stop or asyncio.Event())
-    async with ChatClient(endpoint, connections=run.concurrency) as client:
+    async with ChatClient(endpoint) as client:
         asker = Asker(
             client,
             sampling=suite.sampling,

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -12,14 +13,13 @@ from typing import Any, Self
 import httpx2
 
 from punie.records.result import Completion, FaultKind
-from punie.records.suite import Message, Sampling, Tool
 from punie.serving.answer import Answer
 from punie.serving.endpoint import Endpoint
+from punie.serving.request import ChatRequest, request_body
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 64 * 2**20
 """No answer is longer; a server that sends more is cut off, so that memory stays bounded."""
-SEED_LIMIT = 2**63
 
 
 class RequestFailed(Exception):  # noqa: N818 - it reads as what happened, and is no PunieError
@@ -42,42 +42,34 @@ class RequestFailed(Exception):  # noqa: N818 - it reads as what happened, and i
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
-    """What is asked: the turns, the tools, how to sample."""
-
-    messages: tuple[Message, ...]
-    sampling: Sampling
-    tools: tuple[Tool, ...] = ()
-
-
 class ChatClient:
-    """Holds the connections to one endpoint. An async context manager.
+    """Sends chats to one endpoint. An async context manager.
 
-    `transport` replaces the network in tests.
+    Each request in flight has a transport of one connection for itself, taken from a stack: httpx's
+    client and its pool look at every idle connection for every request, which would cost more than
+    all that punie does with the answer. `transport` replaces the network in tests.
     """
 
     def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        connections: int = 16,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        self, endpoint: Endpoint, *, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         self.endpoint = endpoint
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if endpoint.api_key:
-            headers["Authorization"] = f"Bearer {endpoint.api_key}"
         self._url = httpx2.URL(endpoint.base_url.rstrip("/") + "/chat/completions")
-        self._client = httpx2.AsyncClient(
-            headers=headers,
-            timeout=httpx2.Timeout(endpoint.timeout_s, connect=CONNECT_TIMEOUT_S),
-            limits=httpx2.Limits(
-                max_connections=connections, max_keepalive_connections=connections
-            ),
-            transport=transport,
-            trust_env=False,
-        )
+        self._headers = {
+            "Host": self._url.netloc.decode(),
+            "Content-Type": "application/json",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "punie",
+        }
+        if endpoint.api_key:
+            self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        waits = {"connect": CONNECT_TIMEOUT_S, "pool": None}
+        self._timeouts = waits | {"read": endpoint.timeout_s, "write": endpoint.timeout_s}
+        self._replacement = transport
+        self._idle: list[httpx2.AsyncBaseTransport] = []
+        # Only an https URL needs the certificates, which take 30 ms to read.
+        self._tls = httpx2.create_ssl_context() if self._url.scheme == "https" else False
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +80,8 @@ class ChatClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        for transport in self._idle:
+            await transport.aclose()
 
     async def ask(self, request: ChatRequest) -> Completion:
         """Send one request and read its answer. Raises RequestFailed, whatever went wrong.
@@ -120,81 +113,42 @@ class ChatClient:
 
     async def _exchange(self, body: dict[str, Any], answer: Answer) -> None:
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        request = self._client.build_request("POST", self._url, content=content)
-        answer.started = time.perf_counter()
-        response = await self._client.send(request, stream=True)
+        request = httpx2.Request(
+            "POST",
+            self._url,
+            headers={**self._headers, "Content-Length": str(len(content))},
+            content=content,
+            extensions={"timeout": self._timeouts},
+        )
+        async with self._transport() as transport:
+            answer.started = time.perf_counter()
+            response = await transport.handle_async_request(request)
+            try:
+                if response.status_code != HTTPStatus.OK:
+                    raise _status_fault(response, await _read_some(response))
+                if response.headers.get("content-type", "").startswith("text/event-stream"):
+                    async for chunk in response.aiter_bytes():
+                        answer.feed(chunk)
+                else:
+                    answer.read_whole(await _read_some(response))
+                answer.finish()
+            finally:
+                await response.aclose()
+
+    @asynccontextmanager
+    async def _transport(self) -> AsyncGenerator[httpx2.AsyncBaseTransport]:
+        if self._replacement is not None:
+            yield self._replacement
+            return
+        transport = self._idle.pop() if self._idle else self._new_transport()
         try:
-            if response.status_code != HTTPStatus.OK:
-                raise _status_fault(response, await _read_some(response))
-            if response.headers.get("content-type", "").startswith("text/event-stream"):
-                async for chunk in response.aiter_bytes():
-                    answer.feed(chunk)
-            else:
-                answer.read_whole(await _read_some(response))
-            answer.finish()
+            yield transport
         finally:
-            await response.aclose()
+            self._idle.append(transport)
 
-
-def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
-    """The JSON of a chat request, with nothing in it that is known to break a server.
-
-    Settings that are None are left out (mlx_lm refuses null); temperature 0 sends no seed, because
-    mlx_lm answers seeded requests one at a time.
-    """
-    sampling = request.sampling
-    body: dict[str, Any] = {
-        "model": endpoint.model,
-        "messages": [_message_body(message) for message in request.messages],
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-    }
-    for name in ("top_p", "top_k", "min_p"):
-        value = getattr(sampling, name)
-        if value is not None:
-            body[name] = value
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    if sampling.seed is not None and sampling.temperature > 0:
-        body["seed"] = sampling.seed % SEED_LIMIT
-    if request.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.parameters,
-                },
-            }
-            for tool in request.tools
-        ]
-    if stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    elif endpoint.abilities.token_ids:
-        body["logprobs"] = True
-    return body
-
-
-def _message_body(message: Message) -> dict[str, Any]:
-    body: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        body["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": call.type,
-                "function": {"name": call.function.name, "arguments": call.function.arguments},
-            }
-            for call in message.tool_calls
-        ]
-    elif message.content is None:
-        body["content"] = ""
-    if message.tool_call_id is not None:
-        body["tool_call_id"] = message.tool_call_id
-    if message.name is not None:
-        body["name"] = message.name
-    return body
+    def _new_transport(self) -> httpx2.AsyncHTTPTransport:
+        one = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
+        return httpx2.AsyncHTTPTransport(limits=one, verify=self._tls, trust_env=False)
 
 
 async def _read_some(response: httpx2.Response) -> bytes:

@@ -5,8 +5,9 @@ import asyncio
 from punie.errors import EndpointError
 from punie.records.result import FaultKind
 from punie.records.suite import Message, Sampling
-from punie.serving.client import ChatClient, ChatRequest, RequestFailed
+from punie.serving.client import ChatClient, RequestFailed
 from punie.serving.endpoint import Endpoint
+from punie.serving.request import ChatRequest
 
 ONE_TOKEN = ChatRequest(
     messages=(Message(role="user", content="Hi"),), sampling=Sampling(max_tokens=1)
@@ -18,7 +19,7 @@ async def until_one_token(endpoint: Endpoint, pause_s: float = 0.1) -> None:
 
     For a server of our own, which may still be loading. Raises RequestFailed if it refuses.
     """
-    async with ChatClient(endpoint, connections=1) as client:
+    async with ChatClient(endpoint) as client:
         while True:
             try:
                 await client.ask(ONE_TOKEN)
