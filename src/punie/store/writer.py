@@ -1,8 +1,8 @@
 """Committing outcomes from an event loop without stopping it.
 
 An fsync takes milliseconds, during which a blocked loop would see first tokens late and so measure
-latencies that are not the model's. One thread commits. An outcome that comes alone is committed at
-once; those that come within `GAP_S` of the last commit share the next one, because each commit costs
+latencies that are not the model's. One thread commits. An outcome that comes alone is committed
+at once; those that come within `GAP_S` of the last commit share the next one: each commit costs
 as much CPU as all else that punie does with an answer. An outcome is acknowledged only once it is
 committed.
 """
