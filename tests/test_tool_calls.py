@@ -105,7 +105,10 @@ READINGS: list[tuple[str, list[Any]]] = [
         (f"I will:\n```json\n{QUOTED}\n```\nok", [(*CITY, FENCED)]),
         (f"```\n{json.dumps({'tool_calls': [PARIS, PARIS]})}\n```", [(*CITY, FENCED)] * 2),
         ("```json\n{'name': 'get_weather', 'arguments': {}}\n```", [(*UNREADABLE, FENCED)]),
+        (f"```\nCall: {QUOTED}\n```", [(*CITY, FENCED)]),
+        (f"```json\n{QUOTED}\n{QUOTED[:30]}\n```", [(*CITY, FENCED), (*UNREADABLE, FENCED)]),
         # bare JSON
+        (f"{QUOTED}\n{QUOTED[:30]}", [(*CITY, BARE), (*UNREADABLE, BARE)]),
         (QUOTED, [(*CITY, BARE)]),
         (f"I call {QUOTED} now.", [(*CITY, BARE)]),
         (json.dumps({"type": "function", "function": PARIS}), [(*CITY, BARE)]),
@@ -127,6 +130,8 @@ READINGS: list[tuple[str, list[Any]]] = [
         ("get_weather(city=capital)", [(*UNREADABLE, PYTHON)]),
         ("get_weather(city='Pa", [(*UNREADABLE, PYTHON)]),
         # no calls at all
+        ("Use the <tool_call> tag for that.", []),
+        (f"```python\nrequest = {QUOTED}\n```", []),
         ("", []),
         ("[]", []),
         ('The record is {"name": "Ada", "age": 36}.', []),

@@ -20,6 +20,7 @@ TEXT_LIMIT = 100_000
 _TAG, _END_TAG = "<tool_call>", "</tool_call>"
 _ARGUMENTS = ("arguments", "parameters", "args")
 _AROUND = {"name", "function", "type", "id", *_ARGUMENTS}
+_JSON_LANGUAGES = ("json", "tool")
 _NAMED = re.compile(r"""\{\s*["']?(?:name|function)["']?\s*:\s*["']([^"']{1,64})["']""")
 
 
@@ -60,10 +61,16 @@ def structured_calls(items: Sequence[JsonValue]) -> tuple[ToolCall, ...]:
 
 
 def _tagged(text: str, offered: Offered) -> list[ToolCall]:
-    """Calls between `<tool_call>` tags; the last may be unclosed."""
+    """Calls between `<tool_call>` tags; the last may be unclosed.
+
+    An unclosed tag with nothing like a call behind it is a mention of the tag.
+    """
     calls: list[ToolCall] = []
     for part in text.split(_TAG)[1:]:
-        body = part.partition(_END_TAG)[0].strip()
+        body, closed, _ = part.partition(_END_TAG)
+        body = body.strip()
+        if not closed and "{" not in body and not any(name in body for name in offered):
+            continue
         calls.extend(
             _json_calls_in(body, offered, CallForm.TAGGED)
             or _element_calls(body, offered)
@@ -80,17 +87,25 @@ def _fenced(text: str, offered: Offered) -> list[ToolCall]:
     for block in fenced_blocks(text):
         found = _json_calls_in(block.content, offered, CallForm.FENCED)
         found = found or whole_calls(block.content, offered, known_only=True)
-        calls.extend(found or _broken_json(block.content, offered, CallForm.FENCED))
+        if not found and (not block.language or block.language.startswith(_JSON_LANGUAGES)):
+            found = _json_calls_among(block.content, offered, CallForm.FENCED)
+        calls.extend(found)
     return calls
 
 
 def _bare(text: str, offered: Offered) -> list[ToolCall]:
-    calls = [
-        call
-        for value, _, _ in find_json(text)
-        for call in _json_calls(value, offered, CallForm.BARE)
-    ]
-    return calls or _broken_json(text, offered, CallForm.BARE)
+    return _json_calls_among(text, offered, CallForm.BARE)
+
+
+def _json_calls_among(text: str, offered: Offered, form: CallForm) -> list[ToolCall]:
+    """Calls anywhere in a text, and after them an attempt that does not parse."""
+    values = list(find_json(text))
+    calls = [call for value, _, _ in values for call in _json_calls(value, offered, form)]
+    parsed = [range(start, end) for _, start, end in values]
+    for attempt in _NAMED.finditer(text):
+        if attempt[1] in offered and not any(attempt.start() in span for span in parsed):
+            return [*calls, broken(attempt[1], text[attempt.start() :], form)]
+    return calls
 
 
 def _python(text: str, offered: Offered) -> list[ToolCall]:
@@ -194,15 +209,6 @@ def _element_value(text: str, schema: JsonValue) -> JsonValue:
         return parse_json(text)
     except ValueError:
         return text
-
-
-def _broken_json(text: str, offered: Offered, form: CallForm) -> list[ToolCall]:
-    """The first JSON object that names an offered tool, begins as a call and does not parse."""
-    parsed = [range(start, end) for _, start, end in find_json(text)]
-    for attempt in _NAMED.finditer(text):
-        if attempt[1] in offered and not any(attempt.start() in span for span in parsed):
-            return [broken(attempt[1], text[attempt.start() :], form)]
-    return []
 
 
 def _mentioned(body: str, offered: Offered) -> str:
