@@ -46,7 +46,8 @@ class Transcripts:
         """The block's base64, empty where nothing waits; the next one begins."""
         if not self._waiting:
             return ""
-        body = f"[{','.join(self._waiting)}]".encode()
+        # A lone surrogate that slipped through becomes \uXXXX, which is how JSON spells it.
+        body = f"[{','.join(self._waiting)}]".encode(errors="backslashreplace")
         self._waiting.clear()
         self._characters = 0
         self.block += 1
@@ -114,7 +115,7 @@ def _answer(answer: Completion) -> dict[str, Any]:
 
 def _score(score: Score) -> dict[str, Any]:
     return {
-        "title": score.scorer.replace("_", " "),
+        "title": visible(score.scorer.replace("_", " ")),
         "value": numbers.score(score.value),
         "passed": score.passed,
         "culprit": str(score.culprit) if score.culprit else "",
@@ -140,13 +141,13 @@ def _traits(prompt: EvalPrompt) -> str:
 
 
 def _facts(*pairs: tuple[str, str]) -> list[list[str]]:
-    return [[name, value] for name, value in pairs if value and value != numbers.NOTHING]
+    return [[name, visible(value)] for name, value in pairs if value and value != numbers.NOTHING]
 
 
 def _answer_facts(outcome: EvalResult) -> list[list[str]]:
     answer = outcome.completion
     return _facts(
-        ("finish", visible(answer.finish_reason)),
+        ("finish", answer.finish_reason),
         ("latency", numbers.duration(answer.latency_s)),
         ("first token", numbers.duration(answer.first_token_s)),
         ("speed", numbers.rate(speed(answer))),
