@@ -216,6 +216,7 @@ async def test_the_key_is_sent_and_never_shown() -> None:
     assert "canary" not in repr(endpoint)
 
 
+DEEP = '{"a":' * 400 + "1" + "}" * 400
 HOSTILE: list[Any] = [
     [],
     "text",
@@ -226,10 +227,12 @@ HOSTILE: list[Any] = [
     {"choices": [{"message": {"content": 5}, "logprobs": {"content": [None]}}], "usage": []},
     {"choices": [{"message": {"content": "\ud800"}}]},
     {"error": "boom"},
+    {"choices": [{"message": {"tool_calls": [{"function": {"arguments": '{"a":' * 400}}]}}]},
+    {"choices": [{"message": {"tool_calls": [{"function": {"arguments": DEEP}}]}}]},
 ]
 
 
-@pytest.mark.parametrize("packet", HOSTILE, ids=str)
+@pytest.mark.parametrize("packet", HOSTILE, ids=lambda packet: str(packet)[:80])
 async def test_a_nonsense_answer_is_a_fault_or_a_sound_completion(packet: Any) -> None:
     def respond(_request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, content=json.dumps(packet).encode())

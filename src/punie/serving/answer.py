@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from punie.records.result import CallForm, Completion, ToolCall
+from punie.records.result import Completion, ToolCall
 
 MAX_TEXT = 2**20
 """Characters of an answer that are kept; what is longer is cut and marked as clipped."""
@@ -160,19 +160,16 @@ class Answer:
 
 
 def _call(parts: dict[str, str]) -> ToolCall:
-    text = _sound(parts["arguments"][:MAX_TEXT])
+    """The call, with its arguments as text where they are no JSON object of bearable depth."""
+    name, text = _sound(parts["name"]), _sound(parts["arguments"][:MAX_TEXT])
     try:
-        parsed: Any = json.loads(text) if text.strip() else {}
-        parsed = json.loads(_sound(json.dumps(parsed, ensure_ascii=False)))
+        arguments: Any = json.loads(text) if text.strip() else {}
+        if isinstance(arguments, dict):
+            arguments = json.loads(_sound(json.dumps(arguments, ensure_ascii=False)))
+            return ToolCall(name=name, arguments=arguments)
     except (ValueError, RecursionError):
-        parsed = None
-    whole = isinstance(parsed, dict)
-    return ToolCall(
-        name=_sound(parts["name"]),
-        arguments=_mapping(parsed) if whole else None,
-        form=CallForm.STRUCTURED,
-        raw="" if whole else text,
-    )
+        pass
+    return ToolCall(name=name, arguments=None, raw=text)
 
 
 def _sound(text: str) -> str:
