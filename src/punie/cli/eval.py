@@ -16,23 +16,53 @@ if TYPE_CHECKING:
 
 @click.command("eval")
 @click.argument("suite", required=False, metavar="[SUITE|FILE]")
-@click.option("--model", help="Built-in name, hub id, MLX folder or GGUF file.")
-@click.option("--adapter", type=click.Path(path_type=Path), help="Folder of an adapter for it.")
-@click.option("--url", help="An OpenAI-compatible server, or the name of a configured endpoint.")
+@click.option("--model", metavar="M", help="Built-in name, hub id, MLX folder or GGUF file.")
+@click.option(
+    "--adapter", metavar="FOLDER", type=click.Path(path_type=Path), help="An adapter for it."
+)
+@click.option(
+    "--url",
+    metavar="URL|NAME",
+    help="An OpenAI-compatible server, or the name of a configured endpoint.",
+)
 @click.option("--backend", type=click.Choice(["auto", "mlx", "endpoint"]), help="What serves.")
-@click.option("--category", help="Only prompts of this category.")
-@click.option("--role", help="Only prompts of this role.")
-@click.option("--tag", help="Only prompts with this tag.")
-@click.option("--sample", type=click.IntRange(1), help="Only N prompts, drawn by --seed.")
-@click.option("--seed", type=click.IntRange(0), help="For --sample, and for sampling above 0.")
-@click.option("--repeats", type=click.IntRange(1, 1000), default=1, help="Ask each prompt K times.")
-@click.option("--temperature", type=click.FloatRange(0, 2), help="Instead of the suite's.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer, for every prompt.")
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Prompts in flight [default: 8].")
+@click.option("--category", metavar="C", help="Only prompts of this category.")
+@click.option("--role", metavar="R", help="Only prompts of this role.")
+@click.option("--tag", metavar="T", help="Only prompts with this tag.")
+@click.option(
+    "--sample", metavar="N", type=click.IntRange(1), help="Only N prompts, drawn by --seed."
+)
+@click.option(
+    "--seed", metavar="S", type=click.IntRange(0), help="For --sample, and for sampling above 0."
+)
+@click.option(
+    "--repeats",
+    metavar="K",
+    type=click.IntRange(1, 1000),
+    default=1,
+    help="Ask each prompt K times.",
+)
+@click.option(
+    "--temperature", metavar="T", type=click.FloatRange(0, 2), help="Instead of the suite's."
+)
+@click.option(
+    "--max-tokens", metavar="N", type=click.IntRange(1), help="Longest answer, for every prompt."
+)
+@click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Prompts in flight [default: 8].",
+)
 @click.option(
     "--tools", type=click.Choice(["auto", "native", "prompt"]), help="How tools are given."
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Results as .jsonl, .json or .csv.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Results as .jsonl, .json or .csv.",
+)
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option("--json", "as_json", is_flag=True, help="The run and its summary as JSON.")
 def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click passes by name
