@@ -269,7 +269,7 @@ def _date(written: str) -> str:
     try:
         moment = datetime.fromisoformat(written)
     except ValueError:
-        return visible(written)
+        return one_line(written, 40)
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC)
     return f"{moment.day} {moment:%b %Y, %H:%M} UTC"

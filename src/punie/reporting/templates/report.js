@@ -28,13 +28,13 @@ let wanted = { text: "", status: "", category: "" };
 
 function filter(change) {
   wanted = { ...wanted, ...change };
-  const words = wanted.text.toLowerCase().split(/\s+/).filter(Boolean);
+  const phrase = wanted.text.trim().toLowerCase();
   let shown = 0;
   rows.forEach((row, at) => {
     const fits =
       (!wanted.status || row.dataset.status === wanted.status) &&
       (!wanted.category || row.dataset.category === wanted.category) &&
-      words.every((word) => searched[at].includes(word));
+      searched[at].includes(phrase);
     row.hidden = !fits;
     if (row.sheet) row.sheet.hidden = !fits;
     shown += fits;
@@ -108,10 +108,24 @@ function part(title, className, cards) {
   return box;
 }
 
+const LONG = 20000;
+
+// A browser needs seconds to lay out a line of a million characters.
+function pre(text) {
+  const box = make("pre", "", text.slice(0, LONG));
+  if (text.length > LONG) {
+    const more = make("button", "show", `show all ${text.length.toLocaleString("en")} characters`);
+    more.type = "button";
+    more.addEventListener("click", () => (box.textContent = text));
+    box.append(" … ", more);
+  }
+  return box;
+}
+
 function block(label, text) {
   const box = make("div");
   if (label) box.append(make("span", "label", label));
-  box.append(make("pre", "", text));
+  box.append(pre(text));
   return box;
 }
 
@@ -124,7 +138,7 @@ function card(className, children) {
 function conversation(messages) {
   return card("", messages.map((message) => {
     const turn = make("div", `turn ${message.role}`);
-    turn.append(make("span", "label", message.title), make("pre", "", message.text));
+    turn.append(make("span", "label", message.title), pre(message.text));
     return turn;
   }));
 }
@@ -142,7 +156,7 @@ function answer(found, status) {
   if (!said.length) said.push(block("", "(empty answer)"));
   if (reasoning) {
     const box = make("details");
-    box.append(make("summary", "", "reasoning"), make("pre", "", reasoning));
+    box.append(make("summary", "", "reasoning"), pre(reasoning));
     const holder = make("div");
     holder.append(box);
     said.push(holder);
@@ -157,10 +171,10 @@ function judged(score) {
   const line = make("span", "", `${score.title}: ${verdict}, score ${score.value}`);
   box.append(line);
   if (score.culprit) line.append(make("strong", "", ` · ${score.culprit}`));
-  if (score.note) box.append(make("p", "", score.note));
+  if (score.note) box.append(pre(score.note));
   if (score.meaning) box.append(make("p", "aside", score.meaning));
   if (score.details.length) {
-    box.append(make("p", "aside", score.details.map(([k, v]) => `${k} ${v}`).join(" · ")));
+    box.append(pre(score.details.map(([k, v]) => `${k} ${v}`).join(" · ")));
   }
   return box;
 }
