@@ -42,7 +42,7 @@ def test_a_chart_is_well_formed_titled_and_inert_whatever_its_labels(name: str, 
     assert title is not None
     assert "<script>alert(1)</script>" in (title.text or "")
     assert root.get("aria-label") == title.text
-    allowed = {"svg", "title", "style", "rect", "line", "circle", "text", "polyline"}
+    allowed = {"svg", "title", "style", "rect", "line", "circle", "text", "polyline", "g"}
     assert {each.tag.removeprefix(SVG) for each in root.iter()} <= allowed
     assert not [key for each in root.iter() for key in each.attrib if key in {"style", "onload"}]
 

@@ -243,7 +243,13 @@ def histogram(
         parts.append(_text(f"{words:.1f}", y, f"{name} {write(value)}", anchor=anchor))
     said = f"{title}: {count(len(values))} values, median {write(middle)}"
     said += f", 95 % at most {write(high)}" if high is not None else ""
-    return _svg("".join(parts), title=said, width=360, height=128, standalone=standalone)
+    body = "".join(parts)
+    if not standalone:
+        return _svg(body, title=said, width=360, height=128, standalone=False)
+    # A file has no caption beside it.
+    head = _text("20", 30, one_line(title, 44), kind="head")
+    body = f'{head}<g transform="translate(6 44)">{body}</g>'
+    return _svg(body, title=said, width=372, height=180, standalone=True)
 
 
 def sparkline(
