@@ -200,7 +200,7 @@ def _dimensions(summary: Summary) -> list[tuple[str, list[SliceRow]]]:
     named = [
         ("Category", summary.categories),
         ("Role", summary.roles),
-        ("Tag", summary.tags),
+        ("Tag", sorted(summary.tags, key=lambda each: -each.prompts)),
     ]
     return [(name, [_slice_row(each) for each in slices]) for name, slices in named if slices]
 

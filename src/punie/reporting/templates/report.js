@@ -21,6 +21,26 @@ function count(list, key) {
 $("prompts").before($("timing"));
 document.querySelector('nav a[href="#prompts"]').before(document.querySelector('nav a[href="#timing"]'));
 
+// Many small slices would push the prompts off the page.
+for (const body of document.querySelectorAll(".slices tbody")) {
+  const more = [...body.querySelectorAll(".more")];
+  if (!more.length) continue;
+  for (const row of more) row.hidden = true;
+  const button = make("button", "show", `show ${more.length} more`);
+  button.type = "button";
+  const cell = make("td");
+  cell.colSpan = 7;
+  cell.append(button);
+  const line = make("tr", "act");
+  line.append(cell);
+  body.append(line);
+  button.addEventListener("click", () => {
+    for (const row of more) row.hidden = false;
+    line.remove();
+    more[0].querySelector("th").scrollIntoView({ block: "nearest" });
+  });
+}
+
 // ---- filters -------------------------------------------------------------------------------
 
 const searched = rows.map((row) => row.textContent.toLowerCase());
