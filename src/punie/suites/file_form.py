@@ -24,7 +24,7 @@ Label = Annotated[str, Field(min_length=1, max_length=64)]
 class Form(BaseModel):
     """A mapping of the file. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class TextPart(Form):
@@ -141,7 +141,7 @@ class PromptForm(Form):
 class DefaultsForm(Sampling):
     """What holds for every prompt that does not say otherwise."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True)
 
     system: str | None = None
     """A system message for the prompts that bring none."""
@@ -184,7 +184,7 @@ class SuiteForm(HeaderForm):
 class RowForm(Form):
     """What any row of a plain JSONL may carry; other keys of the data are passed over."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     id: Id | None = None
     category: Label = "general"
