@@ -210,6 +210,9 @@ def test_a_cut_answer_is_truncated():
     assert score([PARIS], begun, finish="length").culprit is Culprit.TRUNCATED
     assert score([PARIS], begun).culprit is Culprit.UNPARSABLE
     assert score([PARIS], "", finish="length").culprit is Culprit.TRUNCATED
+    prose = score([PARIS], "You could look out of the window and", finish="length")
+    assert prose.culprit is Culprit.NOT_CALLED
+    assert "cut at the token limit" in prose.note
     assert score([PARIS, ROME], [PARIS], finish="length").culprit is Culprit.TRUNCATED
     assert score([PARIS], [PARIS], finish="length").value == 1
     assert score([PARIS], [ROME], finish="length").culprit is Culprit.WRONG_VALUE

@@ -85,10 +85,12 @@ def _none_made(completion: Completion, text: str, expected: Sequence[ExpectedCal
     got = "no answer" if silent else quote(text)
     if completion.finish_reason == "tool_calls" and silent:
         culprit, got = Culprit.LOST_BY_SERVER, "a call whose text the server dropped"
-    elif was_cut(completion):
-        culprit, got = Culprit.TRUNCATED, f"{got}, cut at the token limit"
     else:
-        culprit = Culprit.NOT_CALLED
+        # Prose without the beginning of a call is no call, however long it might have gone on; only
+        # where nothing was said yet (the model was still thinking) the limit is to blame.
+        cut = was_cut(completion)
+        culprit = Culprit.TRUNCATED if cut and silent else Culprit.NOT_CALLED
+        got = f"{got}, cut at the token limit" if cut else got
     return _Blame(culprit, f"expected {_expected(expected[0])}, got {got}")
 
 
