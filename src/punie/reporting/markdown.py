@@ -166,7 +166,7 @@ def _speed(summary: Summary) -> str:
 def _faults(summary: Summary, faulted: Sequence[_Answers]) -> str:
     if not summary.faults:
         return "No faults: every request was answered."
-    kinds = [[escape(kind), numbers.count(n)] for kind, n in summary.fault_kinds.items()]
+    kinds = [[escape(kind), numbers.count(n)] for kind, n in _ranked(summary.fault_kinds)]
     listed = [
         f"- {code(each.prompt.id)}: {', '.join(sorted({f.kind.value for f in each.faults}))}"
         for each in faulted[:LISTED]
@@ -181,10 +181,15 @@ def _faults(summary: Summary, faulted: Sequence[_Answers]) -> str:
     )
 
 
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The most frequent first; a run that was read from a file has them in alphabetical order."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def _culprits(culprits: Mapping[str, int]) -> str:
     if not culprits:
         return ""
-    rows = [[escape(name), numbers.count(n)] for name, n in culprits.items()]
+    rows = [[escape(name), numbers.count(n)] for name, n in _ranked(culprits)]
     return f"### Culprits\n\n{table(['Culprit', 'Answers'], rows, right=(1,))}"
 
 
