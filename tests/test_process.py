@@ -9,13 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
+from punie.backends.local import serve_model
 from punie.backends.mlx import MlxBackend, server_argv, server_env
-from punie.errors import ServerError
-from punie.records.run import ModelIdentity
-from punie.records.suite import Message, Sampling, Tool
+from punie.errors import InputError, ServerError
+from punie.evaluation.run import run_evaluation
+from punie.records.result import EvalFault
+from punie.records.run import ModelIdentity, RunStatus
+from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
 from punie.serving.client import ChatClient
 from punie.serving.config import ServerConfig
 from punie.serving.process import ServerProcess
@@ -77,6 +83,65 @@ async def test_a_model_that_cannot_load_ends_with_the_reason(tmp_path: Path) -> 
         async with MlxBackend(TINY, tools=True).serve(config):
             pytest.fail("it must not become ready")
     assert "Traceback" in (tmp_path / "server.log").read_text()
+
+
+def lora(folder: Path, *, scale: float) -> Path:
+    """A LoRA adapter of rank 4 on the tiny model's query projections."""
+    folder.mkdir()
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": 2,
+        "lora_parameters": {
+            "rank": 4,
+            "scale": scale,
+            "dropout": 0.0,
+            "keys": ["self_attn.q_proj"],
+        },
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    random = np.random.default_rng(0)
+    tensors: dict[str, NDArray[np.float32]] = {}
+    for layer in range(2):
+        name = f"model.layers.{layer}.self_attn.q_proj"
+        tensors[f"{name}.lora_a"] = random.normal(size=(64, 4)).astype(np.float32)
+        tensors[f"{name}.lora_b"] = random.normal(size=(4, 64)).astype(np.float32)
+    save_file(tensors, folder / "adapters.safetensors")
+    return folder
+
+
+async def test_an_adapter_is_loaded_and_changes_the_answer(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    answers: list[str] = []
+    for adapter in (None, lora(tmp_path / "mine", scale=20.0)):
+        async with serve_model(str(tiny_model), adapter=adapter) as endpoint:
+            assert endpoint.identity.adapter == (adapter.name if adapter else None)
+            async with ChatClient(endpoint) as client:
+                answers.append((await client.ask(question())).text)
+    assert answers[0] != answers[1]
+
+
+async def test_a_generation_thread_that_fails_ends_the_run_with_its_reason(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    config = ServerConfig(model=tiny_model, log=tmp_path / "server.log")
+    deadly = Sampling(temperature=1.0, top_k=100_000, max_tokens=4)
+    prompts = tuple(
+        EvalPrompt(id=f"p{n}", messages=(Message(role="user", content="Hi"),)) for n in range(9)
+    )
+    suite = EvalSuite(name="deadly", prompts=prompts, sampling=deadly)
+    async with MlxBackend(TINY, tools=True).serve(config) as endpoint:
+        report = await run_evaluation(suite, endpoint, concurrency=2)
+    assert report.run.status is RunStatus.FAILED
+    assert report.summary.answered == 0
+    assert set(report.summary.fault_kinds) == {"server died"}
+    (fault, *_) = report.outcomes
+    assert isinstance(fault, EvalFault)
+    assert "generation thread failed" in fault.message
+    assert "Traceback" in (tmp_path / "server.log").read_text()
+    async with MlxBackend(TINY, tools=True, vocabulary=516).serve(config) as endpoint:
+        with pytest.raises(InputError, match="516 tokens"):
+            await run_evaluation(suite, endpoint)
 
 
 async def test_the_log_s_end_is_in_the_error(tmp_path: Path) -> None:

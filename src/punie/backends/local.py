@@ -27,6 +27,7 @@ class LocalModel:
     identity: ModelIdentity
     renders_tools: bool
     weight_bytes: int
+    vocabulary: int | None
 
 
 def prepare(
@@ -60,6 +61,7 @@ def prepare(
         identity=identity,
         renders_tools=info.abilities.tools,
         weight_bytes=sum(file.stat().st_size for file in weight_files(model.path)),
+        vocabulary=info.vocabulary,
     )
 
 
@@ -67,7 +69,7 @@ def prepare(
 async def serve(model: LocalModel, log: Path) -> AsyncGenerator[Endpoint]:
     """Serve a prepared model; the server's output goes to the file `log`."""
     config = ServerConfig(model=model.path, adapter=model.adapter, log=log)
-    backend = MlxBackend(model.identity, tools=model.renders_tools)
+    backend = MlxBackend(model.identity, tools=model.renders_tools, vocabulary=model.vocabulary)
     async with backend.serve(config.scaled_to(model.weight_bytes)) as endpoint:
         yield endpoint
 

@@ -62,9 +62,12 @@ def server_env(hub_cache: Path) -> dict[str, str]:
 class MlxBackend:
     """Serves local MLX folders. `identity` says what is served, for the record of the run."""
 
-    def __init__(self, identity: ModelIdentity, *, tools: bool) -> None:
+    def __init__(
+        self, identity: ModelIdentity, *, tools: bool, vocabulary: int | None = None
+    ) -> None:
         self._identity = identity
         self._tools = tools
+        self._vocabulary = vocabulary
 
     @asynccontextmanager
     async def serve(self, config: ServerConfig) -> AsyncGenerator[Endpoint]:
@@ -93,6 +96,7 @@ class MlxBackend:
             model=BOUND_MODEL,
             identity=self._identity,
             abilities=Abilities(tools=self._tools, token_ids=True),
+            vocabulary=self._vocabulary,
             decode=lazy_decoder(config.model),
             died=process.death,
             peak_memory=process.note_memory,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from punie.analysis.summary import Tally
+from punie.errors import InputError
 from punie.evaluation.ask import IN_PROMPT, NATIVE, Asker, Patience
 from punie.records.result import EvalFault, FaultKind, Outcome
 from punie.records.run import EvalReport, Run, RunStatus
@@ -87,8 +88,9 @@ async def run_evaluation(
     done, interrupted (by `stop`), or failed (nobody answers any more).
 
     `run` is the head to complete, from `new_run`; its concurrency, repeats and tools mode then
-    count instead of the arguments.
+    count instead of the arguments. Raises InputError for sampling that the endpoint cannot do.
     """
+    _check_sampling(suite, endpoint)
     run = run or new_run(suite, endpoint, concurrency=concurrency, repeats=repeats, tools=tools)
     progress = progress or Progress(total=0)
     progress.total = len(suite.prompts) * run.repeats
@@ -109,6 +111,15 @@ async def run_evaluation(
     )
     finished = run.model_copy(update={"status": loop.status, "summary": summary})
     return EvalReport(run=finished, suite=suite, outcomes=tuple(loop.kept))
+
+
+def _check_sampling(suite: EvalSuite, endpoint: Endpoint) -> None:
+    top_k, vocabulary = suite.sampling.top_k, endpoint.vocabulary
+    if top_k is not None and vocabulary is not None and top_k > vocabulary:
+        raise InputError(
+            f"top_k {top_k} is more than the {vocabulary} tokens of the model",
+            hint="leave top_k out to sample among all tokens",
+        )
 
 
 class _Loop:

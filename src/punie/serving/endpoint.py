@@ -24,9 +24,10 @@ class Abilities:
 class Endpoint:
     """An OpenAI-compatible server that answers now.
 
-    `prices` are (input, output) per million tokens. `decode` turns token ids into text, `died`
-    tells why a server of our own ended, `peak_memory` its peak in bytes; the last two are for
-    servers that punie owns.
+    `prices` are (input, output) per million tokens. `vocabulary` is the number of tokens, where it
+    is known: sampling among more of them than there are ends mlx_lm's generation for good.
+    `decode` turns token ids into text, `died` tells why a server of our own ended, `peak_memory` its
+    peak in bytes; the last two are for servers that punie owns.
     """
 
     base_url: str
@@ -37,6 +38,7 @@ class Endpoint:
     prices: tuple[float, float] | None = None
     requests_per_minute: float | None = None
     timeout_s: float = 600.0
+    vocabulary: int | None = None
     decode: Callable[[Sequence[int]], str] | None = None
     died: Callable[[], str | None] = lambda: None
     peak_memory: Callable[[], int | None] = lambda: None

@@ -17,6 +17,8 @@ from punie.serving.memory import peak_memory
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
 TAIL_LINES = 50
+GENERATION_FAILED = 70
+"""The exit code of a server that can no longer generate: EX_SOFTWARE of sysexits.h."""
 EVENTS_FD = "PUNIE_EVENTS_FD"
 """The child reports on the descriptor that this variable names, one JSON object a line:
 `{"event": "listening", "port": N}` once its socket is bound, and
@@ -129,6 +131,8 @@ class ServerProcess:
         if self._exit_reason:
             return self._exit_reason
         code = self.exit_code
+        if code == GENERATION_FAILED:
+            return "the server's generation thread failed"
         if code == -signal.SIGKILL:
             return "the server was killed (signal 9), probably because memory ran out"
         if code is not None and code < 0:
@@ -225,6 +229,8 @@ class ServerProcess:
             if working.done():
                 working.result()
                 return
+            if self.loaded is not None:
+                self._check_loaded()
             raise self._failure(self.death() or "the server ended")
         finally:
             for task in (working, ending):

@@ -2,13 +2,14 @@
 
     python -m punie.backends.workers.serve [mlx_lm.server's own flags]
 
-It runs `mlx_lm.server.main()` unchanged, after five things that can only be done from inside:
+It runs `mlx_lm.server.main()` unchanged, after six things that can only be done from inside:
 - OpenBLAS is loaded before mlx where the environment names it (`PUNIE_BLAS`): mlx's own build for
   Linux carries a reference BLAS, about thirty times slower.
 - The port that the socket got is reported on the events descriptor, so that `--port 0` works and
   punie knows that it talks to this very process.
 - What was loaded is reported: model, adapter, and how many layers the adapter really changed. The
   server itself is silent about that, and answers with the bare base if an adapter does not bind.
+- The process ends when its generation thread fails; mlx_lm's would listen on and never answer.
 - Waiting requests are let into the batch every 20 ms instead of every half second.
 - A tool call that the server's parser accepts but its formatter does not expect (JSON without
   `arguments`, a bare string) is dropped with a log line, as any other malformed call is, instead of
@@ -35,6 +36,8 @@ BACKLOG = 128
 a second for the network stack's retry."""
 
 ADMIT_S = 0.02
+GENERATION_FAILED = 70
+"""The exit code of a server whose generation thread failed: EX_SOFTWARE of sysexits.h."""
 
 
 def report(**event: Any) -> None:
@@ -64,7 +67,7 @@ def report_what_loads(provider: Any) -> None:
         try:
             load(self, model_path, adapter_path, *rest)
         except BaseException as error:
-            traceback.print_exc()  # into the log, before punie hears of it and reads the log
+            traceback.print_exc()  # before punie hears of it and reads the log
             report(event="loaded", error=f"{type(error).__name__}: {error}")
             raise
         adapted = sum(1 for name, _ in self.model.named_modules() if hasattr(_, "lora_a") and name)
@@ -85,6 +88,23 @@ def admit_often(time_budget: Any) -> None:
         start(self, budget, *rest)
 
     time_budget.__init__ = start_short
+
+
+def end_with_the_generation(generator: Any) -> None:
+    """End the process when its generation thread fails, with the reason in the log.
+
+    mlx_lm would go on listening and never answer again; a dead process is seen at once.
+    """
+    generate = generator._generate  # noqa: SLF001 - there is no public seam
+
+    def generate_or_end(self: Any) -> None:
+        try:
+            generate(self)
+        except BaseException:  # noqa: BLE001 - whatever it was, nobody generates any more
+            traceback.print_exc()
+            os._exit(GENERATION_FAILED)
+
+    generator._generate = generate_or_end  # noqa: SLF001 - see above
 
 
 def survive_odd_tool_calls(formatter: Any) -> None:
@@ -118,6 +138,7 @@ def main() -> None:
 
     report_the_port()
     report_what_loads(mlx_server.ModelProvider)
+    end_with_the_generation(mlx_server.ResponseGenerator)
     admit_often(mlx_server.TimeBudget)
     survive_odd_tool_calls(mlx_server.ToolCallFormatter)
     mlx_server.main()
