@@ -100,7 +100,6 @@ class MlxBackend:
             decode=lazy_decoder(config.model),
             died=process.death,
             peak_memory=process.note_memory,
-            log_tail=process.log_tail,
         )
 
 

@@ -26,8 +26,8 @@ class Endpoint:
 
     `prices` are (input, output) per million tokens. `vocabulary` is the number of tokens, where it
     is known: sampling among more of them than there are ends mlx_lm's generation for good.
-    `decode` turns token ids into text, `died` tells why a server of our own ended, `peak_memory` its
-    peak in bytes; the last two are for servers that punie owns.
+    `decode` turns token ids into text. `died` tells why a server that punie owns ended, and
+    `peak_memory` its peak in bytes.
     """
 
     base_url: str
@@ -42,4 +42,3 @@ class Endpoint:
     decode: Callable[[Sequence[int]], str] | None = None
     died: Callable[[], str | None] = lambda: None
     peak_memory: Callable[[], int | None] = lambda: None
-    log_tail: Callable[[], str] = lambda: ""
