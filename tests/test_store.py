@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -121,13 +122,13 @@ def test_the_same_answer_is_never_kept_twice(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def three_runs(tmp_path: Path) -> RunStore:
-    store = RunStore(tmp_path)
+def three_runs(tmp_path: Path) -> Iterator[RunStore]:
     adapted = ModelIdentity(name="m", backend="mlx", adapter="lora-r8")
-    store.create(a_run("20260101-aa11", "2026-01-01"), a_suite())
-    store.create(a_run("20260102-bb22", "2026-01-02", model=adapted), a_suite())
-    store.create(a_run("20260103-bb33", "2026-01-03"), a_suite())
-    return store
+    with RunStore(tmp_path) as store:
+        store.create(a_run("20260101-aa11", "2026-01-01"), a_suite())
+        store.create(a_run("20260102-bb22", "2026-01-02", model=adapted), a_suite())
+        store.create(a_run("20260103-bb33", "2026-01-03"), a_suite())
+        yield store
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,18 @@ def open_database(project: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
+    except (OSError, sqlite3.Error) as error:
+        raise store_error(path, error) from error
+    try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection, path)
-    except (OSError, sqlite3.Error) as error:
-        raise store_error(path, error) from error
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, OSError | sqlite3.Error):
+            raise store_error(path, error) from error
+        raise
     return connection
 
 
