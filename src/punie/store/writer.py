@@ -11,7 +11,6 @@ import asyncio
 import threading
 import time
 from collections import deque
-from types import TracebackType
 from typing import Self
 
 from punie.records.result import Outcome
@@ -49,12 +48,7 @@ class OutcomeWriter:
         self._thread.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         with self._arrived:
             self._closing = True
             self._arrived.notify()
