@@ -1,7 +1,6 @@
 """What came back: the completion, how it scored, or why it could not be measured."""
 
 from enum import StrEnum
-from typing import Any
 
 from pydantic import Field, JsonValue
 
@@ -144,8 +143,3 @@ class EvalFault(Record):
 
 
 Outcome = EvalResult | EvalFault
-
-
-def as_outcome(row: dict[str, Any]) -> Outcome:
-    """The record of a stored row: faults are those with a `kind`."""
-    return EvalFault.model_validate(row) if "kind" in row else EvalResult.model_validate(row)
