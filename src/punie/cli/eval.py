@@ -107,6 +107,7 @@ def _print(measured: "Measured") -> None:
 
     out().print(eval_table(measured.report))
     notes = err()
+    notes.print()
     for line in measured.warnings:
         notes.print(line, markup=False)
     for line in measured.next_steps:

@@ -19,6 +19,8 @@ _ROOMY = 66
 """Columns from which on a slice has place for its bar and its counts."""
 _MANY = 12
 """Slices of one kind beyond this many are left to the report."""
+_TAGS = 5
+"""Tags that are shown; most suites have many small ones."""
 _CELLS = 20
 """Width of a bar, in characters."""
 
@@ -108,14 +110,17 @@ def _slices(summary: Summary, *, roomy: bool) -> Table:
     grid = _grid("", titles=titles)
     if roomy:
         grid.add_column("0 to 100 %", no_wrap=True)
-    groups = (("Category", summary.categories), ("Role", summary.roles), ("Tag", summary.tags))
+    # Tags are many and small; the largest say most here, the report shows all.
+    tags = tuple(sorted(summary.tags, key=lambda tag: -tag.prompts)[:_TAGS])
+    groups = (("Category", summary.categories), ("Role", summary.roles), ("Tag", tags))
     for name, slices in groups:
         if slices:
             grid.add_row(Text(name, style="dim"))
         for each in slices[:_MANY]:
             grid.add_row(*_slice(each, roomy=roomy))
-        if len(slices) > _MANY:
-            grid.add_row(Text(f"  and {len(slices) - _MANY} more", style="dim"))
+        hidden = (len(summary.tags) if name == "Tag" else len(slices)) - len(slices[:_MANY])
+        if hidden:
+            grid.add_row(Text(f"  and {hidden} more", style="dim"))
     return grid
 
 
