@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from punie.backends.blas import find_openblas
 from punie.errors import ModelError, ServerError
+from punie.models.cache import cache_root
 from punie.records.run import ModelIdentity
 from punie.serving.client import RequestFailed
 from punie.serving.config import ServerConfig
@@ -73,7 +74,7 @@ class MlxBackend:
     async def serve(self, config: ServerConfig) -> AsyncGenerator[Endpoint]:
         """Start the server, give its endpoint once it answered, and end it afterwards."""
         require_mlx()
-        hub_cache = config.log.parent / "hub"
+        hub_cache = cache_root() / "no-hub"
         hub_cache.mkdir(parents=True, exist_ok=True)
         async with ServerProcess(server_argv(config), server_env(hub_cache), config) as process:
 

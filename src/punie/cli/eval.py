@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Results as .jsonl, .json or .csv.",
+    help="Results as .jsonl, .json or .csv, summary beside.",
 )
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option("--json", "as_json", is_flag=True, help="The run and its summary as JSON.")

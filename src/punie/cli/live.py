@@ -57,11 +57,12 @@ async def showing(progress: Progress, *, quiet: bool = False) -> AsyncGenerator[
 
 async def _live(progress: Progress) -> None:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bars
 
     columns = (
-        BarColumn(bar_width=24),
+        SpinnerColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[facts]}"),
     )
@@ -96,7 +97,12 @@ def facts(progress: Progress, elapsed_s: float) -> str:
     if progress.faults:
         parts.append(f"{progress.faults} faults")
     if progress.done and elapsed_s > 0:
-        rate = progress.done / elapsed_s
-        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{duration(1 / rate)} each")
-        parts.append(f"{time_left((progress.total - progress.done) / rate)} left")
+        # What is in flight is half done on average; without it the first answers of a batch, which
+        # all come late and together, would promise hours.
+        rate = (progress.done + progress.in_flight / 2) / elapsed_s
+        left = progress.total - progress.done - progress.in_flight / 2
+        parts.append(f"{progress.done / elapsed_s:.2g}/s")
+        parts.append(f"{time_left(left / rate)} left")
+    elif progress.in_flight:
+        parts.append(f"{progress.in_flight} in flight for {duration(elapsed_s)}")
     return " · ".join(parts)

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from punie.cli.live import showing
+from punie.cli.live import showing, watched
 from punie.cli.served import served
 from punie.cli.wish import Wish, chosen_suite
-from punie.cli.written import write_report, write_results
+from punie.cli.written import summary_file, write_report, write_results
 from punie.evaluation.run import (
     DEFAULT_CONCURRENCY,
     Progress,
@@ -64,7 +64,6 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
     with RunStore(settings.project) as store:
         run_id = new_run_id()
         folder = store.run_folder(run_id)
-        folder.mkdir(parents=True)
         async with served(wish, settings, folder / "server.log") as endpoint:
             run = _head(wish, settings, suite, endpoint, run_id)
             store.create(run, suite)
@@ -129,6 +128,8 @@ def _stop_on_signal() -> Generator[asyncio.Event]:
                 task.cancel()
             return
         stop.set()
+        if watched():
+            click.echo(err=True)  # the progress line is there
         click.echo(
             "ending after the prompts in flight; Ctrl-C again to end now (all is kept)", err=True
         )
@@ -167,7 +168,7 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
         entry=entry,
         output=wish.output,
         warnings=tuple(_warnings(wish, report)),
-        next_steps=tuple(_next_steps(report, html, entry, settings)),
+        next_steps=tuple(_next_steps(wish, report, html, entry, settings)),
     )
 
 
@@ -180,17 +181,20 @@ def _warnings(wish: Wish, report: EvalReport) -> Iterator[str]:
 
 
 def _next_steps(
-    report: EvalReport, html: Path, entry: Path | None, settings: Loaded
+    wish: Wish, report: EvalReport, html: Path, entry: Path | None, settings: Loaded
 ) -> Iterator[str]:
     run = report.run
     yield f"report   {_short(html)}"
+    if wish.output:
+        yield f"results  {wish.output}, {summary_file(wish.output).name}"
     if entry:
         yield f"journal  {_short(entry)}"
     if run.model.builtin_demo and not settings.configured:
         yield "This was the demo model, not yours. Next:"
         yield "  punie report last --open"
-        yield "  punie eval baseline --model PATH_OR_HUB_ID"
-        yield '  punie eval baseline --model PATH_OR_HUB_ID --journal "first baseline"'
+        again = f"punie eval {wish.suite or 'baseline'} --model PATH_OR_HUB_ID"
+        yield f"  {again}"
+        yield f'  {again} --journal "first baseline"'
     elif report.summary.faults:
         yield f"  punie runs show {run.id}   what could not be measured, and why"
 

@@ -15,6 +15,8 @@ from punie.records.run import Run
 if TYPE_CHECKING:
     from punie.store.runs import RunStore
 
+NARROW, WIDE = 60, 90
+"""Columns below which the list of runs shows the least, and from which on it shows all."""
 SHOWN_TEXT = 2000
 """Characters of a text that `show --prompt` prints."""
 
@@ -48,32 +50,35 @@ def list_command(suite: str | None, limit: int, as_json: bool) -> None:  # noqa:
 
 
 def _table(heads: list[Run]) -> object:
+    """Ids stay whole; suite and model give way where the window is narrow."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from punie.reporting.numbers import percent_interval
+    from punie.reporting.numbers import percent, percent_interval
 
+    width = out().width
+    wide, narrow = width >= WIDE, width < NARROW
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("run", "suite", "model"):
-        table.add_column(name, overflow="fold")
+    table.add_column("run", no_wrap=True)
+    for name in () if narrow else ("suite", "model"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("n", justify="right")
-    table.add_column("status")
+    if wide:
+        table.add_column("n", justify="right", no_wrap=True)
+    if not narrow:
+        table.add_column("status", no_wrap=True)
     for run in heads:
         summary = run.summary
         model = run.model.name + (f" + {run.model.adapter}" if run.model.adapter else "")
-        status = run.status.value
-        if summary and summary.faults:
-            status += f", {summary.faults} faults"
-        table.add_row(
-            Text(run.id),
-            Text(run.suite_name),
-            Text(model),
-            percent_interval(summary.score) if summary else "–",
-            str(summary.prompts) if summary else "–",
-            Text(status),
-        )
+        faults = f", {summary.faults} faults" if summary and summary.faults else ""
+        score = summary.score if summary else None
+        cells = [run.id]
+        cells += [] if narrow else [run.suite_name, model]
+        cells += [percent_interval(score) if wide else percent(score.value if score else None)]
+        cells += [str(summary.prompts) if summary else "–"] if wide else []
+        cells += [] if narrow else [run.status.value + faults]
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
@@ -168,10 +173,14 @@ def _plain(text: str, limit: int) -> str:
 @runs.command("export")
 @click.argument("run", default="last")
 @click.option("--format", "wanted", type=click.Choice(["json", "jsonl", "csv"]), help="Of stdout.")
-@click.option("--output", type=click.Path(path_type=Path), help="A .json, .jsonl or .csv file.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A .json, .jsonl or .csv file, the summary beside.",
+)
 def export_command(run: str, wanted: str | None, output: Path | None) -> None:
     """Every outcome of a run, to stdout or a file."""
-    from punie.cli.written import write_results
+    from punie.cli.written import summary_file, write_results
     from punie.settings import find_project
     from punie.store.export import FORMATS
     from punie.store.runs import RunStore
@@ -182,7 +191,7 @@ def export_command(run: str, wanted: str | None, output: Path | None) -> None:
         head = store.find(run)
         if output:
             write_results(store, head, output)
-            click.echo(str(output), err=True)
+            click.echo(f"{output}, {summary_file(output).name}", err=True)
             return
         for piece in FORMATS[wanted or "json"](head, store.rows(head.id)):
             click.echo(piece, nl=False)

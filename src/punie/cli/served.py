@@ -8,7 +8,7 @@ from pathlib import Path
 
 from punie.cli.live import waiting_for
 from punie.cli.wish import Wish
-from punie.errors import InputError
+from punie.errors import EndpointError, InputError
 from punie.serving.endpoint import Endpoint
 from punie.settings import EndpointSettings, Loaded, Settings
 
@@ -46,7 +46,7 @@ async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
     key_env = named.key_env or "OPENAI_API_KEY"
     key = os.environ.get(key_env)
     if named.key_env and not key:
-        raise InputError(
+        raise EndpointError(
             f"{named.key_env}, the key of {named.url}, is not set",
             hint=f"export {named.key_env}=…",
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from punie.cli.output import emit_json, out
-from punie.errors import EXIT_USAGE, InputError, SuiteError
+from punie.errors import EXIT_GATE, InputError, SuiteError
 from punie.records.suite import EvalPrompt, EvalSuite
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def check_command(files: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT00
     if not all(each["ok"] for each in checked):
         count = sum(len(each["lines"]) for each in checked)
         click.echo(f"{count} problem{'s' if count > 1 else ''}", err=True)
-        click.get_current_context().exit(EXIT_USAGE)
+        click.get_current_context().exit(EXIT_GATE)
 
 
 @suites.command("schema")

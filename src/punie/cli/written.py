@@ -12,11 +12,17 @@ def write_report(store: RunStore, report: EvalReport, path: Path) -> Path:
     """Write the HTML report of a stored run, through a temporary file."""
     from punie.reporting.html import render_html
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     with temporary.open("w", encoding="utf-8", errors="replace") as file:
         file.writelines(render_html(report, store.rows(report.run.id)))
     temporary.replace(path)
     return path
+
+
+def summary_file(results: Path) -> Path:
+    """Where a run's head and summary stand beside its results."""
+    return results.with_name(f"{results.stem}.summary.json")
 
 
 def write_results(store: RunStore, run: Run, path: Path) -> None:
@@ -25,8 +31,7 @@ def write_results(store: RunStore, run: Run, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="") as file:
             file.writelines(FORMATS[format_of(path.name)](run, store.rows(run.id)))
-        beside = path.with_name(f"{path.stem}.summary.json")
-        beside.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        summary_file(path).write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}",

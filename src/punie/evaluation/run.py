@@ -30,6 +30,7 @@ class Progress:
 
     total: int
     done: int = 0
+    in_flight: int = 0
     faults: int = 0
     score: float | None = None
     tokens_out: int = 0
@@ -164,7 +165,11 @@ class _Loop:
 
     async def _worker(self, asker: Asker) -> None:
         for prompt, repeat in self._work:
-            outcome = await asker.ask(prompt, repeat)
+            self._progress.in_flight += 1
+            try:
+                outcome = await asker.ask(prompt, repeat)
+            finally:
+                self._progress.in_flight -= 1
             if self._record is None:
                 self.kept.append(outcome)
             else:

@@ -93,7 +93,11 @@ def expectation(expected: Expectation, *, multiline: bool = False) -> str:  # no
                 ("any of", expected.any),
                 ("none of", expected.none),
             ]
-            said = [f"{how} {', '.join(map(literal, words))}" for how, words in parts if words]
+            # A regular expression is shown as it stands in the suite, without JSON's escapes.
+            shown = visible if expected.match == "regex" else literal
+            how_many = len(expected.all) + len(expected.any) + len(expected.none)
+            kind = ("pattern " if how_many == 1 else "patterns ") if shown is visible else ""
+            said = [f"{how} {kind}{'  '.join(map(shown, words))}" for how, words in parts if words]
             return ("\n" if multiline else "; ").join(said)
         case Exact():
             return " | ".join(map(literal, expected.values))

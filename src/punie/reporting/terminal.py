@@ -67,7 +67,7 @@ class _EvalTable:
             yield Text()
             yield _faults(summary.fault_kinds, roomy=roomy)
         yield Text()
-        yield _figures(summary)
+        yield _figures(summary, run.concurrency)
 
 
 def _title(report: EvalReport) -> Text:
@@ -131,7 +131,8 @@ def _slice(each: Slice, *, roomy: bool) -> list[Text]:
         return [Text(cell) for cell in cells]
     passed = each.passed.value if each.passed else None
     faults = numbers.count(each.faults) if each.faults else ""
-    cells += [numbers.percent(passed), numbers.count(each.prompts), faults]
+    scored = each.score.n if each.score else 0
+    cells += [numbers.percent(passed), numbers.count(scored), faults]
     return [*(Text(cell) for cell in cells), _bar(each.score)]
 
 
@@ -176,7 +177,7 @@ def _faults(kinds: dict[str, int], *, roomy: bool) -> Table:
     return grid
 
 
-def _figures(summary: Summary) -> Table:
+def _figures(summary: Summary, concurrency: int) -> Table:
     """Times, tokens, memory and cost; what was not measured is left out."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
@@ -186,6 +187,8 @@ def _figures(summary: Summary) -> Table:
             high = numbers.duration(spread.p95)
             reach = f"{numbers.duration(spread.min)}–{numbers.duration(spread.max)}"
             grid.add_row(name, f"{numbers.duration(spread.median)} median, {high} p95 ({reach})")
+    if summary.latency and concurrency > 1:
+        grid.add_row("", f"with {concurrency} in flight, waiting for each other included")
     for name, value in (
         ("Tokens", _tokens(summary)),
         ("Memory", _peak(summary)),

@@ -181,6 +181,11 @@ def _blemishes(summary: Summary) -> list[str]:
             f"{counted(summary.faults, 'prompt')} could not be measured and "
             f"{'counts' if summary.faults == 1 else 'count'} neither as right nor as wrong."
         )
+    if summary.unscored:
+        said.append(
+            f"{counted(summary.unscored, 'answer')} had nothing to be compared with and "
+            f"{'counts' if summary.unscored == 1 else 'count'} only as answered."
+        )
     if summary.truncated:
         said.append(
             f"{counted(summary.truncated, 'answer')} reached the limit of tokens and "

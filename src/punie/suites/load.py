@@ -85,7 +85,7 @@ def suite_of(text: str, file: str, *, folder: Path | None) -> EvalSuite:
 
 
 def _header(source: YamlSource, problems: list[Problem]) -> tuple[HeaderForm, bool]:
-    """Read all but the prompts; where that has errors, give what is left, and False."""
+    """Read all but the prompts; in error, what is left, and whether the library is whole."""
     data: dict[str, Any] = {k: v for k, v in source.data.items() if k != "prompts"}
     try:
         return HeaderForm.model_validate(data), True
@@ -97,8 +97,9 @@ def _header(source: YamlSource, problems: list[Problem]) -> tuple[HeaderForm, bo
             data["defaults"] = {k: v for k, v in data["defaults"].items() if k != each.path[1]}
         elif each.path:
             data.pop(str(each.path[0]), None)
+    whole = not any(each.path[:1] == ("tools",) for each in wrong)
     try:
-        return HeaderForm.model_validate({**data, "name": "unnamed"}), False
+        return HeaderForm.model_validate({**data, "name": "unnamed"}), whole
     except ValidationError:
         return HeaderForm(name="unnamed"), False
 
