@@ -370,7 +370,7 @@ def test_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert (code, out) == (0, "")
     assert "baseline: ok, 72 prompts" in err
     code, out, err = run(monkeypatch, root, "check", "data/suites/broken.yaml", "mine", "nothing")
-    assert code == 2
+    assert code == 3
     assert out.splitlines() == [
         "data/suites/broken.yaml:1:1 nam: unknown key; did you mean name?",
         "data/suites/broken.yaml:1:1 name: is missing",
@@ -380,7 +380,7 @@ def test_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert out.splitlines()[2].startswith("data/suites/broken.yaml:1:1 prompts: is missing")
     assert err.splitlines()[-1] == "4 problems"
     code, out, _ = run(monkeypatch, root, "check", "broken", "--json")
-    assert code == 2
+    assert code == 3
     (checked,) = json.loads(out)["data"]
     assert not checked["ok"]
     assert checked["problems"][0]["path"] == "nam"
