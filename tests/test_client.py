@@ -277,6 +277,25 @@ def test_a_stream_may_be_cut_anywhere() -> None:
         assert completion.completion_tokens == 2
 
 
+@pytest.mark.parametrize("piece", [b": comment\n\n", b"x" * 1000], ids=["comments", "one line"])
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+async def test_an_answer_without_end_is_given_up(piece: bytes, kind: str) -> None:
+    class Endless(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncGenerator[bytes]:
+            while True:
+                yield piece * 2000
+
+    def respond(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": kind}, stream=Endless())
+
+    transport = httpx2.MockTransport(respond)
+    endpoint = endpoint_at("http://x/v1", timeout_s=60)
+    async with ChatClient(endpoint, transport=transport) as client:
+        with pytest.raises(RequestFailed, match="MiB") as caught:
+            await client.ask(chat())
+    assert caught.value.kind is FaultKind.MALFORMED
+
+
 def test_a_very_long_answer_is_clipped_and_says_so() -> None:
     answer = Answer(has_tools=False)
     message = {"content": "x" * (MAX_TEXT + 5)}

@@ -9,6 +9,8 @@ from punie.records.result import Completion, ToolCall
 
 MAX_TEXT = 2**20
 """Characters of an answer that are kept; what is longer is cut and marked as clipped."""
+MAX_LINE = 4 * 2**20
+"""Bytes of one line of a stream; no server of sound mind sends more."""
 CALL_MARKER = "<tool_call>"
 
 
@@ -38,6 +40,8 @@ class Answer:
         """Take bytes of an event stream; lines may be cut anywhere."""
         self._streamed = True
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        if len(self._buffer) > MAX_LINE:
+            raise ValueError(f"a line of the stream is longer than {MAX_LINE >> 20} MiB")
         for line in lines:
             if line.startswith(b"data:"):
                 self._event(line[5:].strip())

@@ -18,7 +18,7 @@ from punie.serving.endpoint import Endpoint
 from punie.serving.request import ChatRequest, request_body
 
 CONNECT_TIMEOUT_S = 10.0
-MAX_BODY_BYTES = 64 * 2**20
+MAX_BODY_BYTES = 32 * 2**20
 """No answer is longer; a server that sends more is cut off, so that memory stays bounded."""
 
 
@@ -125,7 +125,7 @@ class ChatClient:
                 if response.status_code != HTTPStatus.OK:
                     raise _status_fault(response, await _read_some(response))
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    async for chunk in response.aiter_bytes():
+                    async for chunk in _bounded(response):
                         answer.feed(chunk)
                 else:
                     answer.read_whole(await _read_some(response))
@@ -149,15 +149,18 @@ class ChatClient:
         return httpx2.AsyncHTTPTransport(limits=one, verify=self._tls, trust_env=False)
 
 
-async def _read_some(response: httpx2.Response) -> bytes:
-    parts: list[bytes] = []
+async def _bounded(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """The body's parts; raises ValueError once there are more bytes than any answer has."""
     size = 0
     async for part in response.aiter_bytes():
-        parts.append(part)
         size += len(part)
         if size > MAX_BODY_BYTES:
             raise ValueError(f"more than {MAX_BODY_BYTES >> 20} MiB")
-    return b"".join(parts)
+        yield part
+
+
+async def _read_some(response: httpx2.Response) -> bytes:
+    return b"".join([part async for part in _bounded(response)])
 
 
 def _status_fault(response: httpx2.Response, body: bytes) -> RequestFailed:
