@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import punie
 from punie.cli.main import cli
+from punie.journal.check import check_journal
 from punie.settings import Settings
 from punie.suites.load import suite_of
 
@@ -82,6 +83,12 @@ def test_the_settings_of_the_readme_are_settings() -> None:
     settings = Settings.model_validate(tomllib.loads(text))
     assert settings.journal.entries == "always"
     assert settings.endpoints["lab"].prices == (0.10, 0.40)
+
+
+def test_the_project_s_own_journal_checks() -> None:
+    checked = check_journal(ROOT, strict=True)
+    assert checked.entries
+    assert not checked.findings
 
 
 def test_what_the_readme_links_to_exists() -> None:
