@@ -59,8 +59,10 @@ class EndpointSettings(Record):
     key_env: Annotated[str | None, Field(description="variable that holds the API key")] = None
     price_input: Annotated[float, Field(ge=0, description="per million tokens read")] = 0.0
     price_output: Annotated[float, Field(ge=0, description="per million tokens written")] = 0.0
-    requests_per_minute: Annotated[float | None, Field(gt=0, description="sent evenly")] = None
-    timeout_s: Annotated[float, Field(gt=0, description="for one whole answer")] = 600.0
+    requests_per_minute: Annotated[
+        float | None, Field(ge=0.1, le=1e6, description="sent evenly")
+    ] = None
+    timeout_s: Annotated[float, Field(gt=0, le=86_400, description="for one whole answer")] = 600.0
 
     @property
     def prices(self) -> tuple[float, float] | None:
