@@ -14,6 +14,7 @@ from punie.cli.live import showing, watched
 from punie.cli.served import served
 from punie.cli.wish import Wish, chosen_suite
 from punie.cli.written import summary_file, write_report, write_results
+from punie.errors import StoreError
 from punie.evaluation.run import (
     DEFAULT_CONCURRENCY,
     Progress,
@@ -97,7 +98,8 @@ async def _ask_all(
 ) -> EvalReport:
     """Run the evaluation with progress and Ctrl-C; whatever happens, the run's head says so."""
     progress = Progress(total=len(suite.prompts) * run.repeats)
-    status = RunStatus.FAILED
+    ended = RunStatus.FAILED
+    report = None
     try:
         async with OutcomeWriter(store, run.id) as writer, showing(progress, quiet=wish.quiet):
             with _stop_on_signal() as stop:
@@ -106,13 +108,15 @@ async def _ask_all(
                 )
         store.update(report.run)
     except asyncio.CancelledError:
-        status = RunStatus.INTERRUPTED
+        ended = RunStatus.INTERRUPTED
         raise
+    else:
+        return report
     finally:
-        if "report" not in locals():
-            with contextlib.suppress(Exception):
-                store.update(run.model_copy(update={"status": status}))
-    return report
+        if report is None:
+            # What went wrong is on its way up already; a full disk must not hide it.
+            with contextlib.suppress(StoreError):
+                store.update(run.model_copy(update={"status": ended}))
 
 
 @contextlib.contextmanager
