@@ -304,3 +304,71 @@ def test_a_very_long_answer_is_clipped_and_says_so() -> None:
     completion = answer.completion()
     assert completion.clipped
     assert len(completion.text) == MAX_TEXT
+
+
+NO_ANSWER: list[bytes] = [
+    b"data: [DONE]\n\n",
+    b'data: {"error": {"message": "boom"}, "choices": [{"delta": {}}]}\n\ndata: [DONE]\n\n',
+    b'data: {"choices": [{"delta": {}, "finish_reason": "error"}]}\n\ndata: [DONE]\n\n',
+    b'event: error\ndata: {"detail": "boom"}\n\ndata: [DONE]\n\n',
+    b'{"choices": [{}]}',
+    b'{"choices": [{"message": null, "text": "4"}]}',
+    b'{"choices": ["x"]}',
+]
+
+
+@pytest.mark.parametrize("body", NO_ANSWER, ids=str)
+async def test_what_is_no_answer_is_never_scored(body: bytes) -> None:
+    kind = "application/json" if body.startswith(b"{") else "text/event-stream"
+    caught = await failing_with(httpx2.Response(200, headers={"content-type": kind}, content=body))
+    assert caught.kind is FaultKind.MALFORMED
+
+
+async def test_a_body_that_is_not_as_encoded_is_a_fault() -> None:
+    class Plain(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncGenerator[bytes]:
+            yield b"not gzip"
+
+    response = httpx2.Response(200, headers={"content-encoding": "gzip"}, stream=Plain())
+    assert (await failing_with(response)).kind is FaultKind.MALFORMED
+
+
+async def test_a_key_that_a_server_echoes_is_cut_from_the_fault() -> None:
+    response = httpx2.Response(401, content=b'{"error": "bad key sk-canary"}')
+    caught = await failing_with(response, api_key="sk-canary")
+    assert "canary" not in str(caught) + caught.message
+    assert "[key]" in caught.message
+
+
+async def failing_with(response: httpx2.Response, **endpoint: Any) -> RequestFailed:
+    transport = httpx2.MockTransport(lambda _request: response)
+    async with ChatClient(endpoint_at("http://x/v1", **endpoint), transport=transport) as client:
+        with pytest.raises(RequestFailed) as caught:
+            await client.ask(chat())
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7), ("nan", None), ("-3", None), ("soon", None), ("1e99", None)]
+)
+async def test_retry_after_is_a_bearable_number(value: str, seconds: float | None) -> None:
+    response = httpx2.Response(429, headers={"retry-after": value})
+    assert (await failing_with(response)).retry_after_s == seconds
+
+
+async def test_retry_after_may_be_a_date() -> None:
+    response = httpx2.Response(429, headers={"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    assert (await failing_with(response)).retry_after_s == 0
+
+
+def test_absurd_counts_and_reasons_are_not_believed() -> None:
+    choice = {"message": {"content": "x"}, "finish_reason": "\ud800" * 99}
+    usage = {"completion_tokens": 10**400, "prompt_tokens": -1}
+    answer = Answer(has_tools=False)
+    answer.read_whole(json.dumps({"choices": [choice], "usage": usage}).encode())
+    answer.finish()
+    completion = answer.completion()
+    assert completion.completion_tokens is None
+    assert completion.prompt_tokens is None
+    assert len(completion.finish_reason) <= 64
+    completion.model_dump_json()

@@ -241,6 +241,11 @@ def test_nobody_there(folder: Path) -> None:
         (["eval", "mini.yaml", "--model", "no/such/folder"], 5, "no/such/folder"),
         (["eval", "mini.yaml", "--model", "smollm2-135"], 5, "smollm2-135m"),
         (["eval", "--repeats", "0"], 2, "repeats"),
+        (["eval", "mini.yaml", "--max-tokens", "200000"], 2, "max_tokens"),
+        (["eval", "mini.yaml", "--seed", "9223372036854775808"], 2, "seed"),
+        (["eval", "mini.yaml", "--journal", " "], 2, "goal"),
+        (["eval", "mini.yaml", "--url", "http://h/v1?key=s", "--model", "m"], 2, "query"),
+        (["eval", "mini.yaml", "--url", "http://h/v1", "--backend", "mlx"], 2, "contradict"),
         (["eval", "--nonsense"], 2, "nonsense"),
         (["evla"], 2, "evla"),
         (["runs", "show"], 2, "no run"),
@@ -294,6 +299,24 @@ def test_a_damaged_model_is_named_before_anything_starts(
     assert "model" in done.stderr
 
 
+def test_what_cannot_be_written_afterwards_hides_no_result(folder: Path, fake: Fake) -> None:
+    (folder / "journal").write_text("a file where the folder should be")
+    words = ["eval", "mini.yaml", "--url", fake.url, "--model", "m", "--journal", "goal"]
+    done = punie(folder, *words)
+    assert done.returncode == 1
+    assert "75.0 %" in done.stdout
+    assert "journal entry could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_configured_endpoint_gets_no_key_that_it_does_not_name(folder: Path, fake: Fake) -> None:
+    (folder / "punie.toml").write_text(f'[endpoints.lab]\nurl = "{fake.url}"\nmodel = "m"\n')
+    done = punie(folder, "eval", "mini.yaml", "--url", "lab", env={"OPENAI_API_KEY": "canary"})
+    assert done.returncode == 0, done.stderr
+    credentials = {json.loads(line)["credential"] for line in fake.log.read_text().splitlines()}
+    assert credentials == {"none"}
+
+
 def test_a_folder_that_cannot_be_written_is_said_first(folder: Path, fake: Fake) -> None:
     (folder / ".punie").write_text("a file where the folder should be")
     done = punie(folder, "eval", "mini.yaml", "--url", fake.url, "--model", "m")
@@ -339,14 +362,18 @@ def test_a_second_interrupt_ends_at_once(folder: Path, fake: Fake) -> None:
         assert run.stderr is not None
         wait_for(lambda: fake.log.exists() and len(fake.log.read_text().splitlines()) >= 2)
         run.send_signal(signal.SIGINT)
-        assert "ending after" in run.stderr.readline()
+        said = iter(run.stderr.readline, "")
+        assert next(line for line in said if "ending after" in line)
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=60)
     assert run.returncode == 130
     assert "Traceback" not in said
     (head,) = json.loads(punie(folder, "runs", "list", "--json").stdout)["data"]
     assert head["status"] == "interrupted"
-    assert head["summary"] is None
+    shown = punie(folder, "runs", "show", "last")
+    assert shown.returncode == 0, shown.stderr
+    assert "Interrupted before its end" in shown.stdout
+    assert punie(folder, "report", "last").returncode == 0
 
 
 def interruptible(folder: Path, fake: Fake, *words: str) -> subprocess.Popen[str]:

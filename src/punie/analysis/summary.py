@@ -100,8 +100,8 @@ class Tally:
         tally = self._prompts.get(prompt.id)
         if tally is None:
             tally = self._prompts[prompt.id] = _PromptTally.of(prompt)
-        self._retried += outcome.attempts > 1
         if isinstance(outcome, EvalResult):
+            self._retried += outcome.attempts > 1
             tally.answered += 1
             self._count_answer(outcome)
             self._count_score(tally, outcome)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from punie.errors import InputError
@@ -10,6 +11,8 @@ from punie.records.run import ModelIdentity
 from punie.serving.client import ChatClient
 from punie.serving.endpoint import Abilities, Endpoint
 from punie.serving.probe import check_reachable
+
+PROBE_S = 60.0
 
 
 class EndpointConfig(Record):
@@ -45,7 +48,9 @@ class EndpointBackend:
             requests_per_minute=config.requests_per_minute,
             timeout_s=config.timeout_s,
         )
-        async with ChatClient(endpoint) as client:
+        # A server that is there answers one token soon; waiting as for a long answer helps nobody.
+        impatient = replace(endpoint, timeout_s=min(PROBE_S, endpoint.timeout_s))
+        async with ChatClient(impatient) as client:
             await check_reachable(client)
         yield endpoint
 
@@ -62,6 +67,11 @@ def checked_url(url: str) -> str:
         good = False
     if not good:
         raise InputError(f"not a usable URL: {url}", hint="it looks like http://127.0.0.1:8080/v1")
+    if urlsplit(url).query or urlsplit(url).fragment:
+        raise InputError(
+            "the URL carries a query or a fragment, which may hold a key",
+            hint="give the key in an environment variable (OPENAI_API_KEY, or key_env)",
+        )
     if "@" in urlsplit(url).netloc:
         raise InputError(
             "the URL carries a user name or password",

@@ -48,6 +48,7 @@ def prepare(
         name=name,
         backend="mlx",
         weights_hash=info.fingerprint.weights,
+        model_hash=info.fingerprint.whole,
         template_hash=info.fingerprint.template,
         parameters=info.parameters,
         dtype=info.dtype,

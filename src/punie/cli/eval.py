@@ -96,7 +96,7 @@ def exit_code(measured: "Measured") -> int:
         return EXIT_INTERRUPTED
     if not summary.answered:
         return EXIT_UNMEASURED
-    if summary.faults or run.status == "failed":
+    if summary.faults or run.status == "failed" or measured.unwritten:
         return EXIT_RUNTIME
     return EXIT_GATE if summary.must_pass_failed else EXIT_OK
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import click
 
 from punie.cli.output import emit_error
-from punie.errors import EXIT_INTERRUPTED, EXIT_RUNTIME, PunieError
+from punie.errors import EXIT_INTERRUPTED, EXIT_RUNTIME, PunieError, StoreError
 
 EPILOG = """\b
 Exit codes:
@@ -113,6 +113,10 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our stdout (head, less) went away; there is nobody left to tell.
         sys.stderr.close()
+        sys.exit(EXIT_RUNTIME)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        emit_error(command, StoreError(f"{place}{error.strerror or error}"), as_json=as_json)
         sys.exit(EXIT_RUNTIME)
     except Exception as error:
         if os.environ.get("PUNIE_DEBUG"):

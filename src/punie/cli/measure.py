@@ -14,7 +14,7 @@ from punie.cli.live import showing, watched
 from punie.cli.served import served
 from punie.cli.wish import Wish, chosen_suite
 from punie.cli.written import summary_file, write_report, write_results
-from punie.errors import StoreError
+from punie.errors import InputError, PunieError, StoreError
 from punie.evaluation.run import (
     DEFAULT_CONCURRENCY,
     Progress,
@@ -40,6 +40,8 @@ class Measured:
     report_html: Path
     entry: Path | None
     output: Path | None
+    unwritten: bool = False
+    """Something of it could not be written; the warnings say what."""
     warnings: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = field(default=())
 
@@ -61,6 +63,13 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
     """
     if wish.output:
         format_of(wish.output.name)
+        if wish.output.is_dir():
+            raise InputError(f"{wish.output} is a folder", hint="give a file in it")
+    if wish.journal is not None:
+        if settings.values.journal.entries == "never":
+            raise InputError("journal is set to never here", hint="punie config shows where")
+        if not wish.journal.strip():
+            raise InputError("the goal of a journal entry is empty")
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
         run_id = new_run_id()
@@ -149,31 +158,51 @@ def _stop_on_signal() -> Generator[asyncio.Event]:
 
 
 def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -> Measured:
-    """Write what the run leaves behind: the HTML report, the results file, the journal entry."""
+    """Write what the run leaves behind: the HTML report, the results file, the journal entry.
+
+    What cannot be written is a warning: the run is kept and its table is shown all the same.
+    """
     run = report.run
-    html = write_report(store, report, store.run_folder(run.id) / "report.html")
-    if wish.output:
-        write_results(store, run, wish.output)
+    unwritten: list[str] = []
+    html = store.run_folder(run.id) / "report.html"
     entry = None
+    with _noting(unwritten, "the report"):
+        write_report(store, report, html)
+    if wish.output:
+        with _noting(unwritten, "the results"):
+            write_results(store, run, wish.output)
     wanted = settings.values.journal.entries
     if wish.journal or (wanted == "always" and run.status is RunStatus.DONE):
         from punie.journal.entry import write_entry
 
-        entry = write_entry(
-            settings.project,
-            report,
-            store.rows(run.id),
-            goal=wish.journal or f"Measure {run.model.name} on {run.suite_name}.",
-            text=settings.values.journal.text,
-        )
+        with _noting(unwritten, "the journal entry"):
+            entry = write_entry(
+                settings.project,
+                report,
+                store.rows(run.id),
+                goal=wish.journal or f"Measure {run.model.name} on {run.suite_name}.",
+                text=settings.values.journal.text,
+            )
     return Measured(
         report=report,
         report_html=html,
         entry=entry,
         output=wish.output,
-        warnings=tuple(_warnings(wish, report)),
+        unwritten=bool(unwritten),
+        warnings=(*unwritten, *_warnings(wish, report)),
         next_steps=tuple(_next_steps(wish, report, html, entry, settings)),
     )
+
+
+@contextlib.contextmanager
+def _noting(unwritten: list[str], what: str) -> Generator[None]:
+    try:
+        yield
+    except PunieError as error:
+        unwritten.append(f"{what} could not be written: {error.message}")
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        unwritten.append(f"{what} could not be written: {place}{error.strerror or error}")
 
 
 def _warnings(wish: Wish, report: EvalReport) -> Iterator[str]:

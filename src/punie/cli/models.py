@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from punie.cli.output import emit_json, out
+from punie.cli.output import emit_json, out, safe
 from punie.models.catalog import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -87,19 +87,18 @@ def _print_list(listed: "list[ListedModel]") -> None:
     for model in listed:
         here = "yes" if model.path else "to pull"
         source = [Text(model.source.value)] if wide else []
-        table.add_row(Text(model.name), *source, byte_size(model.size_bytes), here)
+        table.add_row(safe(model.name), *source, byte_size(model.size_bytes), here)
     console.print(table, soft_wrap=False)
 
 
 def _print_info(info: "ModelInfo") -> None:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in _facts(info):
-        table.add_row(label, Text(value))
+        table.add_row(label, safe(value))
     out().print(table, soft_wrap=False)
 
 

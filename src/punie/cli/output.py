@@ -11,6 +11,7 @@ from punie.errors import PunieError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 ENVELOPE_VERSION = 1
 
@@ -47,6 +48,22 @@ def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:
         envelope = {"schema_version": ENVELOPE_VERSION, "command": command, "error": body}
         click.echo(json.dumps(envelope, ensure_ascii=False, indent=2))
         return
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {_shown(error.message)}", err=True)
     if error.hint:
-        click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
+        click.echo(f"{click.style('hint', fg='cyan')}: {_shown(error.hint)}", err=True)
+
+
+def _shown(message: str) -> str:
+    """A message that can do nothing to a terminal, whoever wrote parts of it."""
+    from punie.reporting.text import visible
+
+    return "\n".join(visible(line) for line in message.split("\n"))
+
+
+def safe(text: str) -> "Text":
+    """Text from a file or a server for a table: its control characters are shown, not obeyed."""
+    from rich.text import Text
+
+    from punie.reporting.text import visible
+
+    return Text(visible(text))

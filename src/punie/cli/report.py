@@ -29,8 +29,6 @@ def report_command(
 
     with RunStore(find_project(Path.cwd())) as store:
         head = store.find(run)
-        if head.summary is None:
-            raise InputError(f"run {head.id} is {head.status.value}: it has no numbers yet")
         path = output or store.run_folder(head.id) / "report.html"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

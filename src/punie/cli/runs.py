@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from punie.cli.output import emit_json, out
+from punie.cli.output import emit_json, out, safe
 from punie.errors import InputError
 from punie.records.result import EvalFault
 from punie.records.run import Run
@@ -53,7 +53,6 @@ def _table(heads: list[Run]) -> object:
     """Ids stay whole; suite and model give way where the window is narrow."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from punie.reporting.numbers import percent, percent_interval
 
@@ -78,7 +77,7 @@ def _table(heads: list[Run]) -> object:
         cells += [percent_interval(score) if wide else percent(score.value if score else None)]
         cells += [str(summary.prompts) if summary else "–"] if wide else []
         cells += [] if narrow else [run.status.value + faults]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(safe(cell) for cell in cells))
     return table
 
 
@@ -113,9 +112,6 @@ def _print_run(store: "RunStore", head: Run) -> None:
     from punie.reporting.terminal import eval_table
 
     console = out()
-    if head.summary is None:
-        console.print(f"run {head.id} is {head.status.value}: it has no numbers yet", markup=False)
-        return
     console.print(eval_table(store.report(head)))
     for prompt, outcome in store.rows(head.id):
         if isinstance(outcome, EvalFault):

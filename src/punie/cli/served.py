@@ -19,6 +19,8 @@ DEMO_MODEL = "smollm2-135m"
 async def served(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
     """The endpoint that was asked for: a server of our own, or somebody else's."""
     backend = wish.backend or settings.values.backend
+    if wish.url and wish.backend == "mlx":
+        raise InputError("--url and --backend mlx contradict each other", hint="drop one of them")
     if wish.url or backend == "endpoint":
         if wish.adapter:
             raise InputError(
@@ -43,8 +45,16 @@ async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
         raise InputError(
             f"which model of {named.url}?", hint="give --model with the name that it goes by there"
         )
-    key_env = named.key_env or "OPENAI_API_KEY"
-    key = os.environ.get(key_env)
+    # A project's file must not choose where the key of somebody's OpenAI account goes: a configured
+    # endpoint gets only the key that its key_env names.
+    configured = named in values.endpoints.values()
+    key_env = named.key_env or ("" if configured else "OPENAI_API_KEY")
+    key = os.environ.get(key_env) if key_env else None
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+        raise EndpointError(
+            f"{key_env} holds white space or characters that no key has",
+            hint="set it again, without a line break at its end",
+        )
     if named.key_env and not key:
         raise EndpointError(
             f"{named.key_env}, the key of {named.url}, is not set",
@@ -58,7 +68,9 @@ async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
         requests_per_minute=named.requests_per_minute,
         timeout_s=named.timeout_s,
     )
-    async with EndpointBackend().serve(config) as endpoint:
+    async with contextlib.AsyncExitStack() as stack:
+        with waiting_for(f"asking {named.url} for one token", quiet=wish.quiet):
+            endpoint = await stack.enter_async_context(EndpointBackend().serve(config))
         yield endpoint
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from punie.cli.output import emit_json, out
+from punie.cli.output import emit_json, out, safe
 from punie.errors import EXIT_GATE, InputError, SuiteError
 from punie.records.suite import EvalPrompt, EvalSuite
 
@@ -165,25 +165,24 @@ def _list_table(listed: "list[Listed]", project: Path, *, narrow: bool) -> "Tabl
     table.columns[1].justify = "right"
     for each in listed:
         suite = each.suite
-        cells = [Text(each.name), Text(str(len(suite.prompts)) if suite else "problems")]
-        cells.append(Text(_shown(each.source, project)))
+        cells = [safe(each.name), Text(str(len(suite.prompts)) if suite else "problems")]
+        cells.append(safe(_shown(each.source, project)))
         if not narrow:
             cells.append(
-                Text(", ".join(Counter(p.category for p in suite.prompts) if suite else ()))
+                safe(", ".join(Counter(p.category for p in suite.prompts) if suite else ()))
             )
         table.add_row(*cells)
     return table
 
 
 def _prompt_table(suite: EvalSuite, *, narrow: bool) -> "Table":
-    from rich.text import Text
 
     table = _table("prompt", "expects", *([] if narrow else ["category", "role", "tags"]))
     for prompt in suite.prompts:
         cells = [prompt.id, _expects(prompt)]
         if not narrow:
             cells += [prompt.category, prompt.role or "–", ", ".join(prompt.tags) or "–"]
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(safe, cells))
     return table
 
 

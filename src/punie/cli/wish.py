@@ -4,7 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from punie.records.suite import EvalSuite
+from pydantic import ValidationError
+
+from punie.errors import InputError
+from punie.records.suite import EvalSuite, Sampling
 from punie.settings import Loaded
 
 DEMO_SUITE = "quick"
@@ -67,5 +70,9 @@ def with_sampling(suite: EvalSuite, overrides: dict[str, Any]) -> EvalSuite:
     prompts = suite.prompts
     if "max_tokens" in overrides:
         prompts = tuple(replace(prompt, max_tokens=None) for prompt in prompts)
-    sampling = suite.sampling.model_copy(update=overrides)
+    try:
+        sampling = Sampling.model_validate({**suite.sampling.model_dump(), **overrides})
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        raise InputError(f"{wrong['loc'][0]}: {wrong['msg']}", hint="punie eval --help") from None
     return suite.model_copy(update={"sampling": sampling, "prompts": prompts})

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -68,6 +69,7 @@ class Asker:
         tools_mode: str,
         patience: Patience | None = None,
         died: Callable[[], str | None] = lambda: None,
+        stop: asyncio.Event | None = None,
     ) -> None:
         self._client = client
         self._sampling = sampling
@@ -75,6 +77,7 @@ class Asker:
         self._patience = patience or Patience()
         self._pacer = Pacer(client.endpoint.requests_per_minute)
         self._died = died
+        self._stop = stop or asyncio.Event()
 
     async def ask(self, prompt: EvalPrompt, repeat: int = 0) -> Outcome:
         """The prompt's result, or its fault once patience ran out; no network error gets out."""
@@ -92,7 +95,8 @@ class Asker:
                     slow_downs += 1
                 else:
                     failures += 1
-                if reason or not fault.retryable or failures >= self._patience.attempts:
+                over = reason or self._stop.is_set() or failures >= self._patience.attempts
+                if over or not fault.retryable:
                     return EvalFault(
                         prompt_id=prompt.id,
                         prompt_hash=prompt.hash,
@@ -103,7 +107,9 @@ class Asker:
                         message=reason or fault.message,
                         elapsed_s=time.perf_counter() - began,
                     )
-                await asyncio.sleep(self._patience.pause_s(failures + slow_downs, fault))
+                with suppress(TimeoutError):
+                    pause_s = self._patience.pause_s(failures + slow_downs, fault)
+                    await asyncio.wait_for(self._stop.wait(), pause_s)
             else:
                 attempts = failures + slow_downs + 1
                 return _result(prompt, completion, repeat, attempts, started_at)

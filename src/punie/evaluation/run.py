@@ -95,7 +95,8 @@ async def run_evaluation(
     run = run or new_run(suite, endpoint, concurrency=concurrency, repeats=repeats, tools=tools)
     progress = progress or Progress(total=0)
     progress.total = len(suite.prompts) * run.repeats
-    loop = _Loop(suite, run, record=record, progress=progress, stop=stop or asyncio.Event())
+    stop = stop or asyncio.Event()
+    loop = _Loop(suite, run, record=record, progress=progress, stop=stop)
     async with ChatClient(endpoint) as client:
         asker = Asker(
             client,
@@ -103,6 +104,7 @@ async def run_evaluation(
             tools_mode=run.tools_mode,
             patience=patience,
             died=endpoint.died,
+            stop=stop,
         )
         await loop.ask_all(asker)
     summary = loop.tally.summary(

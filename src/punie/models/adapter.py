@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from punie.errors import ModelError
-from punie.models.check import base_tensors, read_json
+from punie.models.check import base_tensors, read_json, whatever_is_in_it
 from punie.models.quantization import module_shapes
 from punie.models.safetensors import TensorInfo, read_header
 
@@ -20,6 +20,11 @@ def check_adapter(adapter: Path, model: Path) -> None:
     (out, in); of an embedding (rows, width) they are (rows, rank) and (rank, width).
     For full fine-tuning: every tensor is one of the base's.
     """
+    with whatever_is_in_it(adapter):
+        _check_adapter(adapter, model)
+
+
+def _check_adapter(adapter: Path, model: Path) -> None:
     if not adapter.is_dir():
         raise ModelError(f"no adapter folder at {adapter}", hint="check the path")
     if not (adapter / "adapters.safetensors").exists():

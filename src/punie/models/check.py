@@ -1,6 +1,8 @@
 """Is this folder a model that `mlx_lm` can load? Found out without loading it."""
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +11,32 @@ from punie.models.safetensors import TensorInfo, read_header
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "*.tiktoken", "vocab.json")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+
+
+@contextmanager
+def whatever_is_in_it(folder: Path) -> Generator[None]:
+    """Turn what reading a file of an unexpected shape can raise into a ModelError.
+
+    The files are somebody else's JSON: any value may be of any type.
+    """
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ModelError(
+            f"{folder}: a file of it is not of the expected form ({type(error).__name__}: "
+            f"{error!s:.200})",
+            hint="download or convert the model again",
+        ) from error
 
 
 def check_model_folder(folder: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from punie.models.caches import cached_models, folder_size
 from punie.models.catalog import BUILTINS
-from punie.models.check import base_tensors, read_json
+from punie.models.check import base_tensors, read_json, whatever_is_in_it
 from punie.models.fingerprint import fingerprint
 from punie.models.pull import builtin_folder
 from punie.models.quantization import count_parameters, dtype_label
@@ -18,6 +18,11 @@ def describe(model: Model) -> ModelInfo:
 
     The first call reads the weights once to hash them. Raises ModelError for a damaged folder.
     """
+    with whatever_is_in_it(model.path):
+        return _describe(model)
+
+
+def _describe(model: Model) -> ModelInfo:
     config = read_json(model.path / "config.json")
     inner: Any = config.get("text_config")
     text = cast("dict[str, Any]", inner) if isinstance(inner, dict) else config

@@ -28,6 +28,8 @@ class ModelIdentity(Record):
     """`mlx`, `cuda` or `endpoint`."""
     url: str | None = None
     weights_hash: str | None = None
+    model_hash: str | None = None
+    """Over weights, config, tokenizer and template together."""
     template_hash: str | None = None
     parameters: int | None = None
     dtype: str | None = None

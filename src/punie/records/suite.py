@@ -103,12 +103,15 @@ _TOOLS: TypeAdapter[tuple[Tool, ...]] = TypeAdapter(tuple[Tool, ...])
 
 
 def prompt_hash(messages: tuple[Message, ...], tools: tuple[Tool, ...], expect: Expect) -> str:
-    """SHA-256 of the canonical messages, tools, expectations and their scorers' versions."""
+    """SHA-256 of the canonical messages, tools, expectations and their scorers' versions.
+
+    Settings at their defaults are left out, so that a new setting leaves old hashes alone.
+    """
     return digest(
         {
             "messages": MESSAGES.dump_python(messages, mode="json", exclude_defaults=True),
             "tools": _TOOLS.dump_python(tools, mode="json", exclude_defaults=True),
-            "expect": _EXPECT.dump_python(expect, mode="json", exclude_none=True),
+            "expect": _EXPECT.dump_python(expect, mode="json", exclude_defaults=True),
             "scorers": {each.kind: each.version for each in expect},
         }
     )

@@ -178,7 +178,7 @@ def _blemishes(summary: Summary) -> list[str]:
     said: list[str] = []
     if summary.faults:
         said.append(
-            f"{counted(summary.faults, 'prompt')} could not be measured and "
+            f"{counted(summary.faults, 'request')} could not be measured and "
             f"{'counts' if summary.faults == 1 else 'count'} neither as right nor as wrong."
         )
     if summary.unscored:

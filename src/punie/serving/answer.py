@@ -11,6 +11,7 @@ MAX_TEXT = 2**20
 """Characters of an answer that are kept; what is longer is cut and marked as clipped."""
 MAX_LINE = 4 * 2**20
 """Bytes of one line of a stream; no server of sound mind sends more."""
+MAX_COUNT = 2**53
 CALL_MARKER = "<tool_call>"
 
 
@@ -35,6 +36,7 @@ class Answer:
         self._token_ids: list[int] = []
         self._streamed = False
         self._done = False
+        self._answered = False
 
     def feed(self, chunk: bytes) -> None:
         """Take bytes of an event stream; lines may be cut anywhere."""
@@ -45,6 +47,8 @@ class Answer:
         for line in lines:
             if line.startswith(b"data:"):
                 self._event(line[5:].strip())
+            elif line.replace(b" ", b"").startswith(b"event:error"):
+                raise ValueError("the stream reported an error")
 
     def read_whole(self, body: bytes) -> None:
         """Take the whole body of an unstreamed answer."""
@@ -61,6 +65,8 @@ class Answer:
             self._event(self._buffer[5:].strip())
         if not self._done and self._finish is None:
             raise ValueError("the answer ended in the middle")
+        if not self._answered:
+            raise ValueError("it ended without an answer")
 
     @property
     def lost_text_in_stream(self) -> bool:
@@ -120,7 +126,7 @@ class Answer:
     def _packet(self, packet: Any, key: str) -> None:
         body = _mapping(packet)
         choices = _sequence(body.get("choices"))
-        if body.get("error") and not choices:
+        if body.get("error"):
             raise ValueError(f"the server said: {body['error']!r:.300}")
         self._usage = _mapping(body.get("usage")) or self._usage
         if not choices:
@@ -128,9 +134,14 @@ class Answer:
                 raise ValueError("it has no choices")
             return
         choice = _mapping(choices[0])
+        if not isinstance(choice.get(key), dict) and (key == "message" or not choice):
+            raise ValueError(f"its choice has no {key}")
+        self._answered = True
         self._turn(_mapping(choice.get(key)))
         if choice.get("finish_reason"):
-            self._finish = str(choice["finish_reason"])
+            self._finish = _sound(str(choice["finish_reason"]))[:64]
+        if self._finish == "error":
+            raise ValueError("the server ended the answer with an error")
         if self._decode is not None:
             for token in _sequence(_mapping(choice.get("logprobs")).get("content")):
                 number = _count(_mapping(token).get("id"))
@@ -191,4 +202,6 @@ def _sequence(value: Any) -> list[Any]:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A number of tokens, or None for what cannot be one."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < MAX_COUNT else None

@@ -7,6 +7,8 @@ import ssl
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -18,6 +20,7 @@ from punie.serving.endpoint import Endpoint
 from punie.serving.request import ChatRequest, request_body
 
 CONNECT_TIMEOUT_S = 10.0
+MAX_WAIT_S = 86_400.0
 MAX_BODY_BYTES = 32 * 2**20
 """No answer is longer; a server that sends more is cut off, so that memory stays bounded."""
 
@@ -104,10 +107,20 @@ class ChatClient:
             message = f"no whole answer within {seconds:.0f} s"
             raise RequestFailed(FaultKind.TIMEOUT, message) from error
         except httpx2.TransportError as error:
-            raise _transport_fault(error) from error
-        except ValueError as error:
-            raise RequestFailed(FaultKind.MALFORMED, f"not a chat answer: {error}") from error
+            raise self._keyless(_transport_fault(error)) from None
+        except (httpx2.RequestError, ValueError) as error:
+            fault = RequestFailed(FaultKind.MALFORMED, f"not a chat answer: {error}")
+            raise self._keyless(fault) from None
+        except RequestFailed as fault:
+            raise self._keyless(fault) from None
         return answer.completion()
+
+    def _keyless(self, fault: RequestFailed) -> RequestFailed:
+        """The fault without our key, which a server may echo; faults are stored and shown."""
+        if self.endpoint.api_key:
+            fault.message = fault.message.replace(self.endpoint.api_key, "[key]")
+            fault.args = (fault.message,)
+        return fault
 
     async def _exchange(self, body: dict[str, Any], answer: Answer) -> None:
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
@@ -185,10 +198,16 @@ def _error_text(body: bytes) -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    try:
-        return max(0.0, float(retry_after)) if retry_after else None
-    except ValueError:
+    """The seconds to wait, which may be written as a number or as a date."""
+    if not retry_after:
         return None
+    with contextlib.suppress(ValueError):
+        seconds = float(retry_after)
+        return seconds if 0 <= seconds < MAX_WAIT_S else None
+    with contextlib.suppress(ValueError, TypeError):
+        moment = parsedate_to_datetime(retry_after)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return None
 
 
 def _transport_fault(error: httpx2.TransportError) -> RequestFailed:

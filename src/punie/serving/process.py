@@ -16,6 +16,7 @@ from punie.serving.memory import peak_memory
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
 TAIL_LINES = 50
+MAX_EVENT = 2**20
 GENERATION_FAILED = 70
 """The exit code of a server that can no longer generate: EX_SOFTWARE of sysexits.h."""
 EVENTS_FD = "PUNIE_EVENTS_FD"
@@ -168,7 +169,7 @@ class ServerProcess:
         self._reader = asyncio.create_task(self._read_events(events))
 
     async def _read_events(self, events: int) -> None:
-        stream = asyncio.StreamReader()
+        stream = asyncio.StreamReader(limit=MAX_EVENT)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(events, "rb", buffering=0)
         )

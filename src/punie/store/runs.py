@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from punie.analysis.summary import Tally
 from punie.errors import InputError
 from punie.records.base import digest
 from punie.records.result import EvalFault, EvalResult, Outcome
@@ -117,7 +118,15 @@ class RunStore:
         raise InputError(f"{reference} {what}", hint=newest)
 
     def report(self, run: Run) -> EvalReport:
-        """A run with its suite's head; its prompts and outcomes come from `rows`."""
+        """A run with its suite's head; its prompts and outcomes come from `rows`.
+
+        A run that was ended from outside never wrote its numbers: they are made from its rows.
+        """
+        if run.summary is None:
+            tally = Tally()
+            for prompt, outcome in self.rows(run.id):
+                tally.add(prompt, outcome)
+            run = run.model_copy(update={"summary": tally.summary(wall_s=0.0)})
         ((suite,),) = self._query("SELECT suite FROM runs WHERE id = ?", (run.id,))
         return EvalReport(run=run, suite=EvalSuite.model_validate_json(suite))
 

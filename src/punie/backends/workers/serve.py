@@ -68,7 +68,7 @@ def report_what_loads(provider: Any) -> None:
             load(self, model_path, adapter_path, *rest)
         except BaseException as error:
             traceback.print_exc()  # before punie hears of it and reads the log
-            report(event="loaded", error=f"{type(error).__name__}: {error}")
+            report(event="loaded", error=f"{type(error).__name__}: {error}"[:2000])
             raise
         adapted = sum(1 for name, _ in self.model.named_modules() if hasattr(_, "lora_a") and name)
         report(event="loaded", model=model_path, adapter=adapter_path, adapted_layers=adapted)
