@@ -106,11 +106,11 @@ def test_words_enter_git_only_when_they_may(tmp_path: Path):
 
 
 def test_paths_are_relative_and_addresses_are_gone(tmp_path: Path):
-    privacy = Privacy(root=tmp_path / "work", home=Path("/Users/jane"))
+    privacy = Privacy(root=tmp_path / "proj", home=Path("/Users/jane"))
     for said, kept in [
-        (f"punie eval {tmp_path}/work/data/suites/x.yaml", "punie eval data/suites/x.yaml"),
-        (f"--output={tmp_path}/work", "--output=."),
-        (f"{tmp_path}/workshop/x", "…/x"),
+        (f"punie eval {tmp_path}/proj/data/suites/x.yaml", "punie eval data/suites/x.yaml"),
+        (f"--output={tmp_path}/proj", "--output=."),
+        (f"{tmp_path}/projector/x", "…/x"),
         ("/Users/jane/models/m", "~/models/m"),
         ("/Users/janet/models/m", "…/m"),
         ("--url http://me:pw@host.example:8000/v1?key=s3cret", "--url http://…"),

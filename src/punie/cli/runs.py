@@ -161,9 +161,10 @@ def _print_transcript(store: "RunStore", head: Run, prompt_id: str) -> None:
 
 
 def _plain(text: str, limit: int) -> str:
-    """Text of a model that can do nothing to a terminal: control characters are shown as dots."""
-    clean = "".join(c if c in "\n\t" or c.isprintable() else "·" for c in text[:limit])
-    return clean + (" …" if len(text) > limit else "")
+    """The beginning of what a model or server wrote, unable to do anything to a terminal."""
+    from punie.reporting.text import visible
+
+    return visible(text[:limit]) + (" …" if len(text) > limit else "")
 
 
 @runs.command("export")

@@ -12,8 +12,6 @@ from punie.errors import EndpointError, InputError
 from punie.serving.endpoint import Endpoint
 from punie.settings import EndpointSettings, Loaded, Settings
 
-DEMO_MODEL = "smollm2-135m"
-
 
 @asynccontextmanager
 async def served(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
@@ -101,11 +99,12 @@ def chosen_endpoint(url: str | None, values: Settings) -> EndpointSettings:
 async def _local(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
     from punie.backends.local import prepare, serve
     from punie.cli.pulling import pulling
+    from punie.models.catalog import DEFAULT_MODEL
 
     chosen = wish.model or settings.values.model
     adapter = wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
     with pulling(silent=wish.quiet) as progress:
-        model = prepare(chosen or DEMO_MODEL, adapter, demo=chosen is None, progress=progress)
+        model = prepare(chosen or DEFAULT_MODEL, adapter, demo=chosen is None, progress=progress)
     async with contextlib.AsyncExitStack() as stack:
         with waiting_for(f"starting mlx_lm.server with {model.identity.name}", quiet=wish.quiet):
             endpoint = await stack.enter_async_context(serve(model, log))

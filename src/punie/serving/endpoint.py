@@ -17,7 +17,6 @@ class Abilities:
     tools: bool = True
     streaming: bool = True
     token_ids: bool = False
-    seed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
