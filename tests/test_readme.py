@@ -86,7 +86,8 @@ def test_the_settings_of_the_readme_are_settings() -> None:
 
 
 def test_the_project_s_own_journal_checks() -> None:
-    checked = check_journal(ROOT, strict=True)
+    # Not strictly: `make eval` adds an entry, and the table is only rendered on main.
+    checked = check_journal(ROOT)
     assert checked.entries
     assert not checked.findings
 
