@@ -92,6 +92,21 @@ class Score(Record):
     """Numbers of the scorer's own, e.g. precision and recall, or the score after repair."""
 
 
+class FaultKind(StrEnum):
+    """Why a prompt could not be measured."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timed out"
+    CONNECTION_LOST = "connection lost"
+    RATE_LIMITED = "rate limited"
+    SERVER_ERROR = "server error"
+    REFUSED = "request refused"
+    MALFORMED = "malformed response"
+    SERVER_DIED = "server died"
+    TOO_LONG = "does not fit the context"
+    SLEPT = "machine slept"
+
+
 class EvalResult(Record):
     """A prompt that was answered. `score` and `passed` are None where nothing was expected."""
 
@@ -101,6 +116,8 @@ class EvalResult(Record):
     repeat: int = 0
     attempts: int = 1
     """Requests that were sent until one was answered."""
+    failures: tuple[FaultKind, ...] = ()
+    """Why the earlier ones were not, in order. Not empty: this answer came on a second try."""
     started_at: str = ""
     """UTC, ISO 8601."""
     completion: Completion
@@ -114,20 +131,6 @@ class EvalResult(Record):
         return next((s.culprit for s in self.scores if s.culprit and not s.passed), None)
 
 
-class FaultKind(StrEnum):
-    """Why a prompt could not be measured."""
-
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timed out"
-    CONNECTION_LOST = "connection lost"
-    RATE_LIMITED = "rate limited"
-    SERVER_ERROR = "server error"
-    REFUSED = "request refused"
-    MALFORMED = "malformed response"
-    SERVER_DIED = "server died"
-    TOO_LONG = "does not fit the context"
-
-
 class EvalFault(Record):
     """A prompt that could not be measured: neither right nor wrong."""
 
@@ -136,6 +139,8 @@ class EvalFault(Record):
     prompt_hash: str
     repeat: int = 0
     attempts: int = 1
+    failures: tuple[FaultKind, ...] = ()
+    """Why the earlier requests failed, in order; `kind` is the last one's reason."""
     started_at: str = ""
     kind: FaultKind
     message: str

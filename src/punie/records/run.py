@@ -8,6 +8,7 @@ from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.result import Outcome
 from punie.records.suite import EvalSuite, Sampling
 from punie.records.summary import Summary
+from punie.records.trust import Checks, Incident
 
 
 class RunStatus(StrEnum):
@@ -73,6 +74,9 @@ class Run(Record):
     """The filters that chose the prompts: category, role, tag, sample, seed."""
     provenance: Provenance = Provenance()
     status: RunStatus = RunStatus.RUNNING
+    checks: Checks | None = None
+    """None where nobody asked for checks: a run from Python, or of an older punie."""
+    incidents: tuple[Incident, ...] = ()
     summary: Summary | None = None
 
 

@@ -57,6 +57,8 @@ class Summary(Record):
     truncated: int = 0
     recovered: int = 0
     retried: int = 0
+    retry_reasons: dict[str, int] = Field(default_factory=dict)
+    """Why requests were sent again whose prompt was answered in the end, by kind of fault."""
     categories: tuple[Slice, ...] = ()
     roles: tuple[Slice, ...] = ()
     tags: tuple[Slice, ...] = ()

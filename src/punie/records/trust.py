@@ -1,0 +1,53 @@
+"""What the instrument found out about itself, and what befell the machine while it measured."""
+
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from punie.records.base import Record
+
+
+class Level(StrEnum):
+    """How much a finding matters to who reads the numbers."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+
+
+class Finding(Record):
+    """What one check found. `sentence` says what, `consequence` what follows for the numbers."""
+
+    name: str
+    """The check, e.g. `adapter`, `tools`, `seed`, `concurrency`, `context`, `cache`, `memory`."""
+    level: Level
+    sentence: str
+    consequence: str = ""
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Checks(Record):
+    """The self-checks of one run. `skipped` stamps a run that was told not to make them."""
+
+    findings: tuple[Finding, ...] = ()
+    skipped: bool = False
+    seconds: float = 0.0
+
+
+class IncidentKind(StrEnum):
+    """What happened to the machine."""
+
+    RESTARTED = "server restarted"
+    GAVE_UP = "server given up"
+    SLEPT = "machine slept"
+    RESUMED = "run resumed"
+
+
+class Incident(Record):
+    """One event that is no answer and no fault of a prompt, but that a reader must know of."""
+
+    at: str
+    """UTC, ISO 8601."""
+    kind: IncidentKind
+    what: str
+    """Why it happened, in one sentence."""
