@@ -247,3 +247,51 @@ async def test_two_runs_never_share_an_id() -> None:
     async with FakeServer() as server:
         ids = {new_run(a_suite(), at(server)).id for _ in range(20)}
     assert len(ids) == 20
+
+
+async def test_a_run_that_goes_on_asks_what_is_owed_and_stands_for_all() -> None:
+    suite = a_suite(*(a_prompt(number) for number in range(6)))
+    async with FakeServer(Behaviour(fault="status", status=400, times=2)) as server:
+        endpoint = at(server, peak_memory=lambda: 700)
+        first = await run_evaluation(suite, endpoint, concurrency=1)
+    assert first.summary.faults == 2
+    pairs = [(prompt, by_id(first.outcomes)[prompt.id]) for prompt in suite.prompts]
+    owed = [(suite.prompts[0], 0), (suite.prompts[1], 0), (suite.prompts[5], 0)]
+    progress = Progress(total=0)
+    async with FakeServer() as server:
+        report = await run_evaluation(
+            suite,
+            at(server, peak_memory=lambda: 500),
+            run=first.run,
+            owed=owed,
+            before=pairs[:5],
+            progress=progress,
+        )
+        assert len(server.requests) == 3
+    assert (progress.done, progress.total, progress.done_before) == (6, 6, 3)
+    assert report.run.status is RunStatus.DONE
+    assert report.summary.answered == 6
+    assert report.summary.faults == 0
+    assert report.summary.peak_memory_bytes == 700
+    assert report.summary.wall_s == pytest.approx(first.summary.wall_s + progress.elapsed_s)
+
+
+async def test_a_fault_that_is_not_asked_again_still_stands() -> None:
+    suite = a_suite(*(a_prompt(number) for number in range(3)))
+    async with FakeServer(Behaviour(fault="status", status=400, times=2)) as server:
+        first = await run_evaluation(suite, at(server), concurrency=1)
+    pairs = [(prompt, by_id(first.outcomes)[prompt.id]) for prompt in suite.prompts]
+    stop = asyncio.Event()
+    stop.set()
+    async with FakeServer() as server:
+        report = await run_evaluation(
+            suite,
+            at(server),
+            run=new_run(suite, at(server), concurrency=1),
+            owed=[(suite.prompts[0], 0), (suite.prompts[1], 0)],
+            before=pairs,
+            stop=stop,
+        )
+    assert report.run.status is RunStatus.INTERRUPTED
+    assert report.summary.answered + report.summary.faults == 3
+    assert report.summary.faults == 1

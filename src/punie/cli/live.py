@@ -96,12 +96,13 @@ def facts(progress: Progress, elapsed_s: float) -> str:
         parts.append(f"score {percent(progress.score)}")
     if progress.faults:
         parts.append(f"{progress.faults} faults")
-    if progress.done and elapsed_s > 0:
+    done = progress.done - progress.done_before
+    if done and elapsed_s > 0:
         # What is in flight is half done on average; without it the first answers of a batch, which
         # all come late and together, would promise hours.
-        rate = (progress.done + progress.in_flight / 2) / elapsed_s
+        rate = (done + progress.in_flight / 2) / elapsed_s
         left = progress.total - progress.done - progress.in_flight / 2
-        parts.append(f"{progress.done / elapsed_s:.2g}/s")
+        parts.append(f"{done / elapsed_s:.2g}/s")
         parts.append(f"{time_left(left / rate)} left")
     elif progress.in_flight:
         parts.append(f"{progress.in_flight} in flight for {duration(elapsed_s)}")

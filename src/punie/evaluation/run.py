@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +22,8 @@ HOPELESS = frozenset({FaultKind.UNREACHABLE, FaultKind.CONNECTION_LOST, FaultKin
 HOPELESS_IN_A_ROW = 8
 
 Record = Callable[[Outcome], Awaitable[None]]
+Asked = tuple[EvalPrompt, int]
+"""A prompt and which of its repeats, counted from 0."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class Progress:
 
     total: int
     done: int = 0
+    done_before: int = 0
+    """How many of `done` were measured by earlier parts of the run."""
     in_flight: int = 0
     faults: int = 0
     score: float | None = None
@@ -80,6 +84,8 @@ async def run_evaluation(
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
     patience: Patience | None = None,
+    owed: Sequence[Asked] | None = None,
+    before: Iterable[tuple[EvalPrompt, Outcome]] = (),
 ) -> EvalReport:
     """Ask every prompt of `suite`, `repeats` times each, at most `concurrency` at once.
 
@@ -90,13 +96,19 @@ async def run_evaluation(
 
     `run` is the head to complete, from `new_run`; its concurrency, repeats and tools mode then
     count instead of the arguments. Raises InputError for sampling that the endpoint cannot do.
+
+    To go on with a run, `owed` says what is left to ask and `before` gives the outcomes that are
+    kept already: progress and summary then stand for all of them. An outcome of `before` that is
+    owed, which is a fault, counts only if it is not asked again. The wall time of the summary in
+    `run` is added to, its peak of memory is kept where it is higher.
     """
     _check_sampling(suite, endpoint)
     run = run or new_run(suite, endpoint, concurrency=concurrency, repeats=repeats, tools=tools)
     progress = progress or Progress(total=0)
-    progress.total = len(suite.prompts) * run.repeats
     stop = stop or asyncio.Event()
-    loop = _Loop(suite, run, record=record, progress=progress, stop=stop)
+    work = list(_in_rounds(suite, run.repeats)) if owed is None else list(owed)
+    loop = _Loop(suite, run, work, record=record, progress=progress, stop=stop)
+    loop.go_on_from(before)
     async with ChatClient(endpoint) as client:
         asker = Asker(
             client,
@@ -107,9 +119,12 @@ async def run_evaluation(
             stop=stop,
         )
         await loop.ask_all(asker)
+    loop.count_what_stands()
+    earlier_s = run.summary.wall_s if run.summary else 0.0
+    peaks = (endpoint.peak_memory(), run.summary.peak_memory_bytes if run.summary else None)
     summary = loop.tally.summary(
-        wall_s=progress.elapsed_s,
-        peak_memory_bytes=endpoint.peak_memory(),
+        wall_s=earlier_s + progress.elapsed_s,
+        peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
         prices=endpoint.prices,
     )
     finished = run.model_copy(update={"status": loop.status, "summary": summary})
@@ -132,6 +147,7 @@ class _Loop:
         self,
         suite: EvalSuite,
         run: Run,
+        work: Sequence[Asked],
         *,
         record: Record | None,
         progress: Progress,
@@ -139,13 +155,37 @@ class _Loop:
     ) -> None:
         self.tally = Tally(suite.prompts)
         self.kept: list[Outcome] = []
-        self._work = _in_rounds(suite, run.repeats)
+        self._owed = {(prompt.id, repeat) for prompt, repeat in work}
+        self._work = iter(work)
+        self._standing: dict[tuple[str, int], tuple[EvalPrompt, Outcome]] = {}
         self._run = run
         self._record = record
         self._progress = progress
         self._stop = stop
         self._hopeless = 0
         self._began = time.perf_counter()
+        progress.total = len(work)
+
+    def go_on_from(self, before: Iterable[tuple[EvalPrompt, Outcome]]) -> None:
+        """Count what was measured earlier; a fault that is owed stands until it is asked again."""
+        progress = self._progress
+        for prompt, outcome in before:
+            key = (prompt.id, outcome.repeat)
+            if key in self._owed:
+                self._standing[key] = (prompt, outcome)
+                continue
+            self.tally.add(prompt, outcome)
+            progress.total += 1
+            progress.done += 1
+            progress.done_before += 1
+            progress.faults += isinstance(outcome, EvalFault)
+        progress.score = self.tally.running_score()
+
+    def count_what_stands(self) -> None:
+        """Count the earlier faults that were not asked again: they are still the last word."""
+        for prompt, outcome in self._standing.values():
+            self.tally.add(prompt, outcome)
+        self._standing.clear()
 
     @property
     def status(self) -> RunStatus:
@@ -186,6 +226,7 @@ class _Loop:
 
     def _count(self, prompt: EvalPrompt, outcome: Outcome) -> None:
         self.tally.add(prompt, outcome)
+        self._standing.pop((prompt.id, outcome.repeat), None)
         progress = self._progress
         progress.done += 1
         progress.elapsed_s = time.perf_counter() - self._began
@@ -200,7 +241,7 @@ class _Loop:
             self._hopeless = 0
 
 
-def _in_rounds(suite: EvalSuite, repeats: int) -> Iterator[tuple[EvalPrompt, int]]:
+def _in_rounds(suite: EvalSuite, repeats: int) -> Iterator[Asked]:
     """All prompts once, then again: a run that is cut short has asked as many as it could."""
     for repeat in range(repeats):
         for prompt in suite.prompts:
