@@ -90,6 +90,7 @@ class Tally:
         self._truncated = 0
         self._recovered = 0
         self._retried = 0
+        self._retry_reasons: Counter[str] = Counter()
         self._tokens_in = 0
         self._tokens_out = 0
         self._counted_in = 0
@@ -102,6 +103,7 @@ class Tally:
             tally = self._prompts[prompt.id] = _PromptTally.of(prompt)
         if isinstance(outcome, EvalResult):
             self._retried += outcome.attempts > 1
+            self._retry_reasons.update(kind.value for kind in outcome.failures)
             tally.answered += 1
             self._count_answer(outcome)
             self._count_score(tally, outcome)
@@ -157,7 +159,8 @@ class Tally:
         `wall_s` is the run's wall time in seconds, `prices` those of a million tokens read and
         written. Prompts without an outcome are left out. `answered`, `unscored`, `faults` and
         `retried` count outcomes, so with repeats `answered + faults` is more than `prompts`;
-        `retried` are those that took more than one request. Tokens are summed where the server
+        `retried` are the answers that took more than one request, and `retry_reasons` why their
+        earlier ones failed. Tokens are summed where the server
         counted them; the cost is None unless it counted them for every answer. A must-pass prompt
         has failed if any of its answers did.
         """
@@ -179,6 +182,7 @@ class Tally:
             truncated=self._truncated,
             recovered=self._recovered,
             retried=self._retried,
+            retry_reasons=_most_frequent_first(self._retry_reasons),
             categories=_slices((prompt.category, prompt) for prompt in prompts),
             roles=_slices((prompt.role, prompt) for prompt in prompts if prompt.role is not None),
             tags=_slices((tag, prompt) for prompt in prompts for tag in dict.fromkeys(prompt.tags)),

@@ -34,6 +34,7 @@ class Culprit(StrEnum):
     SYNTAX_ERROR = "syntax error"
     MISSING_DEFINITION = "missing definition"
     EMPTY = "empty answer"
+    FILTERED = "stopped by a content filter"
 
 
 class CallForm(StrEnum):

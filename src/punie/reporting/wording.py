@@ -58,6 +58,10 @@ FAULTS: dict[str, FaultWords] = {
         "Prompt and answer do not fit the model's context.",
         "Shorten the prompt, lower --max-tokens, or take a model with a longer context.",
     ),
+    FaultKind.SLEPT: FaultWords(
+        "The machine slept while the answer was on its way, so its time means nothing.",
+        "Keep the machine awake and on power while it measures.",
+    ),
 }
 
 CULPRITS: dict[str, str] = {
@@ -85,6 +89,7 @@ CULPRITS: dict[str, str] = {
     Culprit.SYNTAX_ERROR: "Python that does not parse.",
     Culprit.MISSING_DEFINITION: "Python without the function or class that was asked for.",
     Culprit.EMPTY: "Nothing was answered.",
+    Culprit.FILTERED: "The endpoint's content filter ended the answer before anything was said.",
 }
 
 
@@ -166,6 +171,14 @@ def notes(run: Run, summary: Summary) -> list[Note]:
                 "info",
                 "Demo model, not yours: a very small built-in one that shows how punie measures. "
                 "Name your own with --model.",
+            )
+        )
+    if run.checks and run.checks.skipped:
+        said.append(
+            Note(
+                "warning",
+                "No self-checks were made (--no-checks): whether seed, tools and adapter take "
+                "effect here is not known.",
             )
         )
     if failed := summary.must_pass_failed:
