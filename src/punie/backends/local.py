@@ -28,6 +28,8 @@ class LocalModel:
     renders_tools: bool
     weight_bytes: int
     vocabulary: int | None
+    context_length: int | None
+    parser: str | None
 
 
 def prepare(
@@ -63,6 +65,8 @@ def prepare(
         renders_tools=info.abilities.tools,
         weight_bytes=sum(file.stat().st_size for file in weight_files(model.path)),
         vocabulary=info.vocabulary,
+        context_length=info.context_length,
+        parser=info.abilities.parser,
     )
 
 
@@ -70,7 +74,13 @@ def prepare(
 async def serve(model: LocalModel, log: Path) -> AsyncGenerator[Endpoint]:
     """Serve a prepared model; the server's output goes to the file `log`."""
     config = ServerConfig(model=model.path, adapter=model.adapter, log=log)
-    backend = MlxBackend(model.identity, tools=model.renders_tools, vocabulary=model.vocabulary)
+    backend = MlxBackend(
+        model.identity,
+        tools=model.renders_tools,
+        parser=model.parser,
+        vocabulary=model.vocabulary,
+        context_length=model.context_length,
+    )
     async with backend.serve(config.scaled_to(model.weight_bytes)) as endpoint:
         yield endpoint
 

@@ -64,11 +64,18 @@ class MlxBackend:
     """Serves local MLX folders. `identity` says what is served, for the record of the run."""
 
     def __init__(
-        self, identity: ModelIdentity, *, tools: bool, vocabulary: int | None = None
+        self,
+        identity: ModelIdentity,
+        *,
+        tools: bool,
+        parser: str | None = None,
+        vocabulary: int | None = None,
+        context_length: int | None = None,
     ) -> None:
         self._identity = identity
-        self._tools = tools
+        self._abilities = Abilities(tools=tools, token_ids=True, parser=parser)
         self._vocabulary = vocabulary
+        self._context_length = context_length
 
     @asynccontextmanager
     async def serve(self, config: ServerConfig) -> AsyncGenerator[Endpoint]:
@@ -96,8 +103,10 @@ class MlxBackend:
             base_url=base_url,
             model=BOUND_MODEL,
             identity=self._identity,
-            abilities=Abilities(tools=self._tools, token_ids=True),
+            abilities=self._abilities,
             vocabulary=self._vocabulary,
+            context_length=self._context_length,
+            base_model=str(config.model) if config.adapter else None,
             decode=lazy_decoder(config.model),
             died=process.death,
             peak_memory=process.note_memory,
