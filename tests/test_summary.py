@@ -389,3 +389,15 @@ def test_memory_stays_under_half_a_kilobyte_a_prompt():
         tracemalloc.stop()
     assert tally.running_score() == pytest.approx(0.3)
     assert grown / len(prompts) < 512
+
+
+def test_failed_tries_are_counted_by_kind_where_an_answer_came_in_the_end():
+    prompt = a_prompt("p")
+    lost, late = FaultKind.CONNECTION_LOST, FaultKind.TIMEOUT
+    twice = an_answer(prompt, 1.0, attempts=3).model_copy(update={"failures": (late, lost)})
+    once = an_answer(prompt, 0.0, repeat=1, attempts=2).model_copy(update={"failures": (late,)})
+    never = a_fault(prompt, repeat=2).model_copy(update={"failures": (lost, lost)})
+    summary = summed([(prompt, twice), (prompt, once), (prompt, never)])
+    assert summary.retried == 2
+    assert list(summary.retry_reasons.items()) == [("timed out", 2), ("connection lost", 1)]
+    assert summary.fault_kinds == {"timed out": 1}

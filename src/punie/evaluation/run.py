@@ -36,6 +36,10 @@ class Progress:
     """How many of `done` were measured by earlier parts of the run."""
     in_flight: int = 0
     faults: int = 0
+    asked_again: int = 0
+    """Prompts that took more than one request."""
+    note: str = ""
+    """Why nothing comes just now, in words: a restart, or an endpoint that asked for a pause."""
     score: float | None = None
     tokens_out: int = 0
     elapsed_s: float = 0.0
@@ -229,6 +233,7 @@ class _Loop:
         self._standing.pop((prompt.id, outcome.repeat), None)
         progress = self._progress
         progress.done += 1
+        progress.asked_again += outcome.attempts > 1
         progress.elapsed_s = time.perf_counter() - self._began
         progress.score = self.tally.running_score()
         if isinstance(outcome, EvalFault):
