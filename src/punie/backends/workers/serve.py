@@ -2,7 +2,7 @@
 
     python -m punie.backends.workers.serve [mlx_lm.server's own flags]
 
-It runs `mlx_lm.server.main()` unchanged, after six things that can only be done from inside:
+It runs `mlx_lm.server.main()` unchanged, after seven things that can only be done from inside:
 - OpenBLAS is loaded before mlx where the environment names it (`PUNIE_BLAS`): mlx's own build for
   Linux carries a reference BLAS, about thirty times slower.
 - The port that the socket got is reported on the events descriptor, so that `--port 0` works and
@@ -10,6 +10,9 @@ It runs `mlx_lm.server.main()` unchanged, after six things that can only be done
 - What was loaded is reported: model, adapter, and how many layers the adapter really changed. The
   server itself is silent about that, and answers with the bare base if an adapter does not bind.
 - The process ends when its generation thread fails; mlx_lm's would listen on and never answer.
+- A request for the base of the adapted model that is served takes the adapter's layers off, and the
+  next one for the adapter puts them on again. mlx_lm would read all weights anew, twice; the layers
+  are everything that it lets an adapter of LoRA or DoRA change.
 - Waiting requests are let into the batch every 20 ms instead of every half second.
 - A tool call that the server's parser accepts but its formatter does not expect (JSON without
   `arguments`, a bare string) is dropped with a log line, as any other malformed call is, instead of
@@ -70,10 +73,46 @@ def report_what_loads(provider: Any) -> None:
             traceback.print_exc()  # before punie hears of it and reads the log
             report(event="loaded", error=f"{type(error).__name__}: {error}"[:2000])
             raise
-        adapted = sum(1 for name, _ in self.model.named_modules() if hasattr(_, "lora_a") and name)
+        adapted = len(adapted_layers(self.model))
         report(event="loaded", model=model_path, adapter=adapter_path, adapted_layers=adapted)
 
     provider._load = load_and_report  # noqa: SLF001 - see above
+
+
+def adapted_layers(model: Any) -> dict[str, Any]:
+    """The layers of LoRA or DoRA by name; each holds the base's layer that it stands for."""
+    return {name: layer for name, layer in model.named_modules() if hasattr(layer, "lora_a")}
+
+
+def take_the_adapter_off_and_on(provider: Any) -> None:
+    """Have the provider go from the adapted model to its base and back without reading weights."""
+    load = provider._load  # noqa: SLF001 - there is no public seam
+
+    def load_or_swap(self: Any, model_path: Any, adapter_path: Any = None, draft: Any = None) -> None:
+        held, wanted = self.model_key, (model_path, adapter_path, draft)
+        off, self.taken_off = getattr(self, "taken_off", None), None
+        if off is not None and off[0] == wanted:
+            put(self.model, off[1])
+        elif held and wanted == (held[0], None, held[2]) and (layers := adapted_layers(self.model)):
+            put(self.model, {name: base_layer(layer) for name, layer in layers.items()})
+            self.taken_off = (held, layers)
+        else:
+            load(self, *wanted)
+        self.model_key = wanted
+
+    provider._load = load_or_swap  # noqa: SLF001 - see above
+
+
+def base_layer(layer: Any) -> Any:
+    """What the layer of an adapter stands for."""
+    return layer.linear if hasattr(layer, "linear") else layer.embedding
+
+
+def put(model: Any, layers: dict[str, Any]) -> None:
+    """Put layers in their places, by name."""
+    from mlx.utils import tree_unflatten  # noqa: PLC0415 - only after BLAS
+
+    model.update_modules(tree_unflatten(list(layers.items())))
 
 
 def admit_often(time_budget: Any) -> None:
@@ -137,6 +176,7 @@ def main() -> None:
     import mlx_lm.server as mlx_server  # noqa: PLC0415 - only after BLAS
 
     report_the_port()
+    take_the_adapter_off_and_on(mlx_server.ModelProvider)
     report_what_loads(mlx_server.ModelProvider)
     end_with_the_generation(mlx_server.ResponseGenerator)
     admit_often(mlx_server.TimeBudget)
