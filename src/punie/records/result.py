@@ -77,6 +77,8 @@ class Completion(Record):
     """The server lost this text while parsing a tool call; it was decoded from the token ids."""
     clipped: bool = False
     """The answer was longer than what is stored."""
+    logprob: float | None = None
+    """Sum of the natural logarithms of its tokens' probabilities, where the server gave them."""
 
 
 class Score(Record):

@@ -1,6 +1,7 @@
 """Reading an answer as it arrives, streamed or whole, into a `Completion`."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -34,6 +35,7 @@ class Answer:
         self._finish: str | None = None
         self._usage: dict[str, Any] = {}
         self._token_ids: list[int] = []
+        self._logprob: float | None = None
         self._streamed = False
         self._done = False
         self._answered = False
@@ -96,6 +98,7 @@ class Answer:
             cached_tokens=_count(cached.get("cached_tokens")),
             recovered=raw is not None,
             clipped=self._size > MAX_TEXT,
+            logprob=self._logprob,
         )
 
     def _lost_text(self, text: str, calls: int) -> str | None:
@@ -142,11 +145,15 @@ class Answer:
             self._finish = _sound(str(choice["finish_reason"]))[:64]
         if self._finish == "error":
             raise ValueError("the server ended the answer with an error")
-        if self._decode is not None:
-            for token in _sequence(_mapping(choice.get("logprobs")).get("content")):
-                number = _count(_mapping(token).get("id"))
-                if number is not None:
-                    self._token_ids.append(number)
+        for token in _sequence(_mapping(choice.get("logprobs")).get("content")):
+            self._token(_mapping(token))
+
+    def _token(self, token: dict[str, Any]) -> None:
+        number, logprob = _count(token.get("id")), token.get("logprob")
+        if number is not None and self._decode is not None:
+            self._token_ids.append(number)
+        if isinstance(logprob, float) and math.isfinite(logprob):
+            self._logprob = (self._logprob or 0.0) + logprob
 
     def _turn(self, turn: dict[str, Any]) -> None:
         content = turn.get("content")

@@ -88,7 +88,9 @@ def take_the_adapter_off_and_on(provider: Any) -> None:
     """Have the provider go from the adapted model to its base and back without reading weights."""
     load = provider._load  # noqa: SLF001 - there is no public seam
 
-    def load_or_swap(self: Any, model_path: Any, adapter_path: Any = None, draft: Any = None) -> None:
+    def load_or_swap(
+        self: Any, model_path: Any, adapter_path: Any = None, draft: Any = None
+    ) -> None:
         held, wanted = self.model_key, (model_path, adapter_path, draft)
         off, self.taken_off = getattr(self, "taken_off", None), None
         if off is not None and off[0] == wanted:
