@@ -505,8 +505,17 @@ def test_a_file_full_of_problems_is_cut(tmp_path: Path):
     file.write_text("x\n" * 5000)
     with pytest.raises(SuiteError) as caught:
         load_suite(file)
-    assert len(caught.value.problems) == 1000
-    assert "1000" in caught.value.hint
+    assert len(caught.value.problems) == 100
+    assert caught.value.found == 5000
+    assert "first 100 of 5,000 problems" in caught.value.hint
+
+
+def test_places_are_right_far_down_a_long_file():
+    rows = [f"  - {{id: p{i}, prompt: x}}\n" for i in range(5000)]
+    for i in (3, 900, 1200, 4999):
+        rows[i] = f"  - {{id: p{i}, prompt: x, wieght: 2}}\n"
+    found = problems_of("name: x\nversoin: 1\nprompts:\n" + "".join(rows))
+    assert [line for line, _, _, _ in found] == [2, 7, 904, 1204, 5003]
 
 
 def load_or_refuse(file: Path) -> None:

@@ -60,12 +60,13 @@ class Problem:
 
 
 class SuiteError(InputError):
-    """A suite file with problems, all of them at once."""
+    """A suite file with problems, at once: `found` of them, the first of which are `problems`."""
 
     code = "suite"
 
-    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "", found: int = 0) -> None:
         self.problems = tuple(problems)
+        self.found = max(found, len(self.problems))
         super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
 
 

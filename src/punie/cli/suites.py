@@ -99,8 +99,8 @@ def check_command(files: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT00
             if each["ok"]:
                 click.echo(f"{each['file']}: ok, {each['prompts']} prompts", err=True)
     if not all(each["ok"] for each in checked):
-        count = sum(len(each["lines"]) for each in checked)
-        click.echo(f"{count} problem{'s' if count > 1 else ''}", err=True)
+        count = sum(each["found"] for each in checked)
+        click.echo(f"{count:,} problem{'s' if count > 1 else ''}", err=True)
         click.get_current_context().exit(EXIT_GATE)
 
 
@@ -132,13 +132,29 @@ def _checked(file: str, project: Path) -> dict[str, Any]:
             for p in error.problems
         ]
         lines = [str(problem) for problem in error.problems]
-        return {"file": file, "ok": False, "prompts": 0, "problems": problems, "lines": lines}
+        return _refused(file, problems, lines, error.found)
     except InputError as error:
         problem = {"line": 0, "column": 0, "path": "", "what": error.message, "file": file}
         lines = [error.message]
-        return {"file": file, "ok": False, "prompts": 0, "problems": [problem], "lines": lines}
+        return _refused(file, [problem], lines, 1)
     count = len(suite.prompts)
-    return {"file": file, "ok": True, "prompts": count, "problems": [], "lines": []}
+    return {"file": file, "ok": True, "prompts": count, "problems": [], "found": 0, "lines": []}
+
+
+def _refused(
+    file: str, problems: list[dict[str, Any]], lines: list[str], found: int
+) -> dict[str, Any]:
+    """What `check` says of a bad file; `found` counts the problems that are not shown too."""
+    if found > len(lines):
+        lines = [*lines, f"{file}: and {found - len(lines):,} more problems"]
+    return {
+        "file": file,
+        "ok": False,
+        "prompts": 0,
+        "problems": problems,
+        "found": found,
+        "lines": lines,
+    }
 
 
 def _listed_data(listed: "Listed", project: Path) -> dict[str, Any]:

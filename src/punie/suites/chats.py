@@ -27,14 +27,13 @@ SHORT = 80
 def read_rows(path: Path, file: str, reader: PromptReader, *, chats: bool) -> None:
     """Read every row of a JSONL into `reader`; with `chats`, rows without `expect` are chats."""
     for row in json_rows(path, file):
-        if reader.full:
-            return
         if not isinstance(row, JsonRow):
-            reader.problems.append(row)
+            reader.keep(row)
         elif row.problems:
-            reader.problems.extend(row.problems)
+            for problem in row.problems:
+                reader.keep(problem)
         elif not is_mapping(row.data):
-            reader.problems.append(row.problem((), "should be an object, one a line"))
+            reader.note(row, (), "should be an object, one a line")
         elif not chats or "expect" in row.data:
             reader.read(row.data, row)
         else:
@@ -65,7 +64,7 @@ def _read_chat(row: JsonRow, reader: PromptReader) -> None:
         return
     if not row.data.keys() & {"messages", "prompt", "completion"}:
         what = "needs messages, or prompt and completion, or a prompt with expect"
-        reader.problems.append(row.problem((), what))
+        reader.note(row, (), what)
         return
     try:
         form = kind.model_validate(row.data)
@@ -73,7 +72,7 @@ def _read_chat(row: JsonRow, reader: PromptReader) -> None:
         reader.report(row, form_errors(error, kind, row.data))
         return
     prompt_id = form.id or f"row-{row.line:05d}"
-    before = len(reader.problems)
+    before = reader.found
     reader.claim_id(prompt_id, row)
     if isinstance(form, CompletionForm):
         expect = _expected_text(form.completion)
@@ -84,10 +83,10 @@ def _read_chat(row: JsonRow, reader: PromptReader) -> None:
         tools = _tools(form, row, reader)
         messages = tuple(each.message() for each in form.messages)
         reader.report(row, message_errors(messages, open_end=False))
-        if len(reader.problems) > before:
+        if reader.found > before:
             return
         expect, messages = _split(messages, row, reader, tools)
-    if len(reader.problems) == before:
+    if reader.found == before:
         reader.add(prompt_id, messages, tools, expect, form)
 
 
@@ -119,7 +118,7 @@ def _split(
         return Expect(), messages
     sent = messages[:-1]
     if not sent:
-        reader.problems.append(row.problem(("messages",), "nothing stands before the answer"))
+        reader.note(row, ("messages",), "nothing stands before the answer")
         return Expect(), sent
     reader.report(row, message_errors(sent))
     if not last.tool_calls:

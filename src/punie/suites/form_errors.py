@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -74,7 +75,13 @@ def known_keys(root: type[BaseModel], location: tuple[str | int, ...]) -> list[s
 
 def nearest(word: str, known: list[str]) -> str:
     """Say which of the known words was probably meant, or all of them."""
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return _nearest(word, tuple(known))
+
+
+@lru_cache(maxsize=256)
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    """Say it once: a file with one mistake often has it on every line."""
+    close = get_close_matches(word[:200], known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
     return f"; known: {', '.join(known)}" if known else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from punie.errors import InputError, Problem
+from punie.reading import open_regular
 from punie.suites.yaml_source import (
     MAX_DEPTH,
     DataPath,
@@ -90,7 +91,7 @@ def json_rows(path: Path, file: str) -> Iterator[JsonRow | Problem]:
     Raises `InputError` where the file cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             for line in range(1, 2**63):
                 raw = stream.readline(MAX_ROW_BYTES + 1)
                 if not raw:

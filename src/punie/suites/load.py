@@ -1,5 +1,6 @@
 """A suite file to an `EvalSuite`: everything resolved and hashed, or every problem at once."""
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from punie.suites.yaml_source import (
 )
 
 SUFFIXES = (".yaml", ".yml", ".jsonl")
+HINT = "mend the file, then punie suites check looks at it again"
 
 
 def load_suite(path: Path) -> EvalSuite:
@@ -35,22 +37,35 @@ def load_suite(path: Path) -> EvalSuite:
             f"{file}: a suite's name ends in {', '.join(SUFFIXES)}",
             hint="punie suites list names the suites that are there",
         )
-    if not path.exists():
-        raise InputError(f"{file}: no such file", hint="punie suites list names the suites")
-    if not path.is_file():
-        raise InputError(f"{file}: is no file")
+    _require_file(path, file)
     if path.suffix == ".jsonl":
         reader = PromptReader()
         read_rows(path, file, reader, chats=True)
-        if not reader.prompts and not reader.problems:
-            reader.problems.append(Problem(file, 0, 0, "", "the file has no rows"))
-        _raise_problems(reader.problems)
+        if not reader.prompts and not reader.found:
+            reader.keep(Problem(file, 0, 0, "", "the file has no rows"))
+        _raise_problems(reader.problems, reader.found)
         return chat_suite(path, file, reader)
     try:
         text = read_text(path, file)
     except NotReadableError as error:
-        raise SuiteError([error.problem]) from None
+        raise SuiteError([error.problem], hint=HINT) from None
     return suite_of(text, file, folder=path.parent)
+
+
+def _require_file(path: Path, file: str) -> None:
+    """Raise InputError unless `path` is a regular file, or leads to one."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(
+            f"{file}: no such file", hint="punie suites list names the suites"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{file}: {reason}", hint="check the path") from None
+    if not stat.S_ISREG(mode):
+        what = "is no file, but a folder, a pipe or a device"
+        raise InputError(f"{file}: {what}", hint="give the suite's own file")
 
 
 def suite_of(text: str, file: str, *, folder: Path | None) -> EvalSuite:
@@ -61,16 +76,16 @@ def suite_of(text: str, file: str, *, folder: Path | None) -> EvalSuite:
     try:
         source = YamlSource(file, text)
     except NotReadableError as error:
-        raise SuiteError([error.problem]) from None
+        raise SuiteError([error.problem], hint=HINT) from None
     problems = list(source.problems)
     if not is_mapping(source.data):
         what = "should be a mapping with name and prompts"
-        raise SuiteError([*problems, source.problem((), what)])
+        raise SuiteError([*problems, source.problem((), what)], hint=HINT)
     header, sound = _header(source, problems)
     library = _library(header, source, problems)
     reader = PromptReader(library=library, defaults=header.defaults, whole_library=sound)
     _read_prompts(source, reader, folder)
-    _raise_problems([*problems, *reader.problems])
+    _raise_problems([*problems, *reader.problems], len(problems) + reader.found)
     prompts = tuple(reader.prompts)
     sampling = header.defaults.sampling()
     return EvalSuite(
@@ -131,12 +146,12 @@ def _read_prompts(source: YamlSource, reader: PromptReader, folder: Path | None)
     if isinstance(prompts, str):
         what, path = _rows_file(prompts, folder)
         if path is None:
-            reader.problems.append(source.problem(here, what))
+            reader.note(source, here, what)
             return
         shown = str(Path(source.file).parent / prompts)
         read_rows(path, shown, reader, chats=False)
-        if not reader.prompts and not reader.problems:
-            reader.problems.append(source.problem(here, f"{shown} has no rows"))
+        if not reader.prompts and not reader.found:
+            reader.note(source, here, f"{shown} has no rows")
     elif is_list(prompts) and prompts:
         for i, data in enumerate(prompts):
             reader.read(data, Inside(source, (*here, i)))
@@ -144,7 +159,7 @@ def _read_prompts(source: YamlSource, reader: PromptReader, folder: Path | None)
         what = "should be a list of prompts, or the name of a JSONL file"
         what = f"is missing: {what}" if "prompts" not in source.data else what
         what = "is empty: a suite needs at least one prompt" if prompts == [] else what
-        reader.problems.append(source.problem(here, what))
+        reader.note(source, here, what)
 
 
 def _rows_file(name: str, folder: Path | None) -> tuple[str, Path | None]:
@@ -162,11 +177,14 @@ def _rows_file(name: str, folder: Path | None) -> tuple[str, Path | None]:
         return f"{name}: {error.strerror or error}", None
 
 
-def _raise_problems(problems: list[Problem]) -> None:
+def _raise_problems(problems: list[Problem], found: int) -> None:
+    """Raise SuiteError where there are problems; `found` counts those that were not kept too."""
     if not problems:
         return
     ordered = sorted(set(problems), key=lambda p: (p.file, p.line, p.column, p.path, p.what))
-    hint = ""
-    if len(ordered) >= MAX_PROBLEMS:
-        hint = f"these are the first {MAX_PROBLEMS} problems"
-    raise SuiteError(ordered[:MAX_PROBLEMS], hint=hint)
+    if found <= MAX_PROBLEMS:
+        raise SuiteError(ordered, hint=HINT)
+    shown = ordered[:MAX_PROBLEMS]
+    raise SuiteError(
+        shown, hint=f"these are the first {len(shown)} of {found:,} problems; {HINT}", found=found
+    )

@@ -24,8 +24,8 @@ from punie.suites.prompt_check import (
 )
 from punie.suites.yaml_source import DataPath, is_mapping
 
-MAX_PROBLEMS = 1000
-"""Nobody reads more; a file with more is a file of another kind."""
+MAX_PROBLEMS = 100
+"""Kept of a file, in the order of reading; the others are counted. Nobody reads more."""
 
 
 class Place(Protocol):
@@ -60,6 +60,8 @@ class PromptReader:
     ) -> None:
         defaults = defaults or DefaultsForm()
         self.problems: list[Problem] = []
+        self.found = 0
+        """Problems that there are; `problems` holds the first of them."""
         self.prompts: list[EvalPrompt] = []
         self.seen: set[str] = set()
         self._library = {tool.name: tool for tool in library}
@@ -72,20 +74,28 @@ class PromptReader:
         self._system_messages: dict[str, Message] = {}
         self.is_schema = SchemaCheck()
 
-    @property
-    def full(self) -> bool:
-        """So many problems were found that reading on helps nobody."""
-        return len(self.problems) >= MAX_PROBLEMS
+    def keep(self, problem: Problem) -> None:
+        """Keep a problem while there is room; count it in any case."""
+        self.found += 1
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+
+    def note(self, at: Place, path: DataPath, what: str, *, key: bool = False) -> None:
+        """Keep a problem at a place, which is only looked up while there is room."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(at.problem(path, what, key=key))
+        self.found += 1
 
     def report(self, at: Place, errors: Iterable[FormError]) -> bool:
         """Keep errors as problems; say whether there were any."""
-        before = len(self.problems)
-        self.problems.extend(at.problem(each.path, each.what, key=each.key) for each in errors)
-        return len(self.problems) > before
+        before = self.found
+        for each in errors:
+            self.note(at, each.path, each.what, key=each.key)
+        return self.found > before
 
     def read(self, data: Any, at: Place) -> None:
         """Read one prompt as the suite file writes it: into `prompts`, or into `problems`."""
-        before = len(self.problems)
+        before = self.found
         self.claim_id(data.get("id") if is_mapping(data) else None, at)
         form, broken = self._form(data, at)
         if form is None:
@@ -104,7 +114,7 @@ class PromptReader:
                 for each in expect_errors(form.expect, tools, self.is_schema)
             ),
         )
-        if len(self.problems) == before and tools is not None:
+        if self.found == before and tools is not None:
             self.add(form.id, messages, tools, form.expect, form)
 
     def add(
@@ -138,7 +148,7 @@ class PromptReader:
         if not isinstance(prompt_id, str):
             return
         if prompt_id in self.seen:
-            self.problems.append(at.problem(("id",), f"{prompt_id!r} is another prompt's id too"))
+            self.note(at, ("id",), f"{prompt_id!r} is another prompt's id too")
         self.seen.add(prompt_id)
 
     def shared_tools(self, tools: Sequence[Tool]) -> tuple[Tool, ...]:
@@ -194,13 +204,13 @@ class PromptReader:
                     # An unknown default, or a library in error, was reported in the header.
                     if uses is not None and self._whole_library:
                         what = f"the library has no tool {use!r}{nearest(use, list(self._library))}"
-                        self.problems.append(at.problem(here, what))
+                        self.note(at, here, what)
                     continue
             else:
                 found = use.tool() if isinstance(use, WrappedTool) else use
                 inner = (*here, "function") if isinstance(use, WrappedTool) else here
                 sound = not self.report(Inside(at, inner), tool_errors(found)) and sound
             if any(found.name == other.name for other in tools):
-                self.problems.append(at.problem(here, f"has two tools named {found.name!r}"))
+                self.note(at, here, f"has two tools named {found.name!r}")
             tools.append(found)
         return self.shared_tools(tools) if sound else None

@@ -15,10 +15,13 @@ from typing import Any, TypeGuard, cast
 
 import yaml
 
-from punie.errors import InputError, Problem
+from punie.errors import Problem
+from punie.reading import read_regular
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 64
+_AHEAD = 1000
+"""Elements of a list whose places are looked up together, at least."""
 
 DataPath = tuple[str | int, ...]
 """Keys and indices from the root of the data to a value."""
@@ -53,6 +56,10 @@ class NotReadableError(Exception):
         self.problem = problem
 
 
+class _EnoughError(Exception):
+    """All places that were asked for are known."""
+
+
 class YamlSource:
     """One YAML document: its `data`, its `problems`, and the place of every value in it.
 
@@ -65,20 +72,21 @@ class YamlSource:
         self._text = text
         self._keys: dict[DataPath, tuple[int, int]] | None = None
         self._values: dict[DataPath, tuple[int, int]] = {}
+        self._complete = False
+        self._enough: DataPath | None = None
+        """Where looking up places may end."""
         self.data = self._read()
 
     def place(self, path: DataPath, *, key: bool = False) -> tuple[int, int]:
         """Give line and column (from 1) of the value at `path`, or of its key.
 
         What is not in the text (a missing key) stands where the mapping around it stands. Places
-        are only computed when the first one is asked for: a good suite never pays for them.
+        are only computed when the first one is asked for: a good suite never pays for them, and one
+        of many prompts only for those before its first problems.
         """
-        if self._keys is None:
-            self._keys = {}
-            known, self.problems = self.problems, []
-            self._read()
-            self.problems = known
-        if key and path in self._keys:
+        if not self._is_placed(path):
+            self._place_up_to(path)
+        if key and self._keys and path in self._keys:
             return self._keys[path]
         while path and path not in self._values:
             path = path[:-1]
@@ -87,6 +95,23 @@ class YamlSource:
     def problem(self, path: DataPath, what: str, *, key: bool = False) -> Problem:
         """Build a problem at the place of `path`."""
         return Problem(self.file, *self.place(path, key=key), path_text(path), what)
+
+    def _is_placed(self, path: DataPath) -> bool:
+        element = _element(path)
+        return self._complete or (element is not None and _later(element, 1) in self._values)
+
+    def _place_up_to(self, path: DataPath) -> None:
+        """Read again, now with places, past the element of a list in which `path` stands."""
+        self._keys, self._values = {}, {}
+        element = _element(path)
+        self._enough = _later(element, element[1] + _AHEAD) if element else None
+        known, self.problems = self.problems, []
+        try:
+            self._read()
+            self._complete = True
+        except _EnoughError:
+            pass
+        self.problems = known
 
     def _read(self) -> Any:
         events = cast("Iterator[Any]", yaml.parse(self._text, Loader=Loader))
@@ -122,6 +147,8 @@ class YamlSource:
     def _value(self, events: Iterator[Any], event: Any, path: DataPath, depth: int) -> Any:
         if self._keys is not None:
             self._values[path] = _mark(event)
+            if path == self._enough:
+                raise _EnoughError
         if isinstance(event, yaml.AliasEvent):
             what = "aliases (*name) are not supported: quote the text, or repeat the value"
             raise NotReadableError(Problem(self.file, *_mark(event), path_text(path), what))
@@ -192,19 +219,11 @@ def line_column(before: str) -> tuple[int, int]:
 
 
 def read_text(path: Path, file: str) -> str:
-    """Read a file of at most `MAX_BYTES` as UTF-8.
-
-    Raises `InputError` where it cannot be read at all, `NotReadableError` where it is no such text.
-    """
+    """Read a file of at most `MAX_BYTES` as UTF-8, or raise `NotReadableError`."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            limit = MAX_BYTES // 2**20
-            what = f"is {size / 2**20:.0f} MiB, more than the {limit} MiB that are read"
-            raise NotReadableError(Problem(file, 0, 0, "", what))
-        raw = path.read_bytes()
+        raw = read_regular(path, MAX_BYTES)
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from None
+        raise NotReadableError(Problem(file, 0, 0, "", error.strerror or str(error))) from None
     return decoded(raw, file)
 
 
@@ -219,6 +238,19 @@ def decoded(raw: bytes, file: str, *, line: int = 1) -> str:
         row, column = line_column(raw[: error.start].decode())
         what = f"byte 0x{raw[error.start]:02X} is not UTF-8: save the file as UTF-8"
         raise NotReadableError(Problem(file, line + row - 1, column, "", what)) from None
+
+
+def _element(path: DataPath) -> tuple[str, int] | None:
+    """Give the key and index of the top list's element in which `path` stands."""
+    match path:
+        case (str(key), int(index), *_):
+            return key, index
+        case _:
+            return None
+
+
+def _later(element: tuple[str, int], steps: int) -> DataPath:
+    return element[0], element[1] + steps
 
 
 def _mark(event: Any) -> tuple[int, int]:
