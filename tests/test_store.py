@@ -84,7 +84,7 @@ def asked(store: RunStore, sql: str, *values: str) -> object:
 
 def test_what_was_written_comes_back_in_the_suite_s_order(tmp_path: Path) -> None:
     with RunStore(tmp_path) as store:
-        store.create(a_run(), a_suite())
+        store.create(a_run(status=RunStatus.DONE), a_suite())
         store.add("r1", [a_fault("p1")])
         store.add("r1", [a_result("p0", "½ \N{GRINNING FACE} \0 end")])
     with RunStore(tmp_path) as store:
@@ -96,7 +96,7 @@ def test_what_was_written_comes_back_in_the_suite_s_order(tmp_path: Path) -> Non
     ]
     assert rows[0][1] == a_result("p0", "½ \N{GRINNING FACE} \0 end")
     assert rows[1][1] == a_fault("p1")
-    assert head == a_run()
+    assert head == a_run(status=RunStatus.DONE)
     assert (tmp_path / ".punie" / ".gitignore").read_text() == "*\n"
 
 
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / ".punie" / "punie.db").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(StoreError, match=r"punie\.db") as caught:
         RunStore(tmp_path)
-    assert "move punie.db aside" in caught.value.hint
+    assert "move punie.db, punie.db-wal and punie.db-shm aside" in caught.value.hint
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

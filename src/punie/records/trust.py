@@ -41,6 +41,7 @@ class IncidentKind(StrEnum):
     GAVE_UP = "server given up"
     SLEPT = "machine slept"
     RESUMED = "run resumed"
+    KILLED = "punie killed"
 
 
 class Incident(Record):

@@ -2,30 +2,54 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from punie.analysis.summary import Tally
-from punie.errors import InputError
+from punie.errors import InputError, StoreError
 from punie.records.base import digest
 from punie.records.result import EvalFault, EvalResult, Outcome
-from punie.records.run import EvalReport, Run
+from punie.records.run import EvalReport, Run, RunStatus
 from punie.records.suite import PROMPT, EvalPrompt, EvalSuite
-from punie.store.database import DATABASE, STATE_FOLDER, open_database, store_error
+from punie.records.summary import Summary
+from punie.records.trust import Incident, IncidentKind
+from punie.store.database import (
+    BUSY_TIMEOUT_S,
+    DATABASE,
+    STATE_FOLDER,
+    damaged_hint,
+    open_database,
+    store_error,
+)
+from punie.store.lock import run_lock
 
 Row = tuple[EvalPrompt, Outcome]
+T = TypeVar("T")
+RUN: TypeAdapter[Run] = TypeAdapter(Run)
+SUITE: TypeAdapter[EvalSuite] = TypeAdapter(EvalSuite)
+RESULT: TypeAdapter[EvalResult] = TypeAdapter(EvalResult)
+FAULT: TypeAdapter[EvalFault] = TypeAdapter(EvalFault)
 
 
 class RunStore:
     """The runs of one project. A context manager; every method raises StoreError when SQLite does.
 
-    Reading never holds a whole run in memory: outcomes come one at a time.
+    Reading never holds a whole run in memory: outcomes come one at a time. Opening it settles what
+    was killed: a run that says `running` and that no punie works on any more becomes interrupted.
     """
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.project = project
         self.path = project / STATE_FOLDER / DATABASE
-        self._db = open_database(project)
+        self._db = open_database(project, busy_timeout_s=busy_timeout_s)
+        # A run that is at work, or a place that cannot be written to, is left as it is.
+        for (run_id,) in self._query("SELECT id FROM runs WHERE status = ?", ("running",)):
+            with suppress(InputError, StoreError), self.lock(run_id):
+                self._settle(run_id)
 
     def __enter__(self) -> Self:
         return self
@@ -36,6 +60,13 @@ class RunStore:
     def run_folder(self, run_id: str) -> Path:
         """`.punie/runs/ID`: the server's log and the HTML report."""
         return self.project / STATE_FOLDER / "runs" / run_id
+
+    def lock(self, run_id: str) -> AbstractContextManager[None]:
+        """Keep every other punie from working on this run.
+
+        Entering raises InputError where another one does, StoreError in a read-only project.
+        """
+        return run_lock(self.run_folder(run_id))
 
     def create(self, run: Run, suite: EvalSuite) -> None:
         """Keep a run's head and the prompts it is going to ask, before anything is asked."""
@@ -60,11 +91,16 @@ class RunStore:
             )
 
     def add(self, run_id: str, outcomes: Iterable[Outcome]) -> None:
-        """Commit outcomes, in one transaction. When this returns they survive a power cut."""
+        """Commit outcomes, in one transaction. When this returns they survive a power cut.
+
+        What is asked again after a fault belongs to the next round. After an answer there is none:
+        a second answer would take the first one's round, which raises StoreError.
+        """
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO outcomes (run, prompt_id, repeat, fault, score, passed, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO outcomes (run, prompt_id, repeat, fault, score, passed, body, round)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1 + (SELECT count(*) FROM outcomes"
+                " WHERE run = ?1 AND prompt_id = ?2 AND repeat = ?3 AND fault IS NOT NULL))",
                 [(run_id, *_outcome_columns(outcome)) for outcome in outcomes],
             )
 
@@ -89,7 +125,7 @@ class RunStore:
             " ORDER BY created_at DESC, id DESC LIMIT ?2",
             (suite, -1 if limit is None else limit),
         )
-        return [Run.model_validate_json(head) for (head,) in rows]
+        return [self._read(RUN, head) for (head,) in rows]
 
     def find(self, reference: str) -> Run:
         """The run that a reference names: an id, a unique prefix, `last`, `last~N`, or an adapter.
@@ -111,24 +147,64 @@ class RunStore:
                 (reference,),
             )
         if len(rows) == 1:
-            return Run.model_validate_json(rows[0][0])
+            return self._read(RUN, rows[0][0])
         ids = [run.id for run in self.heads(limit=3)]
         newest = f"the newest runs: {', '.join(ids)}" if ids else "there is no run yet: punie eval"
         what = "fits several runs" if rows else "is no run here"
         raise InputError(f"{reference} {what}", hint=newest)
 
+    def suite(self, run: Run) -> EvalSuite:
+        """The suite of a run as it was, with the prompts that the run asks."""
+        prompts = self._query(
+            "SELECT p.body FROM runs r JOIN prompts p ON p.key = r.prompts_key"
+            " WHERE r.id = ? ORDER BY p.position",
+            (run.id,),
+        )
+        whole = tuple(self._read(PROMPT, body) for (body,) in prompts)
+        return self._suite_head(run).model_copy(update={"prompts": whole})
+
+    def owed(self, run: Run, suite: EvalSuite) -> list[tuple[EvalPrompt, int]]:
+        """Each (prompt, repeat) of a run without an answer: never asked, or only with faults."""
+        cursor = self._query(
+            "SELECT prompt_id, repeat FROM outcomes WHERE run = ? AND fault IS NULL", (run.id,)
+        )
+        answered = set(cursor)
+        return [
+            (prompt, repeat)
+            for repeat in range(run.repeats)
+            for prompt in suite.prompts
+            if (prompt.id, repeat) not in answered
+        ]
+
     def report(self, run: Run) -> EvalReport:
         """A run with its suite's head; its prompts and outcomes come from `rows`.
 
-        A run that was ended from outside never wrote its numbers: they are made from its rows.
+        The numbers of a run that has not ended are made from its rows.
         """
-        if run.summary is None:
-            tally = Tally()
-            for prompt, outcome in self.rows(run.id):
-                tally.add(prompt, outcome)
-            run = run.model_copy(update={"summary": tally.summary(wall_s=0.0)})
-        ((suite,),) = self._query("SELECT suite FROM runs WHERE id = ?", (run.id,))
-        return EvalReport(run=run, suite=EvalSuite.model_validate_json(suite))
+        if run.summary is None or run.status is RunStatus.RUNNING:
+            run = run.model_copy(update={"summary": self.numbers(run)})
+        return EvalReport(run=run, suite=self._suite_head(run))
+
+    def numbers(self, run: Run) -> Summary:
+        """The summary of a run that did not write its own, made from its rows.
+
+        Its wall time is that of its earlier parts, and from the first question of the last part
+        to the last answer; its memory is what earlier parts noted.
+        """
+        resumed = [each.at for each in run.incidents if each.kind is IncidentKind.RESUMED]
+        since = _seconds(resumed[-1] if resumed else run.created_at)
+        first = last = None
+        tally = Tally()
+        for prompt, outcome in self.rows(run.id):
+            tally.add(prompt, outcome)
+            if outcome.started_at and (asked := _seconds(outcome.started_at)) >= since:
+                first = min(asked, first or asked)
+                last = max(asked + _took_s(outcome), last or asked)
+        earlier = run.summary
+        return tally.summary(
+            wall_s=(earlier.wall_s if earlier else 0.0) + ((last or 0.0) - (first or 0.0)),
+            peak_memory_bytes=earlier.peak_memory_bytes if earlier else None,
+        )
 
     def rows(self, run_id: str) -> Iterator[Row]:
         """Each outcome with its prompt, in the suite's order; of a prompt asked again the last."""
@@ -141,12 +217,47 @@ class RunStore:
             " ORDER BY p.position, o.repeat",
             (run_id,),
         )
-        for prompt, fault, body in cursor:
-            record = EvalFault if fault else EvalResult
-            yield PROMPT.validate_json(prompt), record.model_validate_json(body)
+        try:
+            for prompt, fault, body in cursor:
+                outcome = self._read(FAULT, body) if fault else self._read(RESULT, body)
+                yield self._read(PROMPT, prompt), outcome
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
+
+    def _settle(self, run_id: str) -> None:
+        """Say of a run that was killed what is true of it; its lock is held."""
+        run = self.find(run_id)
+        if run.status is not RunStatus.RUNNING:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        what = "punie was ended from outside while it measured"
+        killed = Incident(at=now, kind=IncidentKind.KILLED, what=what)
+        ended = {
+            "status": RunStatus.INTERRUPTED,
+            "summary": self.numbers(run),
+            "incidents": (*run.incidents, killed),
+        }
+        self.update(run.model_copy(update=ended))
+
+    def _suite_head(self, run: Run) -> EvalSuite:
+        ((suite,),) = self._query("SELECT suite FROM runs WHERE id = ?", (run.id,))
+        return self._read(SUITE, suite)
+
+    def _read(self, kind: TypeAdapter[T], text: str) -> T:
+        """A record from its JSON; what a damaged file makes of it is no mistake of punie's."""
+        try:
+            return kind.validate_json(text)
+        except ValidationError as error:
+            what = str(error.errors(include_url=False)[0]["msg"])
+            raise StoreError(
+                f"{self.path}: a record in it cannot be read: {what}", hint=damaged_hint(self.path)
+            ) from error
 
     def _query(self, sql: str, values: tuple[object, ...]) -> list[tuple[str]]:
-        return self._execute(sql, values).fetchall()
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
 
     def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         try:
@@ -211,6 +322,14 @@ def _outcome_columns(outcome: Outcome) -> tuple[object, ...]:
     if isinstance(outcome, EvalFault):
         return (*head, outcome.kind, None, None, body)
     return (*head, None, outcome.score, outcome.passed, body)
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _took_s(outcome: Outcome) -> float:
+    return outcome.elapsed_s if isinstance(outcome, EvalFault) else outcome.completion.latency_s
 
 
 def _steps_back(reference: str) -> int | None:
