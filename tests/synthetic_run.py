@@ -27,6 +27,7 @@ from punie.records.result import (
 )
 from punie.records.run import EvalReport, ModelIdentity, Provenance, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
+from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 
 Rows = list[tuple[EvalPrompt, Outcome]]
 
@@ -43,6 +44,55 @@ WEATHER = Tool(
     },
 )
 EVENT = Tool(name="create_event", description="Puts an event into the calendar.")
+PASSED = Checks(
+    findings=tuple(
+        Finding(name=name, level=Level.OK, sentence=sentence)
+        for name, sentence in (
+            ("tools", "The model saw the tools, and its call came back as a call."),
+            ("seed", "The same seed gave the same answer twice."),
+            ("concurrency", "Answers at 8 in flight are those of one by one."),
+            ("context", "The longest prompt and its answer fit the model's context."),
+        )
+    ),
+    seconds=1.9,
+)
+WARNED = Checks(
+    findings=(
+        *PASSED.findings[:1],
+        Finding(
+            name="seed",
+            level=Level.WARNING,
+            sentence="The same seed gave two different answers.",
+            consequence="A second run will differ by chance, so small differences mean nothing.",
+            details={"asked": 2, "different": 1},
+        ),
+        Finding(
+            name="concurrency",
+            level=Level.NOTE,
+            sentence="At 8 in flight 2 of 8 answers differ from those of one by one.",
+            consequence="The run asks 4 at a time instead.",
+        ),
+        *PASSED.findings[3:],
+    ),
+    seconds=2.6,
+)
+INCIDENTS = (
+    Incident(
+        at="2026-11-21T01:52:49+00:00",
+        kind=IncidentKind.RESTARTED,
+        what="The server was killed while it answered (exit -9), probably out of memory.",
+    ),
+    Incident(
+        at="2026-11-21T02:31:10+00:00",
+        kind=IncidentKind.SLEPT,
+        what="The clock jumped by 38 min while 4 prompts were in flight; they were asked again.",
+    ),
+    Incident(
+        at="2026-11-22T07:05:00+00:00",
+        kind=IncidentKind.RESUMED,
+        what="12 prompts were still owed.",
+    ),
+)
 CITIES = ("Lisbon", "Oslo", "Nairobi", "Lima", "Kyoto", "Tallinn", "Accra", "Porto")
 
 
@@ -54,8 +104,12 @@ def synthetic_report(
     status: RunStatus = RunStatus.DONE,
     demo: bool = False,
     adapter: str | None = None,
+    troubled: bool = False,
 ) -> tuple[EvalReport, Rows]:
-    """A run of `number` prompts in three categories, with misses of many kinds."""
+    """A run of `number` prompts in three categories, with misses of many kinds.
+
+    In a `troubled` one checks warned, the server was restarted, and answers came on a second try.
+    """
     rng = random.Random(seed)
     makers = (_tool_row, _code_row, _reasoning_row)
     size = -(-number // len(makers))
@@ -64,7 +118,28 @@ def synthetic_report(
         (prompt, _fault(rng, prompt) if rng.random() < fault_share else outcome)
         for prompt, outcome in rows
     ]
-    return report_of(rows, status=status, demo=demo, adapter=adapter), rows
+    if troubled:
+        rows = [
+            (prompt, _on_a_later_try(outcome) if at % 9 == 4 else outcome)
+            for at, (prompt, outcome) in enumerate(rows)
+        ]
+    report = report_of(rows, status=status, demo=demo, adapter=adapter)
+    return (with_trust(report, WARNED, INCIDENTS) if troubled else report), rows
+
+
+def with_trust(
+    report: EvalReport, checks: Checks | None, incidents: tuple[Incident, ...] = ()
+) -> EvalReport:
+    """The report of the same run after these checks and incidents."""
+    update = {"checks": checks, "incidents": incidents}
+    return report.model_copy(update={"run": report.run.model_copy(update=update)})
+
+
+def _on_a_later_try(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, EvalFault):
+        return outcome
+    failures = (FaultKind.SERVER_DIED, FaultKind.CONNECTION_LOST)
+    return outcome.model_copy(update={"attempts": 3, "failures": failures})
 
 
 def report_of(

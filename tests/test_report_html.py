@@ -2,7 +2,7 @@ import json
 import re
 import tracemalloc
 from collections.abc import Iterator
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,9 @@ from punie.records.result import (
 )
 from punie.records.run import EvalReport, RunStatus
 from punie.records.suite import EvalPrompt, FunctionCall, HistoryCall, Message, Tool
+from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 from punie.reporting.html import render_html
-from synthetic_run import Rows, a_result, report_of, synthetic_report
+from synthetic_run import PASSED, Rows, a_result, report_of, synthetic_report, with_trust
 
 HOSTILE = {
     "script": "<script>window.hacked = 1</script>",
@@ -102,6 +103,29 @@ def hostile_rows() -> Rows:
     return rows
 
 
+def hostile_checks() -> Checks:
+    """Each hostile text in each field of a finding; the records refuse a lone surrogate."""
+    texts = [text.replace("\ud800", "") for text in HOSTILE.values()]
+    return Checks(
+        findings=tuple(
+            Finding(name=text, level=level, sentence=text, consequence=text, details={text: text})
+            for text, level in zip(texts, cycle(Level))
+        )
+    )
+
+
+def hostile_incidents() -> tuple[Incident, ...]:
+    texts = [text.replace("\ud800", "") for text in HOSTILE.values()]
+    return tuple(
+        Incident(at=text, kind=kind, what=text) for text, kind in zip(texts, cycle(IncidentKind))
+    )
+
+
+def in_page_order(rows: Rows) -> Rows:
+    """Answers as they come, then what could not be measured."""
+    return sorted(rows, key=lambda row: isinstance(row[1], EvalFault))
+
+
 def hostile_report(rows: Rows) -> EvalReport:
     report = report_of(rows)
     text = "".join(value[:100] for value in HOSTILE.values())
@@ -117,6 +141,8 @@ def hostile_report(rows: Rows) -> EvalReport:
             "suite_version": text,
             "created_at": text,
             "selection": {text: text},
+            "checks": hostile_checks(),
+            "incidents": hostile_incidents(),
         }
     )
     suite = report.suite.model_copy(update={"description": text})
@@ -142,7 +168,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 @pytest.fixture(scope="module")
 def synthetic_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return written(path, *synthetic_report(66, demo=True, adapter="lora-r8"))
+    return written(path, *synthetic_report(66, demo=True, adapter="lora-r8", troubled=True))
 
 
 def test_the_report_comes_in_pieces_and_reads_its_rows_once():
@@ -213,6 +239,32 @@ def test_memory_does_not_grow_with_the_rows():
 
     peak(1)
     assert peak(6) - peak(1) < 1_000_000
+
+
+def test_a_sound_run_says_so_in_one_sentence():
+    report, rows = synthetic_report(12, fault_share=0)
+    page = "".join(render_html(with_trust(report, PASSED), rows))
+    assert "Sound: every self-check passed, and every request was answered." in page
+    assert "Self-checks: all 4 passed" in page
+    assert "--resume" not in page
+    assert "What could not be measured" not in page
+    assert "asked again" not in page
+
+
+def test_what_befell_the_machine_stands_apart_from_wrong_answers():
+    report, rows = synthetic_report(66, troubled=True, status=RunStatus.INTERRUPTED)
+    page = "".join(render_html(report, rows))
+    assert "Read with care: the run was interrupted, 2 requests could not be measured" in page
+    assert "1 self-check warned (seed)" in page
+    assert '<code id="resume">punie eval --resume 20261121-0152-k3f9</code>' in page
+    assert "A second run will differ by chance" in page
+    assert "probably out of memory" in page
+    assert "connection lost (7), server died (7)" in page
+    assert page.count("asked again: server died, connection lost") == 7
+    answers, faults = page.split('<tbody id="unmeasured">')
+    assert faults.count('class="row"') == 2
+    assert faults.count('data-status="fault"') == 2
+    assert 'data-status="fault"' not in answers
 
 
 @pytest.mark.browser
@@ -289,8 +341,10 @@ def press(browser: Chromium, key: str, code: str, *, text: str = "") -> None:
 def test_opening_a_prompt_shows_its_transcript(browser: Chromium, tmp_path: Path):
     report, rows = synthetic_report(230, fault_share=0.1)
     browser.open(written(tmp_path / "report.html", report, rows))
+    shown = in_page_order(rows)
+    assert isinstance(shown[229][1], EvalFault)
     for at in (0, 99, 100, 229):
-        prompt, outcome = rows[at]
+        prompt, outcome = shown[at]
         text = browser.evaluate(f"toggle(rows[{at}]).then(() => rows[{at}].sheet.innerText)")
         assert (prompt.messages[-1].content or "") in text
         wanted = outcome.message if isinstance(outcome, EvalFault) else outcome.scores[0].note
@@ -309,10 +363,11 @@ def test_hostile_text_stays_text(browser: Chromium, tmp_path: Path):
         assert element not in {"IMG", "A:javascript"}
     assert browser.evaluate("document.querySelectorAll('script:not([type])').length") == 1
     sheets = browser.evaluate("rows.map((row) => row.sheet.textContent)")
-    for at, (name, text) in enumerate(VISIBLE.items()):
-        for sheet in sheets[3 * at : 3 * at + 3]:
-            assert sheet.count(text[:20_000]) >= 3, name
-    assert "show all 1,048,576 characters" in sheets[-2]
+    wanted = [text for text in VISIBLE.values() for _ in range(3)]
+    texts = dict(zip((prompt.id for prompt, _ in rows), wanted, strict=True))
+    for (prompt, _), sheet in zip(in_page_order(rows), sheets, strict=True):
+        assert sheet.count(texts[prompt.id][:20_000]) >= 3, prompt.id[:20]
+    assert "show all 1,048,576 characters" in sheets[-1]
     touch = "document.querySelectorAll('.sheet :not(button)').forEach((each) => each.click())"
     browser.evaluate(touch)
     assert browser.evaluate("window.hacked ?? null") is None
@@ -330,6 +385,20 @@ def document_parts(browser: Chromium) -> list[str]:
             " each.href?.startsWith?.('javascript') ? 'A:javascript' : each.tagName))"
         )
     )
+
+
+@pytest.mark.browser
+def test_faults_and_second_tries_can_be_shown_alone(browser: Chromium, tmp_path: Path):
+    report, rows = synthetic_report(66, troubled=True)
+    browser.open(written(tmp_path / "report.html", report, rows))
+    browser.evaluate("document.querySelector('#faults [data-show]').click()")
+    assert browser.evaluate(f"{SHOWN}.map((row) => row.dataset.status)") == ["fault", "fault"]
+    assert not browser.evaluate("document.querySelector('tr.apart').hidden")
+    browser.evaluate("document.querySelector('.timeline [data-show]').click()")
+    assert browser.evaluate(f"{SHOWN}.length") == 7
+    assert browser.evaluate("document.querySelector('tr.apart').hidden")
+    sheet = browser.evaluate(f"toggle({SHOWN}[0]).then(() => {SHOWN}[0].sheet.innerText)")
+    assert "failed before server died, connection lost" in sheet
 
 
 @pytest.mark.browser

@@ -128,4 +128,7 @@ def got_line(outcome: Outcome, limit: int = 160) -> str:
     answer = outcome.completion
     if answer.tool_calls:
         return one_line(" + ".join(made_call(each) for each in answer.tool_calls), limit)
-    return one_line(answer.text, limit) or "(empty answer)"
+    filtered = answer.finish_reason == "content_filter"
+    return one_line(answer.text, limit) or (
+        "(stopped by a content filter)" if filtered else "(empty answer)"
+    )

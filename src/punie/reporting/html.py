@@ -21,6 +21,14 @@ from punie.records.suite import EvalPrompt
 from punie.records.summary import Slice, Summary
 from punie.reporting import numbers, svg
 from punie.reporting.answers import Status, expected_line, got_line, status
+from punie.reporting.soundness import (
+    checks_line,
+    findings,
+    resume_command,
+    retries,
+    soundness,
+    timeline,
+)
 from punie.reporting.text import one_line, visible
 from punie.reporting.timings import Timings
 from punie.reporting.transcripts import Transcripts, transcript
@@ -38,6 +46,8 @@ class Row(NamedTuple):
 
     id: str
     repeat: str
+    again: str
+    """Why earlier requests for this prompt failed; empty where the first was answered."""
     category: str
     traits: str
     must_pass: bool
@@ -72,6 +82,12 @@ def render_html(report: EvalReport, rows: Iterable[tuple[EvalPrompt, Outcome]]) 
         dimensions=_dimensions(summary),
         culprits=_culprits(summary),
         faults=_faults(summary),
+        soundness=soundness(run, summary),
+        checks_line=checks_line(run.checks),
+        findings=findings(run.checks),
+        timeline=timeline(run),
+        retries=retries(summary),
+        resume=resume_command(run, summary),
         rows=_rows(rows, transcripts, timings),
         transcripts=transcripts,
         timings=timings,
@@ -123,6 +139,8 @@ def _source_hash(source: str) -> str:
 def _rows(
     rows: Iterable[tuple[EvalPrompt, Outcome]], transcripts: Transcripts, timings: Timings
 ) -> Iterator[Row]:
+    """The answers as they come, then what could not be measured: a fault is no wrong answer."""
+    unmeasured: list[Row] = []
     for prompt, outcome in rows:
         culprit, score, latency = "", "", ""
         if isinstance(outcome, EvalResult):
@@ -132,8 +150,9 @@ def _rows(
             latency = numbers.duration(outcome.completion.latency_s)
         else:
             culprit = str(outcome.kind)
-        yield Row(
+        row = Row(
             id=one_line(prompt.id, 80),
+            again=", ".join(dict.fromkeys(kind.value for kind in outcome.failures)),
             repeat=f"repeat {outcome.repeat + 1}" if outcome.repeat else "",
             category=one_line(prompt.category, 60),
             traits=one_line(" ".join(filter(None, [prompt.role, *prompt.tags]))),
@@ -147,6 +166,11 @@ def _rows(
             got=got_line(outcome),
             place=transcripts.add(transcript(prompt, outcome)),
         )
+        if row.status == "fault":
+            unmeasured.append(row)
+        else:
+            yield row
+    yield from unmeasured
 
 
 class Stat(NamedTuple):

@@ -7,9 +7,18 @@ from rich.constrain import Constrain
 from rich.table import Table
 from rich.text import Text
 
-from punie.records.run import EvalReport
+from punie.records.run import EvalReport, Run
 from punie.records.summary import Estimate, Slice, Summary
+from punie.records.trust import Level
 from punie.reporting import numbers
+from punie.reporting.soundness import (
+    checks_line,
+    findings,
+    resume_command,
+    retries,
+    said,
+    timeline,
+)
 from punie.reporting.text import one_line
 from punie.reporting.wording import fault_words, model_title, notes
 
@@ -21,12 +30,14 @@ _MANY = 12
 """Slices of one kind beyond this many are left to the report."""
 _TAGS = 5
 """Tags that are shown; most suites have many small ones."""
+_EVENTS = 5
+"""Incidents that are shown, the latest; the report has all."""
 _CELLS = 20
 """Width of a bar, in characters."""
 
 
 def eval_table(report: EvalReport) -> RenderableType:
-    """Everything about a run that fits a screen: score, slices, faults, culprits, times, cost.
+    """Everything about a run that fits a screen: score, slices, culprits, times, cost, faults.
 
     Raises ValueError where the run has no summary yet.
     """
@@ -63,11 +74,12 @@ class _EvalTable:
         if summary.culprits:
             yield Text()
             yield _culprits(summary.culprits, roomy=roomy)
-        if summary.fault_kinds:
-            yield Text()
-            yield _faults(summary.fault_kinds, roomy=roomy)
         yield Text()
-        yield _figures(summary, run.concurrency)
+        yield _figures(run, summary)
+        if machine := list(_machine(run, summary)):
+            yield Text()
+            yield Text("The machine", style="dim")
+            yield from machine
 
 
 def _title(report: EvalReport) -> Text:
@@ -166,18 +178,36 @@ def _culprits(culprits: dict[str, int], *, roomy: bool) -> Table:
     return grid
 
 
-def _faults(kinds: dict[str, int], *, roomy: bool) -> Table:
-    grid = _grid("Not measured", titles=["Times"])
-    if roomy:
-        grid.add_column("What to do")
-    ranked = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+def _machine(run: Run, summary: Summary) -> Iterator[RenderableType]:
+    """What says nothing of the model: findings, incidents, retries, faults, and the way on.
+
+    Nothing at all after a run in which all went well.
+    """
+    for finding in findings(run.checks):
+        if finding.level is not Level.OK:
+            mark = ("! ", "yellow") if finding.level is Level.WARNING else ("i ", "cyan")
+            yield _hanging(
+                Text.assemble(mark), Text(f"{one_line(finding.name, 40)}: {said(finding)}")
+            )
+    events = timeline(run)
+    for event in events[-_EVENTS:]:
+        yield _hanging(Text("· "), Text(f"{event.at} {event.kind}: {event.what}"))
+    if len(events) > _EVENTS:
+        yield Text(f"· and {numbers.count(len(events) - _EVENTS)} before", style="dim")
+    if again := retries(summary):
+        yield _hanging(Text("· "), Text(again))
+    ranked = sorted(summary.fault_kinds.items(), key=lambda item: (-item[1], item[0]))
     for kind, number in ranked:
-        row = [Text(f"  {one_line(kind)}", style="yellow"), Text(numbers.count(number))]
-        grid.add_row(*row, *([Text(fault_words(kind).remedy)] if roomy else []))
-    return grid
+        words = fault_words(kind)
+        head = f"{one_line(kind)}, {numbers.counted(number, 'request')}: "
+        told = Text.assemble((head, "yellow"), f"{words.meaning} {words.remedy}".strip())
+        yield _hanging(Text("x ", style="yellow"), told)
+    if command := resume_command(run, summary):
+        yield Text("To ask again what is owed:")
+        yield Text(command, style="bold")
 
 
-def _figures(summary: Summary, concurrency: int) -> Table:
+def _figures(run: Run, summary: Summary) -> Table:
     """Times, tokens, memory and cost; what was not measured is left out."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
@@ -187,13 +217,14 @@ def _figures(summary: Summary, concurrency: int) -> Table:
             high = numbers.duration(spread.p95)
             reach = f"{numbers.duration(spread.min)}–{numbers.duration(spread.max)}"
             grid.add_row(name, f"{numbers.duration(spread.median)} median, {high} p95 ({reach})")
-    if summary.latency and concurrency > 1:
-        grid.add_row("", f"with {concurrency} in flight, waiting for each other included")
+    if summary.latency and run.concurrency > 1:
+        grid.add_row("", f"with {run.concurrency} in flight, waiting for each other included")
     for name, value in (
         ("Tokens", _tokens(summary)),
         ("Memory", _peak(summary)),
         ("Cost", numbers.cost(summary.cost) if summary.cost is not None else ""),
         ("Time", _time(summary)),
+        ("Checks", checks_line(run.checks)),
     ):
         if value:
             grid.add_row(name, value)

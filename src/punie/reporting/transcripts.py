@@ -13,7 +13,7 @@ from punie.reporting import numbers
 from punie.reporting.answers import call, expectation, literal, made_call, pretty
 from punie.reporting.text import visible
 from punie.reporting.timings import speed
-from punie.reporting.wording import culprit_words, fault_words
+from punie.reporting.wording import culprit_words, fault_words, finish_words
 
 _BLOCK_PROMPTS = 100
 _BLOCK_CHARACTERS = 1_000_000
@@ -77,6 +77,7 @@ def transcript(prompt: EvalPrompt, outcome: Outcome) -> Transcript:
         }
         shown["facts"] = _facts(
             ("attempts", numbers.count(outcome.attempts)),
+            ("failed before", _failures(outcome)),
             ("given up after", numbers.duration(outcome.elapsed_s)),
             ("started", outcome.started_at),
         )
@@ -144,10 +145,14 @@ def _facts(*pairs: tuple[str, str]) -> list[list[str]]:
     return [[name, visible(value)] for name, value in pairs if value and value != numbers.NOTHING]
 
 
+def _failures(outcome: Outcome) -> str:
+    return ", ".join(kind.value for kind in outcome.failures)
+
+
 def _answer_facts(outcome: EvalResult) -> list[list[str]]:
     answer = outcome.completion
     return _facts(
-        ("finish", answer.finish_reason),
+        ("finish", finish_words(answer.finish_reason)),
         ("latency", numbers.duration(answer.latency_s)),
         ("first token", numbers.duration(answer.first_token_s)),
         ("speed", numbers.rate(speed(answer))),
@@ -155,6 +160,7 @@ def _answer_facts(outcome: EvalResult) -> list[list[str]]:
         ("cached", numbers.count(answer.cached_tokens)),
         ("tokens out", numbers.count(answer.completion_tokens)),
         ("attempts", numbers.count(outcome.attempts) if outcome.attempts > 1 else ""),
+        ("failed before", _failures(outcome)),
         ("text", "recovered: the server's parser had dropped it" if answer.recovered else ""),
         ("stored", "cut: the answer was longer than what is kept" if answer.clipped else ""),
         ("started", outcome.started_at),

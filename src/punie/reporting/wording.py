@@ -93,6 +93,17 @@ CULPRITS: dict[str, str] = {
 }
 
 
+FINISHED: dict[str, str] = {
+    "length": "length, cut off at the limit of tokens",
+    "content_filter": "content_filter, stopped by the endpoint",
+}
+
+
+def finish_words(reason: str) -> str:
+    """Why an answer ended, in words where the server's own word does not say it."""
+    return FINISHED.get(reason, reason)
+
+
 def fault_words(kind: str) -> FaultWords:
     """The words for a fault's kind; a kind from a newer punie has none."""
     return FAULTS.get(kind, FaultWords("", "Read the message of the prompt."))

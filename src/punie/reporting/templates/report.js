@@ -41,6 +41,17 @@ for (const body of document.querySelectorAll(".slices tbody")) {
   });
 }
 
+// Without a clipboard the command can still be selected with one click.
+if ($("resume") && navigator.clipboard) {
+  const button = make("button", "show", "copy");
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText($("resume").textContent);
+    button.textContent = "copied";
+  });
+  $("resume").after(button);
+}
+
 // ---- filters -------------------------------------------------------------------------------
 
 const searched = rows.map((row) => row.textContent.toLowerCase());
@@ -61,13 +72,15 @@ function filter(change) {
   });
   $("shown").textContent = shown === rows.length ? `${shown} prompts` : `${shown} of ${rows.length}`;
   $("none").hidden = shown > 0;
+  const apart = document.querySelector("tr.apart");
+  if (apart) apart.hidden = !rows.some((row) => row.dataset.status === "fault" && !row.hidden);
 }
 
-function reset(text) {
+function reset(text, status = "") {
   $("text").value = text;
   $("category").value = "";
-  document.querySelector("#status input").checked = true;
-  filter({ text, status: "", category: "" });
+  document.querySelector(`#status input[value="${status}"]`).checked = true;
+  filter({ text, status, category: "" });
 }
 
 function choice(status, label, number) {
@@ -101,7 +114,7 @@ document.querySelector(".filters").addEventListener("submit", (event) => event.p
 document.querySelector(".filters").hidden = false;
 for (const button of document.querySelectorAll("[data-show]")) {
   button.addEventListener("click", () => {
-    reset(button.dataset.show);
+    reset(button.dataset.show, button.dataset.only);
     $("prompts").scrollIntoView();
   });
 }
@@ -252,7 +265,7 @@ for (const row of rows) {
   button.setAttribute("aria-expanded", "false");
   name.replaceWith(button);
 }
-$("rows").addEventListener("click", (event) => {
+$("table").addEventListener("click", (event) => {
   const row = event.target.closest("tr.row");
   // Selecting text in a row is no click on it.
   if (row && (event.target.closest("button") || !String(getSelection()))) toggle(row);

@@ -1,0 +1,174 @@
+"""Whether a measurement holds: its self-checks, what befell the machine, and what is still owed.
+
+A wrong answer says something about the model; all that stands here says something about the
+measurement, so reports keep the two apart.
+"""
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from punie.records.run import Run, RunStatus
+from punie.records.summary import Summary
+from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
+from punie.reporting.numbers import count, counted
+from punie.reporting.text import one_line
+
+SENTENCE = 400
+"""Characters of a finding's or an incident's text that are shown."""
+
+_ENDED = {
+    RunStatus.INTERRUPTED: "the run was interrupted",
+    RunStatus.FAILED: "the run failed before its end",
+    RunStatus.RUNNING: "the run has not ended",
+}
+_WORST_FIRST = {Level.WARNING: 0, Level.NOTE: 1, Level.OK: 2}
+
+
+class Soundness(NamedTuple):
+    """A judgement of the measurement, never of the model.
+
+    `unchecked` is a run that went well and that nobody asked to check itself.
+    """
+
+    level: Literal["sound", "care", "unchecked"]
+    sentence: str
+
+
+class Event(NamedTuple):
+    """An incident, ready to show."""
+
+    at: str
+    kind: str
+    what: str
+
+
+def soundness(run: Run, summary: Summary) -> Soundness:
+    """The judgement in one sentence, with its reasons."""
+    if not summary.answered:
+        return Soundness("care", "Nothing was measured: no request was answered.")
+    mended = _mended(run, summary)
+    tail = f" {mended[0].upper()}{mended[1:]}." if mended else ""
+    if concerns := _concerns(run, summary):
+        return Soundness("care", f"Read with care: {_listed(concerns)}.{tail}")
+    if run.checks is None:
+        told = "Every request was answered. No self-checks were made, so nothing more is known."
+        return Soundness("unchecked", f"{told}{tail}")
+    warned = sum(each.level is not Level.OK for each in run.checks.findings)
+    checked = "every self-check passed" if not warned else "no self-check found anything serious"
+    return Soundness("sound", f"Sound: {checked}, and every request was answered.{tail}")
+
+
+def _concerns(run: Run, summary: Summary) -> list[str]:
+    """What keeps a reader from taking the numbers as they stand."""
+    found = [_ENDED[run.status]] if run.status in _ENDED else []
+    if any(each.kind is IncidentKind.GAVE_UP for each in run.incidents):
+        found.append("the server was given up")
+    if summary.faults:
+        found.append(f"{counted(summary.faults, 'request')} could not be measured")
+    if run.checks and run.checks.skipped:
+        found.append("no self-checks were made (--no-checks)")
+    warnings = [each for each in findings(run.checks) if each.level is Level.WARNING]
+    if warnings:
+        names = _listed([one_line(each.name, 40) for each in warnings])
+        found.append(f"{counted(len(warnings), 'self-check')} warned ({names})")
+    return found
+
+
+def _mended(run: Run, summary: Summary) -> str:
+    """What went wrong and was put right, so that the numbers stand."""
+    parts: list[str] = []
+    if summary.retried:
+        parts.append(f"{counted(summary.retried, 'answer')} came on a later try")
+    for kind, words in (
+        (IncidentKind.RESTARTED, "the server was restarted"),
+        (IncidentKind.SLEPT, "the machine slept"),
+        (IncidentKind.RESUMED, "the run was resumed"),
+    ):
+        if number := sum(each.kind is kind for each in run.incidents):
+            parts.append(f"{words} {_times(number)}")
+    return _listed(parts)
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{count(number)} times")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Write `a, b and c`."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def findings(checks: Checks | None) -> list[Finding]:
+    """What the checks found, the worst first."""
+    found = checks.findings if checks else ()
+    return sorted(found, key=lambda each: _WORST_FIRST[each.level])
+
+
+def checks_line(checks: Checks | None) -> str:
+    """The checks in a few words: `all 6 passed`; empty where nobody asked for any."""
+    if checks is None:
+        return ""
+    if checks.skipped:
+        return "skipped (--no-checks)"
+    if not checks.findings:
+        return "none applies here"
+    levels = [each.level for each in checks.findings]
+    passed = levels.count(Level.OK)
+    if passed == len(levels):
+        return f"all {count(passed)} passed" if passed > 1 else "passed"
+    parts = [
+        f"{count(passed)} passed" if passed else "",
+        counted(levels.count(Level.WARNING), "warning") if Level.WARNING in levels else "",
+        counted(levels.count(Level.NOTE), "note") if Level.NOTE in levels else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def said(finding: Finding) -> str:
+    """A finding and what follows from it, on one line."""
+    return one_line(f"{finding.sentence} {finding.consequence}", SENTENCE)
+
+
+def timeline(run: Run) -> list[Event]:
+    """The run's incidents in the order of their time, each with its time of day."""
+    return [_event(each, run) for each in sorted(run.incidents, key=lambda each: each.at)]
+
+
+def _event(incident: Incident, run: Run) -> Event:
+    try:
+        moment = datetime.fromisoformat(incident.at)
+    except ValueError:
+        at = one_line(incident.at, 40)
+    else:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment
+        # The day is said only where it is another than the run's own.
+        day = "" if run.created_at[:10] == f"{moment:%Y-%m-%d}" else f"{moment:%Y-%m-%d} "
+        at = f"{day}{moment:%H:%M} UTC"
+    return Event(at, incident.kind.value, one_line(incident.what, SENTENCE))
+
+
+def retries(summary: Summary) -> str:
+    """How many answers needed another try, and why: empty where none did."""
+    if not summary.retried:
+        return ""
+    head = f"{counted(summary.retried, 'answer')} came on a later try"
+    ranked = sorted(summary.retry_reasons.items(), key=lambda item: (-item[1], item[0]))
+    why = ", ".join(f"{one_line(kind, 60)} ({count(number)})" for kind, number in ranked)
+    return f"{head}; before it: {why}" if why else head
+
+
+def is_owed(run: Run, summary: Summary) -> bool:
+    """Whether some prompt of an ended run still has no answer."""
+    ended_early = run.status in {RunStatus.INTERRUPTED, RunStatus.FAILED}
+    return ended_early or (run.status is RunStatus.DONE and bool(summary.faults))
+
+
+def resume_command(run: Run, summary: Summary) -> str:
+    """The command that asks what is still owed; empty where nothing is, or the run still goes."""
+    if not is_owed(run, summary):
+        return ""
+    return f"punie eval --resume {shlex.quote(one_line(run.id, 80))}"
