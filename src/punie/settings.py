@@ -18,7 +18,7 @@ from punie.errors import InputError, Problem
 from punie.records.base import Record
 
 ENV_PREFIX = "PUNIE_"
-NOT_SETTINGS = frozenset({"PUNIE_CACHE", "PUNIE_DEBUG"})
+NOT_SETTINGS = frozenset({"PUNIE_CACHE", "PUNIE_DEBUG", "PUNIE_STATE"})
 """Variables with our prefix that something else reads."""
 ROOT_MARKS = ("punie.toml", ".punie", ".git")
 
