@@ -118,17 +118,6 @@ async def test_nobody_there_any_more_ends_the_run() -> None:
     assert report.summary.fault_kinds == {"unreachable": report.summary.faults}
 
 
-async def test_a_server_of_our_own_that_died_is_named() -> None:
-    async with FakeServer(Behaviour(fault="reset")) as server:
-        endpoint = at(server, died=lambda: "the server was killed")
-        report = await run_evaluation(a_suite(), endpoint, concurrency=1)
-    (fault,) = report.outcomes
-    assert isinstance(fault, EvalFault)
-    assert fault.kind is FaultKind.SERVER_DIED
-    assert fault.message == "the server was killed"
-    assert report.run.status is RunStatus.FAILED
-
-
 async def test_stop_ends_after_what_is_in_flight() -> None:
     stop = asyncio.Event()
     seen: list[Outcome] = []
@@ -228,19 +217,19 @@ async def test_prices_make_a_cost() -> None:
     assert summary.cost == pytest.approx(expected)
 
 
-async def test_a_pacer_spreads_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+async def test_a_pacer_spreads_its_turns() -> None:
+    hurry = asyncio.Event()
+    hurry.set()
     pacer = Pacer(per_minute=60)
     for _ in range(3):
-        await pacer.turn()
-    assert waits == pytest.approx([0, 1, 2], abs=0.1)
-    await Pacer(None).turn()
-    assert len(waits) == 3
+        await pacer.turn(hurry)
+    assert pacer.held_s == pytest.approx(3, abs=0.2)
+    pacer.hold(10)
+    pacer.hold(2)
+    assert pacer.held_s == pytest.approx(10, abs=0.2)
+    free = Pacer(None)
+    await free.turn(asyncio.Event())
+    assert free.held_s == 0
 
 
 async def test_two_runs_never_share_an_id() -> None:
@@ -252,17 +241,18 @@ async def test_two_runs_never_share_an_id() -> None:
 async def test_a_run_that_goes_on_asks_what_is_owed_and_stands_for_all() -> None:
     suite = a_suite(*(a_prompt(number) for number in range(6)))
     async with FakeServer(Behaviour(fault="status", status=400, times=2)) as server:
-        endpoint = at(server, peak_memory=lambda: 700)
-        first = await run_evaluation(suite, endpoint, concurrency=1)
+        first = await run_evaluation(suite, at(server), concurrency=1)
     assert first.summary.faults == 2
+    summary = first.summary.model_copy(update={"peak_memory_bytes": 700})
+    run = first.run.model_copy(update={"summary": summary})
     pairs = [(prompt, by_id(first.outcomes)[prompt.id]) for prompt in suite.prompts]
     owed = [(suite.prompts[0], 0), (suite.prompts[1], 0), (suite.prompts[5], 0)]
     progress = Progress(total=0)
     async with FakeServer() as server:
         report = await run_evaluation(
             suite,
-            at(server, peak_memory=lambda: 500),
-            run=first.run,
+            at(server),
+            run=run,
             owed=owed,
             before=pairs[:5],
             progress=progress,
@@ -282,7 +272,10 @@ async def test_a_fault_that_is_not_asked_again_still_stands() -> None:
         first = await run_evaluation(suite, at(server), concurrency=1)
     pairs = [(prompt, by_id(first.outcomes)[prompt.id]) for prompt in suite.prompts]
     stop = asyncio.Event()
-    stop.set()
+
+    async def stop_after_one(_: Outcome) -> None:
+        stop.set()
+
     async with FakeServer() as server:
         report = await run_evaluation(
             suite,
@@ -290,6 +283,7 @@ async def test_a_fault_that_is_not_asked_again_still_stands() -> None:
             run=new_run(suite, at(server), concurrency=1),
             owed=[(suite.prompts[0], 0), (suite.prompts[1], 0)],
             before=pairs,
+            record=stop_after_one,
             stop=stop,
         )
     assert report.run.status is RunStatus.INTERRUPTED

@@ -235,7 +235,7 @@ async def main():
     async def probe(url): pass
     server = ServerProcess([sys.executable, "-c", CHILD], dict(os.environ), config)
     await server.start(probe)
-    print(server.pid, server._guardian.pid, flush=True)
+    print(server.pid, server._child.guardian.pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """

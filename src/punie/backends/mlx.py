@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from punie.backends.blas import find_openblas
-from punie.errors import ModelError, ServerError
+from punie.errors import ModelError
 from punie.models.cache import cache_root
 from punie.records.run import ModelIdentity
-from punie.serving.client import RequestFailed
 from punie.serving.config import ServerConfig
 from punie.serving.endpoint import Abilities, Endpoint
-from punie.serving.probe import until_one_token
+from punie.serving.owned import owned
 from punie.serving.process import ServerProcess
 
 BOUND_MODEL = "default_model"
@@ -83,33 +82,22 @@ class MlxBackend:
         require_mlx()
         hub_cache = cache_root() / "no-hub"
         hub_cache.mkdir(parents=True, exist_ok=True)
-        async with ServerProcess(server_argv(config), server_env(hub_cache), config) as process:
+        process = ServerProcess(server_argv(config), server_env(hub_cache), config)
+        async with owned(process, self._endpoint(config)) as endpoint:
+            yield endpoint
 
-            async def probe(base_url: str) -> None:
-                await until_one_token(self._endpoint(base_url, config, process))
-
-            try:
-                await process.start(probe)
-            except RequestFailed as fault:
-                tail = process.log_tail()
-                raise ServerError(
-                    f"the server loaded {config.model} but refuses to answer: {fault.message}"
-                    f"\nThe last lines of its log ({config.log}):\n{tail}"
-                ) from fault
-            yield self._endpoint(process.base_url, config, process)
-
-    def _endpoint(self, base_url: str, config: ServerConfig, process: ServerProcess) -> Endpoint:
+    def _endpoint(self, config: ServerConfig) -> Endpoint:
         return Endpoint(
-            base_url=base_url,
+            base_url="",
             model=BOUND_MODEL,
             identity=self._identity,
             abilities=self._abilities,
+            timeout_s=config.total_s,
+            first_token_s=config.first_token_s,
             vocabulary=self._vocabulary,
             context_length=self._context_length,
             base_model=str(config.model) if config.adapter else None,
             decode=lazy_decoder(config.model),
-            died=process.death,
-            peak_memory=process.note_memory,
         )
 
 

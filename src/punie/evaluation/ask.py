@@ -1,13 +1,19 @@
-"""Asking one prompt until it is answered or given up: pacing, retries, tools, scoring."""
+"""Asking one prompt: pacing, tools, tries and pauses, scoring.
+
+A try ends in an outcome or in a pause (`Later`). A prompt that pauses gives its place to another
+one: waiting for a slow-down to pass costs nobody's time.
+"""
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from punie.errors import ServerError
+from punie.evaluation.clock import SLEPT_S, Clock
 from punie.evaluation.tools_prompt import tools_in_system_prompt
 from punie.records.result import Completion, EvalFault, EvalResult, FaultKind, Outcome
 from punie.records.suite import EvalPrompt, Sampling
@@ -17,19 +23,27 @@ from punie.serving.request import ChatRequest
 
 NATIVE, IN_PROMPT = "native", "prompt"
 """How tools reach the model: rendered by its own template, or written into the system turn."""
+LOST = frozenset(
+    {FaultKind.UNREACHABLE, FaultKind.CONNECTION_LOST, FaultKind.TIMEOUT, FaultKind.MALFORMED}
+)
+"""Faults after which a server of our own is looked at, and started again if need be. An answer that
+ends in the middle is `MALFORMED`: a dying server may close its streams in good order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on with a request that fails.
+    """How long to go on with a prompt whose requests fail.
 
     Pauses double from `first_pause_s` to `longest_pause_s`, each varied by up to a half so that
     clients do not return together. A server that says `Retry-After` is believed, up to
-    `longest_wait_s`; being told to slow down does not use up `attempts`, only `slow_downs`.
+    `longest_wait_s`; being told to slow down does not use up `attempts`, only `slow_downs`. A
+    prompt that a server of our own did not survive, or during which the machine slept, is asked
+    `again` so many times.
     """
 
     attempts: int = 4
     slow_downs: int = 12
+    again: int = 1
     first_pause_s: float = 0.5
     longest_pause_s: float = 15.0
     longest_wait_s: float = 120.0
@@ -40,26 +54,107 @@ class Patience:
         pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
         return max(pause, min(fault.retry_after_s or 0.0, self.longest_wait_s))
 
+    def spent(self, failures: list[FaultKind], *, ours: bool) -> bool:
+        """Whether a prompt whose requests failed like this is given up; `ours` is the server."""
+        slow_downs = failures.count(FaultKind.RATE_LIMITED)
+        naps = failures.count(FaultKind.SLEPT)
+        others = len(failures) - slow_downs - naps
+        lost = sum(kind in LOST or kind is FaultKind.SERVER_DIED for kind in failures)
+        return (
+            slow_downs > self.slow_downs
+            or naps > self.again
+            or others >= self.attempts
+            or (ours and lost > self.again)
+        )
+
 
 class Pacer:
-    """Hands out moments to send at, at most `per_minute` of them a minute, evenly spread."""
+    """Hands out moments to send at: evenly, and none while the endpoint wants a pause."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._gap_s = 60.0 / per_minute if per_minute else 0.0
         self._next = 0.0
 
-    async def turn(self) -> None:
-        """Wait for the next free moment."""
-        if not self._gap_s:
-            return
+    async def turn(self, stop: asyncio.Event) -> None:
+        """Wait for the next free moment, or until `stop` is set."""
         now = time.monotonic()
+        if not self._gap_s and self._next <= now:
+            return
         moment = max(now, self._next)
         self._next = moment + self._gap_s
-        await asyncio.sleep(moment - now)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), moment - now)
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing for so long, because the endpoint said so."""
+        self._next = max(self._next, time.monotonic() + seconds)
+
+    @property
+    def held_s(self) -> float:
+        """Seconds until the next moment."""
+        return max(0.0, self._next - time.monotonic())
+
+
+@dataclass(slots=True)
+class Case:
+    """One prompt on its way to an outcome, over all of its tries."""
+
+    prompt: EvalPrompt
+    repeat: int = 0
+    failures: list[FaultKind] = field(default_factory=list[FaultKind])
+    last: RequestFailed | None = None
+    started_at: str = ""
+    began: float = 0.0
+
+    def begin(self) -> None:
+        """Note the time of the first try."""
+        if not self.started_at:
+            self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self.began = time.perf_counter()
+
+    def fault(self) -> EvalFault:
+        """The prompt as one that could not be measured, for the last try's reason."""
+        assert self.last is not None
+        return EvalFault(
+            prompt_id=self.prompt.id,
+            prompt_hash=self.prompt.hash,
+            repeat=self.repeat,
+            attempts=len(self.failures),
+            failures=tuple(self.failures[:-1]),
+            started_at=self.started_at,
+            kind=self.failures[-1],
+            message=self.last.message,
+            elapsed_s=time.perf_counter() - self.began,
+        )
+
+    def result(self, completion: Completion, memory_bytes: int | None) -> EvalResult:
+        """The prompt's answer, scored."""
+        scores = score_prompt(self.prompt, completion)
+        score, passed = overall(scores) or (None, None)
+        return EvalResult(
+            prompt_id=self.prompt.id,
+            prompt_hash=self.prompt.hash,
+            repeat=self.repeat,
+            attempts=len(self.failures) + 1,
+            failures=tuple(self.failures),
+            started_at=self.started_at,
+            server_memory_bytes=memory_bytes,
+            completion=completion,
+            scores=scores,
+            score=score,
+            passed=passed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Try again after so many seconds."""
+
+    pause_s: float
 
 
 class Asker:
-    """Turns a prompt into an outcome, over one client."""
+    """Tries cases, over one client. `on_nap` hears how many seconds the machine slept."""
 
     def __init__(
         self,
@@ -68,60 +163,108 @@ class Asker:
         sampling: Sampling,
         tools_mode: str,
         patience: Patience | None = None,
-        died: Callable[[], str | None] = lambda: None,
+        clock: Clock | None = None,
+        on_nap: Callable[[float], None] = lambda _: None,
         stop: asyncio.Event | None = None,
     ) -> None:
         self._client = client
+        self._keeper = client.endpoint.keeper
         self._sampling = sampling
         self._tools_mode = tools_mode
         self._patience = patience or Patience()
-        self._pacer = Pacer(client.endpoint.requests_per_minute)
-        self._died = died
+        self._clock = clock or Clock()
+        self._on_nap = on_nap
         self._stop = stop or asyncio.Event()
+        self.pacer = Pacer(client.endpoint.requests_per_minute)
 
-    async def ask(self, prompt: EvalPrompt, repeat: int = 0) -> Outcome:
-        """The prompt's result, or its fault once patience ran out; no network error gets out."""
-        request = self._request(prompt, repeat)
-        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        began = time.perf_counter()
-        failures = slow_downs = 0
-        while True:
-            await self._pacer.turn()
-            try:
-                completion = await self._client.ask(request)
-            except RequestFailed as fault:
-                reason = self._died()
-                if fault.kind is FaultKind.RATE_LIMITED and slow_downs < self._patience.slow_downs:
-                    slow_downs += 1
-                else:
-                    failures += 1
-                over = reason or self._stop.is_set() or failures >= self._patience.attempts
-                if over or not fault.retryable:
-                    return EvalFault(
-                        prompt_id=prompt.id,
-                        prompt_hash=prompt.hash,
-                        repeat=repeat,
-                        attempts=failures + slow_downs,
-                        started_at=started_at,
-                        kind=FaultKind.SERVER_DIED if reason else fault.kind,
-                        message=reason or fault.message,
-                        elapsed_s=time.perf_counter() - began,
-                    )
-                with suppress(TimeoutError):
-                    pause_s = self._patience.pause_s(failures + slow_downs, fault)
-                    await asyncio.wait_for(self._stop.wait(), pause_s)
-            else:
-                attempts = failures + slow_downs + 1
-                return _result(prompt, completion, repeat, attempts, started_at)
+    async def attempt(self, case: Case) -> Outcome | Later:
+        """Send the case's request once; no network error gets out."""
+        await self.pacer.turn(self._stop)
+        if self._stop.is_set():
+            return Later(0.0)
+        case.begin()
+        life = 0
+        before = self._clock.ahead()
+        try:
+            async with self._turn() as life:
+                before = self._clock.ahead()
+                completion = await self._client.ask(self._request(case))
+        except RequestFailed as fault:
+            if nap := self._slept(before):
+                return self._again(case, FaultKind.SLEPT, nap)
+            return await self._after(case, fault, life)
+        if nap := self._slept(before):
+            # Its latency is not the model's.
+            return self._again(case, FaultKind.SLEPT, nap)
+        if self._keeper is None:
+            return case.result(completion, None)
+        self._keeper.answered()
+        return case.result(completion, self._keeper.memory_bytes)
 
-    def _request(self, prompt: EvalPrompt, repeat: int) -> ChatRequest:
-        sampling = self._sampling
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[int]:
+        if self._keeper is None:
+            yield 0
+            return
+        async with self._keeper.turn() as life:
+            yield life
+
+    async def _after(self, case: Case, fault: RequestFailed, life: int) -> Outcome | Later:
+        """What follows from a request that failed."""
+        if self._keeper is not None and fault.kind in LOST:
+            return await self._revived(case, fault, life)
+        if fault.retry_after_s:
+            self.pacer.hold(min(fault.retry_after_s, self._patience.longest_wait_s))
+        return self._again(case, fault.kind, fault)
+
+    async def _revived(self, case: Case, fault: RequestFailed, life: int) -> Outcome | Later:
+        """Have our own server looked at; the prompts that were in flight are asked once more."""
+        assert self._keeper is not None
+        reviving = asyncio.ensure_future(self._keeper.revive(life))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({reviving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            reason = reviving.result() if reviving.done() else None
+        except ServerError as error:
+            why = error.message.partition("\n")[0]  # without the log
+            gone = RequestFailed(FaultKind.SERVER_DIED, why, retryable=False)
+            return self._again(case, FaultKind.SERVER_DIED, gone)
+        finally:
+            reviving.cancel()
+            stopping.cancel()
+            await asyncio.gather(reviving, stopping, return_exceptions=True)
+        if reason is None:
+            return self._again(case, fault.kind, fault)
+        died = RequestFailed(FaultKind.SERVER_DIED, reason)
+        return self._again(case, FaultKind.SERVER_DIED, died, pause=False)
+
+    def _again(
+        self, case: Case, kind: FaultKind, fault: RequestFailed, *, pause: bool = True
+    ) -> Outcome | Later:
+        case.failures.append(kind)
+        case.last = fault
+        if not fault.retryable or self._patience.spent(
+            case.failures, ours=self._keeper is not None
+        ):
+            return case.fault()
+        return Later(self._patience.pause_s(len(case.failures), fault) if pause else 0.0)
+
+    def _slept(self, before: float) -> RequestFailed | None:
+        """The nap as a fault, if the machine slept since the clocks were read."""
+        nap_s = self._clock.ahead() - before
+        if nap_s < SLEPT_S:
+            return None
+        self._on_nap(nap_s)
+        return RequestFailed(FaultKind.SLEPT, f"the machine slept for {nap_s:.0f} s meanwhile")
+
+    def _request(self, case: Case) -> ChatRequest:
+        prompt, sampling = case.prompt, self._sampling
         changes: dict[str, int] = {}
         if prompt.max_tokens is not None:
             changes["max_tokens"] = prompt.max_tokens
-        if sampling.seed is not None and repeat:
+        if sampling.seed is not None and case.repeat:
             # Each repeat is another draw; the same seed would give the same answer again.
-            changes["seed"] = sampling.seed + repeat
+            changes["seed"] = sampling.seed + case.repeat
         if changes:
             sampling = sampling.model_copy(update=changes)
         request = ChatRequest(messages=prompt.messages, sampling=sampling, tools=prompt.tools)
@@ -129,21 +272,3 @@ class Asker:
             messages = tools_in_system_prompt(prompt.messages, prompt.tools)
             request = replace(request, messages=messages, tools=())
         return request
-
-
-def _result(
-    prompt: EvalPrompt, completion: Completion, repeat: int, attempts: int, started_at: str
-) -> EvalResult:
-    scores = score_prompt(prompt, completion)
-    score, passed = overall(scores) or (None, None)
-    return EvalResult(
-        prompt_id=prompt.id,
-        prompt_hash=prompt.hash,
-        repeat=repeat,
-        attempts=attempts,
-        started_at=started_at,
-        completion=completion,
-        scores=scores,
-        score=score,
-        passed=passed,
-    )

@@ -123,6 +123,8 @@ class EvalResult(Record):
     """Why the earlier ones were not, in order. Not empty: this answer came on a second try."""
     started_at: str = ""
     """UTC, ISO 8601."""
+    server_memory_bytes: int | None = None
+    """What a server of our own held when the answer came, read once a second."""
     completion: Completion
     scores: tuple[Score, ...] = ()
     score: float | None = None

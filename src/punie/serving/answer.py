@@ -40,6 +40,11 @@ class Answer:
         self._done = False
         self._answered = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a first token has come."""
+        return self._first is not None
+
     def feed(self, chunk: bytes) -> None:
         """Take bytes of an event stream; lines may be cut anywhere."""
         self._streamed = True

@@ -5,7 +5,7 @@ import contextlib
 import json
 import ssl
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -57,7 +57,8 @@ class ChatClient:
         self, endpoint: Endpoint, *, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         self.endpoint = endpoint
-        self._url = httpx2.URL(endpoint.base_url.rstrip("/") + "/chat/completions")
+        self._address = endpoint.url
+        self._url = _chat_url(self._address)
         self._headers = {
             "Host": self._url.netloc.decode(),
             "Content-Type": "application/json",
@@ -67,9 +68,8 @@ class ChatClient:
         }
         if endpoint.api_key:
             self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
-        waits = {"connect": CONNECT_TIMEOUT_S, "pool": None}
-        self._timeouts = waits | {"read": endpoint.timeout_s, "write": endpoint.timeout_s}
         self._replacement = transport
+        self._in_flight = 0
         self._idle: list[httpx2.AsyncBaseTransport] = []
         # Only https needs the certificates, which take 15 ms to read; one context serves all.
         secure = self._url.scheme == "https"
@@ -90,22 +90,12 @@ class ChatClient:
         A prompt with tools is asked unstreamed, with token ids where the endpoint gives them: a
         stream sends nothing while a call is written, and loses what the parser cannot read.
         """
-        abilities = self.endpoint.abilities
-        stream = abilities.streaming and not request.tools
-        body = request_body(self.endpoint, request, stream=stream)
-        answer = Answer(has_tools=bool(request.tools), decode=self.endpoint.decode)
+        stream = self.endpoint.abilities.streaming and not request.tools
+        self._in_flight += 1
         try:
-            async with asyncio.timeout(self.endpoint.timeout_s):
-                await self._exchange(body, answer)
+            answer = await self._answer(request, stream=stream)
             if answer.lost_text_in_stream:
-                again = request_body(self.endpoint, request, stream=False)
-                answer = Answer(has_tools=True, decode=self.endpoint.decode)
-                async with asyncio.timeout(self.endpoint.timeout_s):
-                    await self._exchange(again, answer)
-        except TimeoutError as error:
-            seconds = self.endpoint.timeout_s
-            message = f"no whole answer within {seconds:.0f} s"
-            raise RequestFailed(FaultKind.TIMEOUT, message) from error
+                answer = await self._answer(request, stream=False)
         except httpx2.TransportError as error:
             raise self._keyless(_transport_fault(error)) from None
         except (httpx2.RequestError, ValueError) as error:
@@ -113,7 +103,35 @@ class ChatClient:
             raise self._keyless(fault) from None
         except RequestFailed as fault:
             raise self._keyless(fault) from None
+        finally:
+            self._in_flight -= 1
         return answer.completion()
+
+    async def _answer(self, request: ChatRequest, *, stream: bool) -> Answer:
+        """Send one request, within the deadlines for the first token and for the whole."""
+        endpoint = self.endpoint
+        body = request_body(endpoint, request, stream=stream)
+        answer = Answer(has_tools=bool(request.tools), decode=endpoint.decode)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        total_s = endpoint.timeout_s
+        first_s = (endpoint.first_token_s if stream else None) or total_s
+        if request.sampling.seed is not None:
+            first_s *= self._in_flight  # mlx_lm answers seeded requests one after the other
+        first_s = min(first_s, total_s)
+        try:
+            async with asyncio.timeout(first_s) as deadline:
+                await self._exchange(
+                    body,
+                    answer,
+                    silence_s=first_s,
+                    first_token=lambda: deadline.reschedule(began + total_s),
+                )
+        except TimeoutError as error:
+            what = "whole answer" if answer.has_begun or first_s == total_s else "token"
+            message = f"no {what} within {loop.time() - began:.0f} s"
+            raise RequestFailed(FaultKind.TIMEOUT, message) from error
+        return answer
 
     def _keyless(self, fault: RequestFailed) -> RequestFailed:
         """The fault without our key, which a server may echo; faults are stored and shown."""
@@ -122,16 +140,33 @@ class ChatClient:
             fault.args = (fault.message,)
         return fault
 
-    async def _exchange(self, body: dict[str, Any], answer: Answer) -> None:
+    def _moved(self) -> None:
+        """Follow a server that listens elsewhere since it was started again."""
+        self._address = self.endpoint.url
+        self._url = _chat_url(self._address)
+        self._headers["Host"] = self._url.netloc.decode()
+
+    async def _exchange(
+        self,
+        body: dict[str, Any],
+        answer: Answer,
+        *,
+        silence_s: float,
+        first_token: Callable[[], None],
+    ) -> None:
+        if self._address != self.endpoint.url:
+            self._moved()
+        waits = {"connect": CONNECT_TIMEOUT_S, "pool": None, "read": silence_s, "write": silence_s}
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         request = httpx2.Request(
             "POST",
             self._url,
             headers={**self._headers, "Content-Length": str(len(content))},
             content=content,
-            extensions={"timeout": self._timeouts},
+            extensions={"timeout": waits},
         )
         async with self._transport() as transport:
+            begun = False
             answer.started = time.perf_counter()
             response = await transport.handle_async_request(request)
             try:
@@ -140,6 +175,9 @@ class ChatClient:
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
                     async for chunk in _bounded(response):
                         answer.feed(chunk)
+                        if not begun and answer.has_begun:
+                            begun = True
+                            first_token()
                 else:
                     answer.read_whole(await _read_some(response))
                 answer.finish()
@@ -160,6 +198,10 @@ class ChatClient:
     def _new_transport(self) -> httpx2.AsyncHTTPTransport:
         one = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
         return httpx2.AsyncHTTPTransport(limits=one, verify=self._tls, trust_env=False)
+
+
+def _chat_url(base_url: str) -> httpx2.URL:
+    return httpx2.URL(base_url.rstrip("/") + "/chat/completions")
 
 
 async def _bounded(response: httpx2.Response) -> AsyncGenerator[bytes]:

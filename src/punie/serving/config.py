@@ -7,7 +7,8 @@ from pydantic import Field
 from punie.records.base import Record
 
 SECONDS_PER_GB = 20.0
-"""A slow disk reads 100 MB/s; twice that long is allowed before a load counts as stuck."""
+"""A slow disk reads 100 MB/s; twice that long is allowed before a load counts as stuck. A token
+needs every weight once too: the deadlines of an answer grow with the same number."""
 
 
 class ServerConfig(Record):
@@ -29,10 +30,21 @@ class ServerConfig(Record):
     chat_template_args: dict[str, bool | int | str] = Field(default_factory=dict)
     trust_remote_code: bool = False
     start_timeout_s: float = 120.0
-    """Until the first token; `scaled_to` the size of the weights."""
+    """From the start to the first token of a probe."""
+    first_token_s: float = 120.0
+    """From sending a request to its first token, or of silence between two."""
+    total_s: float = 900.0
+    """From sending a request to the end of its answer."""
     stop_grace_s: float = 3.0
+    memory_cap_bytes: int | None = None
+    """A server that holds more is started again, between two requests."""
 
     def scaled_to(self, weight_bytes: int) -> "ServerConfig":
-        """Allow a big model longer to load than a small one."""
-        seconds = self.start_timeout_s + SECONDS_PER_GB * weight_bytes / 1e9
-        return self.model_copy(update={"start_timeout_s": seconds})
+        """Allow a big model longer to load, and to answer, than a small one."""
+        more = SECONDS_PER_GB * weight_bytes / 1e9
+        deadlines = {
+            "start_timeout_s": self.start_timeout_s + more,
+            "first_token_s": self.first_token_s + more,
+            "total_s": self.total_s + 10 * more,
+        }
+        return self.model_copy(update=deadlines)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from punie.records.run import ModelIdentity
+from punie.serving.keeper import Keeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,13 @@ class Abilities:
 class Endpoint:
     """An OpenAI-compatible server that answers now.
 
-    `prices` are (input, output) per million tokens. `vocabulary` is the number of tokens, where it
-    is known: sampling among more of them than there are ends mlx_lm's generation for good.
+    `prices` are (input, output) per million tokens. `first_token_s` and `timeout_s` are how long
+    to wait for the first token, and for the whole answer. `vocabulary` is the number of tokens,
+    where it is known: sampling among more of them than there are ends mlx_lm's generation for good.
     `context_length` is the most tokens of prompt and answer together, where it is known.
     `base_model` is the name that asks the same server for the model without its adapter; None where
-    there is no adapter. `decode` turns token ids into text. `died` tells why a server that punie
-    owns ended, and `peak_memory` its peak in bytes.
+    there is no adapter. `decode` turns token ids into text. `keeper` is who keeps a server of our
+    own alive: ask it for a turn before each request, and to revive it when none is answered.
     """
 
     base_url: str
@@ -41,9 +43,18 @@ class Endpoint:
     prices: tuple[float, float] | None = None
     requests_per_minute: float | None = None
     timeout_s: float = 600.0
+    first_token_s: float | None = None
     vocabulary: int | None = None
     context_length: int | None = None
     base_model: str | None = None
     decode: Callable[[Sequence[int]], str] | None = None
-    died: Callable[[], str | None] = lambda: None
-    peak_memory: Callable[[], int | None] = lambda: None
+    keeper: Keeper | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL now: a server of our own may move when it is started again."""
+        return self.keeper.base_url if self.keeper else self.base_url
+
+    def peak_memory(self) -> int | None:
+        """The peak memory of a server of our own so far, in bytes."""
+        return self.keeper.process.note_memory() if self.keeper else None

@@ -1,117 +1,151 @@
-"""`ServerProcess`: a child that serves a model, owned from its first moment to its last."""
+"""`ServerProcess`: a server that punie owns, as a state machine with one writer."""
 
 import asyncio
-import contextlib
-import json
 import os
-import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Self
+from enum import StrEnum
+from typing import Self
 
 from punie.errors import ServerError
+from punie.serving.child import Child
 from punie.serving.config import ServerConfig
-from punie.serving.memory import peak_memory
+from punie.serving.memory import current_memory, peak_memory
 
-GUARDIAN = Path(__file__).with_name("guardian.py")
 TAIL_LINES = 50
-MAX_EVENT = 2**20
-GENERATION_FAILED = 70
-"""The exit code of a server that can no longer generate: EX_SOFTWARE of sysexits.h."""
-EVENTS_FD = "PUNIE_EVENTS_FD"
-"""The child reports on the descriptor that this variable names, one JSON object a line:
-`{"event": "listening", "port": N}` once its socket is bound, and
-`{"event": "loaded", "model": PATH, "adapter": PATH or null, "adapted_layers": N}`."""
+LESS_MEMORY = (
+    "it would need less memory with a lower --concurrency, shorter answers (--max-tokens), or a "
+    "smaller or quantised model; closing other programs frees some"
+)
 
 Probe = Callable[[str], Awaitable[None]]
 """Asks the server at a base URL for one token; raises while it cannot answer."""
 
 
+class NoTokenError(ServerError):
+    """The server runs, but gave no token in time."""
+
+
+class ServerState(StrEnum):
+    """Where a server is in its life."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    DIED = "died"
+    """It was ready, and ended without being told to."""
+
+
 class ServerProcess:
     """Runs `argv` under the guardian and is ready once a real answer came back from it.
 
-    An async context manager. What is half started when something fails is torn down. The port is
-    the one that *our* child reports to have bound, so no other process is mistaken for it.
+        STOPPED ──start──► STARTING ──one token──► READY ──its end──► DIED
+           ▲                  │ fails, stop           │ stop            │ stop, start
+           └───────────── STOPPING ◄──────────────────┴─────────────────┘
+
+    Only who holds the turn, one lock, changes the state. `start` and `stop` may be called at any
+    time, twice, and by several tasks: `stop` ends a start that is under way. What is half started
+    when something fails is torn down. The port is the one that *our* child reports to have bound,
+    so no other process is mistaken for it. An async context manager.
     """
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], config: ServerConfig) -> None:
-        self._argv = list(argv)
+        self.argv = list(argv)
         self._env = dict(env)
         self.config = config
-        self.pid: int | None = None
-        self.port: int | None = None
-        self.loaded: dict[str, Any] | None = None
-        self.exit_code: int | None = None
+        self.life = 0
+        """How many children were started so far."""
         self.peak_memory_bytes: int | None = None
-        self._exit_reason = ""
-        self._guardian: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._exited = asyncio.Event()
-        self._listening = asyncio.Event()
-        self._loading = asyncio.Event()
+        self._child = Child()
+        self._state = ServerState.STOPPED
+        self._turn = asyncio.Lock()
+        self._coming_up: asyncio.Task[None] | None = None
+        self._stops = 0
+
+    @property
+    def state(self) -> ServerState:
+        """Where it is now; a child that ended by itself is seen at once."""
+        if self._state is ServerState.READY and not self._child.alive:
+            return ServerState.DIED
+        return self._state
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None before the first start."""
+        return self._child.pid
+
+    @property
+    def port(self) -> int | None:
+        """The port that the child bound, once it listens."""
+        return self._child.port
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the newest child ended, negative for a signal; None while it lives."""
+        return self._child.exit_code
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the newest child ended as programs do when memory runs out."""
+        return self._child.out_of_memory
 
     @property
     def base_url(self) -> str:
-        """`http://127.0.0.1:PORT/v1`, known once the child listens."""
+        """`http://127.0.0.1:PORT/v1`, known once the child listens; a restart may change it."""
         return f"http://{self.config.host}:{self.port}/v1"
 
     @property
     def alive(self) -> bool:
-        """Whether the child was started and has not ended."""
-        return self.pid is not None and not self._exited.is_set()
+        """Whether the newest child was started and has not ended."""
+        return self._child.alive
 
     async def start(self, probe: Probe) -> None:
-        """Start the child and wait until `probe` gets its token.
+        """Start the child and wait until `probe` gets its token; nothing to do if it is ready.
 
         Raises ServerError with the end of the log if the child ends, if its model is not the one
-        that was asked for, or if no token came within `start_timeout_s`.
+        that was asked for, if no token came within `start_timeout_s`, or if it was stopped.
         """
-        try:
-            await self._spawn()
-            async with asyncio.timeout(self.config.start_timeout_s):
-                await self._unless_it_ends(self._become_ready(probe))
-        except TimeoutError:
-            seconds = self.config.start_timeout_s
-            await self.stop()
-            raise self._failure(f"the server gave no token within {seconds:.0f} s") from None
-        except BaseException:
-            await self.stop()
-            raise
+        stops = self._stops
+        async with self._turn:
+            if stops != self._stops:
+                raise ServerError("the server was stopped before it started")
+            if self.state is ServerState.READY:
+                return
+            await self._take_down()
+            self._coming_up = asyncio.create_task(self._bring_up(probe))
+            try:
+                await self._coming_up
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise ServerError("the server was stopped while it started") from None
+            finally:
+                self._coming_up = None
 
     async def stop(self) -> None:
-        """End the child and its group: TERM, grace, KILL. Safe to call at any time, and twice."""
-        guardian = self._guardian
-        if guardian is None:
-            return
-        self.note_memory()
-        if guardian.stdin is not None:
-            guardian.stdin.close()
-        waiting = asyncio.ensure_future(guardian.wait())
-        try:
-            await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            # Asked twice: no more grace.
-            self.kill()
-            await waiting
-            raise
-        finally:
-            if self._reader is not None and waiting.done():
-                await self._reader
+        """End the child and its group: TERM, grace, KILL. Safe at any time, and twice."""
+        self._stops += 1
+        if self._coming_up is not None:
+            self._coming_up.cancel()
+        async with self._turn:
+            await self._take_down()
 
     def kill(self) -> None:
         """KILL the child's group now; the guardian notices and ends by itself."""
-        if self.alive and self.pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        self._child.kill()
 
     def note_memory(self) -> int | None:
-        """Read the child's peak memory so far, in bytes; the last known one once it has ended."""
+        """Read the child's peak memory so far, in bytes; over all lives, the largest."""
         if self.alive and self.pid is not None:
             now = peak_memory(self.pid)
             if now is not None:
                 self.peak_memory_bytes = max(now, self.peak_memory_bytes or 0)
         return self.peak_memory_bytes
+
+    def current_memory(self) -> int | None:
+        """The memory that the child holds now, in bytes; None where that is not known."""
+        return current_memory(self.pid) if self.alive and self.pid is not None else None
 
     def log_tail(self, lines: int = TAIL_LINES) -> str:
         """The last lines of the child's output."""
@@ -125,19 +159,12 @@ class ServerProcess:
         return "\n".join(text.splitlines()[-lines:])
 
     def death(self) -> str | None:
-        """Why the child ended, or None while it lives."""
-        if not self._exited.is_set():
-            return None
-        if self._exit_reason:
-            return self._exit_reason
-        code = self.exit_code
-        if code == GENERATION_FAILED:
-            return "the server's generation thread failed"
-        if code == -signal.SIGKILL:
-            return "the server was killed (signal 9), probably because memory ran out"
-        if code is not None and code < 0:
-            return f"the server ended by signal {-code} ({signal.Signals(-code).name})"
-        return f"the server ended with exit code {code}"
+        """Why the newest child ended, or None while it lives."""
+        return self._child.death()
+
+    async def ended(self) -> None:
+        """Wait for the newest child's end."""
+        await self._child.exited.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,94 +172,73 @@ class ServerProcess:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def _spawn(self) -> None:
-        self.config.log.parent.mkdir(parents=True, exist_ok=True)
-        events, events_for_child = os.pipe()
+    async def _bring_up(self, probe: Probe) -> None:
+        config = self.config
+        self._state = ServerState.STARTING
+        self._child = child = Child()
+        self.life += 1
         try:
-            with self.config.log.open("ab") as log:
-                self._guardian = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", "-S", str(GUARDIAN)),
-                    *(str(self.config.stop_grace_s), str(events_for_child)),
-                    *self._argv,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    pass_fds=(events_for_child,),
-                    env={**self._env, EVENTS_FD: str(events_for_child)},
-                )
-        except BaseException:
-            os.close(events)
-            raise
+            async with asyncio.timeout(config.start_timeout_s):
+                await child.spawn(self.argv, self._env, log=config.log, grace_s=config.stop_grace_s)
+                await self._unless_it_ends(child, self._become_ready(child, probe))
+            self._state = ServerState.READY
+        except TimeoutError:
+            raise self.failure(
+                f"the server gave no token within {config.start_timeout_s:.0f} s"
+            ) from None
         finally:
-            os.close(events_for_child)
-        self._reader = asyncio.create_task(self._read_events(events))
+            if self._state is not ServerState.READY:
+                await self._take_down()
 
-    async def _read_events(self, events: int) -> None:
-        stream = asyncio.StreamReader(limit=MAX_EVENT)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(events, "rb", buffering=0)
-        )
+    async def _take_down(self) -> None:
+        if self._state is ServerState.STOPPED:
+            return
+        self.note_memory()
+        self._state = ServerState.STOPPING
         try:
-            while line := await stream.readline():
-                with contextlib.suppress(json.JSONDecodeError):
-                    self._note(json.loads(line))
+            await self._child.end()
         finally:
-            transport.close()
-            self._exited.set()
+            self._state = ServerState.STOPPED
 
-    def _note(self, event: dict[str, Any]) -> None:
-        match event:
-            case {"event": "started", "pid": int(pid)}:
-                self.pid = pid
-            case {"event": "listening", "port": int(port)}:
-                self.port = port
-                self._listening.set()
-            case {"event": "loaded"}:
-                self.loaded = event
-                self._loading.set()
-            case {"event": "exited", "code": int(code)}:
-                self.exit_code = code
-                self._exit_reason = str(event.get("reason", ""))
-                self._exited.set()
-            case _:
-                pass
-
-    async def _become_ready(self, probe: Probe) -> None:
-        await self._listening.wait()
-        await self._loading.wait()
-        self._check_loaded()
+    async def _become_ready(self, child: Child, probe: Probe) -> None:
+        await child.listening.wait()
+        await child.has_loaded.wait()
+        self._check_loaded(child)
         await probe(self.base_url)
 
-    def _check_loaded(self) -> None:
-        loaded = self.loaded or {}
+    def _check_loaded(self, child: Child) -> None:
+        loaded = child.loaded or {}
         if "error" in loaded:
-            raise self._failure(f"the model could not be loaded: {loaded['error']}")
+            raise self.failure(f"the model could not be loaded: {loaded['error']}")
         wanted = str(self.config.adapter) if self.config.adapter else None
         if loaded.get("adapter") != wanted:
-            raise self._failure(
+            raise self.failure(
                 f"the server loaded adapter {loaded.get('adapter')}, not {wanted or 'none'}"
             )
         if wanted and not loaded.get("adapted_layers"):
-            raise self._failure(f"adapter {wanted} changed no layer of the model")
+            raise self.failure(f"adapter {wanted} changed no layer of the model")
 
-    async def _unless_it_ends(self, work: Awaitable[None]) -> None:
+    async def _unless_it_ends(self, child: Child, work: Awaitable[None]) -> None:
         working = asyncio.ensure_future(work)
-        ending = asyncio.create_task(self._exited.wait())
+        ending = asyncio.create_task(child.exited.wait())
         try:
             await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 working.result()
                 return
-            if self.loaded is not None:
-                self._check_loaded()
-            raise self._failure(self.death() or "the server ended")
+            if child.loaded is not None:
+                self._check_loaded(child)
+            raise self.failure(child.death() or "the server ended")
         finally:
             for task in (working, ending):
                 task.cancel()
             await asyncio.gather(working, ending, return_exceptions=True)
 
-    def _failure(self, what: str) -> ServerError:
+    def failure(self, what: str) -> ServerError:
+        """An error that says what happened, with the end of the log and what would help."""
         tail = self.log_tail()
         said = f"\nThe last lines of its log ({self.config.log}):\n{tail}" if tail else ""
-        return ServerError(f"{what}.{said}", hint="the whole log is in the file named above")
+        hint = "the whole log is in the file named above"
+        if self.out_of_memory:
+            hint = LESS_MEMORY
+        return ServerError(f"{what}.{said}", hint=hint)

@@ -2,18 +2,21 @@
 
     python -m punie.backends.workers.serve [mlx_lm.server's own flags]
 
-It runs `mlx_lm.server.main()` unchanged, after seven things that can only be done from inside:
+It runs `mlx_lm.server.main()` unchanged, after eight things that can only be done from inside:
 - OpenBLAS is loaded before mlx where the environment names it (`PUNIE_BLAS`): mlx's own build for
   Linux carries a reference BLAS, about thirty times slower.
 - The port that the socket got is reported on the events descriptor, so that `--port 0` works and
   punie knows that it talks to this very process.
 - What was loaded is reported: model, adapter, and how many layers the adapter really changed. The
   server itself is silent about that, and answers with the bare base if an adapter does not bind.
-- The process ends when its generation thread fails; mlx_lm's would listen on and never answer.
+- The process ends when its generation thread fails, or its port is taken; mlx_lm's would stay and
+  never answer.
 - A request for the base of the adapted model that is served takes the adapter's layers off, and the
   next one for the adapter puts them on again. mlx_lm would read all weights anew, twice; the layers
   are everything that it lets an adapter of LoRA or DoRA change.
 - Waiting requests are let into the batch every 20 ms instead of every half second.
+- What goes into the prompt cache is computed first; else each entry would hold on to the whole
+  batch that it was a part of, and a server at concurrency 16 would take twice the memory.
 - A tool call that the server's parser accepts but its formatter does not expect (JSON without
   `arguments`, a bare string) is dropped with a log line, as any other malformed call is, instead of
   breaking the connection: it is the model's mistake, not the machine's. Its text is recovered from
@@ -41,6 +44,8 @@ a second for the network stack's retry."""
 ADMIT_S = 0.02
 GENERATION_FAILED = 70
 """The exit code of a server whose generation thread failed: EX_SOFTWARE of sysexits.h."""
+CANNOT_LISTEN = 71
+"""The exit code of a server whose port is taken: EX_OSERR of sysexits.h."""
 
 
 def report(**event: Any) -> None:
@@ -58,7 +63,18 @@ def report_the_port() -> None:
         activate(self)
         report(event="listening", port=self.server_address[1])
 
+    bind = ThreadingHTTPServer.server_bind
+
+    def bind_or_end(self: ThreadingHTTPServer) -> None:
+        try:
+            bind(self)
+        except OSError:
+            # mlx_lm's loading thread would keep the process, and whoever holds the port answers.
+            traceback.print_exc()
+            os._exit(CANNOT_LISTEN)
+
     ThreadingHTTPServer.request_queue_size = BACKLOG
+    ThreadingHTTPServer.server_bind = bind_or_end
     ThreadingHTTPServer.server_activate = activate_and_report
 
 
@@ -148,6 +164,23 @@ def end_with_the_generation(generator: Any) -> None:
     generator._generate = generate_or_end  # noqa: SLF001 - see above
 
 
+def cache_no_whole_batches(prompt_cache: Any) -> None:
+    """Compute the keys and values of a finished prompt before they are kept for later prompts.
+
+    mlx_lm keeps them as a part, still to be copied, of the batch in which they were made. As long
+    as nobody copies it the whole batch stays in memory, once for each of the cache's ten entries.
+    """
+    import mlx.core as mx  # noqa: PLC0415 - only after BLAS
+
+    insert = prompt_cache.insert_cache
+
+    def insert_computed(self: Any, model: Any, tokens: Any, cache: Any, **rest: Any) -> None:
+        mx.eval([layer.state for layer in cache])
+        insert(self, model, tokens, cache, **rest)
+
+    prompt_cache.insert_cache = insert_computed
+
+
 def survive_odd_tool_calls(formatter: Any) -> None:
     """Keep the connection when one call of an answer is not shaped as the formatter expects."""
     format_one = formatter._format  # noqa: SLF001 - there is no public seam
@@ -182,6 +215,7 @@ def main() -> None:
     report_what_loads(mlx_server.ModelProvider)
     end_with_the_generation(mlx_server.ResponseGenerator)
     admit_often(mlx_server.TimeBudget)
+    cache_no_whole_batches(mlx_server.LRUPromptCache)
     survive_odd_tool_calls(mlx_server.ToolCallFormatter)
     mlx_server.main()
 

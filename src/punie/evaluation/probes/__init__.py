@@ -1,0 +1,1 @@
+"""What the self-checks ask an endpoint, one module for each question about it."""

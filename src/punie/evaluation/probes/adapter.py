@@ -1,0 +1,53 @@
+"""Does the adapter change the output? The base is asked first, the adapter last."""
+
+from collections.abc import Sequence
+
+from punie.evaluation.probes.questions import Questions, said
+from punie.records.result import Completion
+from punie.records.suite import EvalPrompt
+from punie.records.trust import Finding, Level
+
+NAME = "adapter"
+SAME_LOGPROB = 1e-4
+"""Sums of logarithms nearer than this are the same: float32 rounds earlier."""
+
+
+async def adapter_effect(
+    base: Questions, adapted: Questions, prompts: Sequence[EvalPrompt]
+) -> Finding:
+    """Compare words and probabilities of the base's answers with those of the adapter.
+
+    The adapter is asked after the base, so an answer that differs also shows that the server holds
+    the adapter again. Raises NotAnswered.
+    """
+    before = [await base.ask(prompt) for prompt in prompts]
+    after = [await adapted.alone(prompt) for prompt in prompts]
+    pairs = list(zip(before, after, strict=True))
+    words = sum(said(one) != said(other) for one, other in pairs)
+    probabilities = sum(_differ(one, other) for one, other in pairs)
+    details = {"prompts": len(pairs), "words": words, "probabilities": probabilities}
+    if words:
+        sentence = f"The adapter changes what is said on {words} of {len(pairs)} prompts."
+        return Finding(name=NAME, level=Level.OK, sentence=sentence, details=details)
+    if probabilities:
+        return Finding(
+            name=NAME,
+            level=Level.NOTE,
+            sentence="The adapter changes the probabilities of words, but not the words "
+            f"themselves, at the start of {len(pairs)} answers.",
+            consequence="the numbers below may hardly differ from those of the base model",
+            details=details,
+        )
+    return Finding(
+        name=NAME,
+        level=Level.WARNING,
+        sentence=f"The adapter changes nothing: {len(pairs)} answers are those of the base model.",
+        consequence="the numbers below are those of the base model",
+        details=details,
+    )
+
+
+def _differ(one: Completion, other: Completion) -> bool:
+    if one.logprob is None or other.logprob is None:
+        return one.logprob is not other.logprob
+    return abs(one.logprob - other.logprob) > SAME_LOGPROB
