@@ -13,6 +13,7 @@ from punie.evaluation.run import Progress
 
 REFRESH_S = 0.2
 LINE_EVERY_S = 20.0
+NOTE_LENGTH = 80
 
 
 def watched() -> bool:
@@ -64,7 +65,7 @@ async def _live(progress: Progress) -> None:
         SpinnerColumn(),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[facts]}"),
+        TextColumn("{task.fields[facts]}", markup=False),
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("", total=progress.total or None, facts="")
@@ -80,22 +81,36 @@ async def _live(progress: Progress) -> None:
 
 
 async def _lines(progress: Progress) -> None:
-    began = time.monotonic()
+    """A line now and then, and at once where the run begins to wait for something."""
+    began = due = time.monotonic()
+    due += LINE_EVERY_S
+    note = ""
     while True:
-        await asyncio.sleep(LINE_EVERY_S)
-        said = facts(progress, time.monotonic() - began)
-        click.echo(f"{progress.done}/{progress.total}  {said}", err=True)
+        await asyncio.sleep(REFRESH_S)
+        now = time.monotonic()
+        began_to_wait, note = bool(progress.note and progress.note != note), progress.note
+        if now >= due or began_to_wait:
+            click.echo(
+                f"{progress.done}/{progress.total}  {facts(progress, now - began)}", err=True
+            )
+            due = now + LINE_EVERY_S
 
 
 def facts(progress: Progress, elapsed_s: float) -> str:
-    """Running score, faults, rate and time left, in one short line."""
-    from punie.reporting.numbers import duration, percent, time_left
+    """Running score, faults, retries, rate and time left, in one short line.
 
-    parts: list[str] = []
+    While the run waits, what it waits for comes first and no time left is promised.
+    """
+    from punie.reporting.numbers import counted, duration, percent, time_left
+    from punie.reporting.text import one_line
+
+    parts = [one_line(progress.note, NOTE_LENGTH)] if progress.note else []
     if progress.score is not None:
         parts.append(f"score {percent(progress.score)}")
     if progress.faults:
-        parts.append(f"{progress.faults} faults")
+        parts.append(counted(progress.faults, "fault"))
+    if progress.asked_again:
+        parts.append(f"{progress.asked_again} asked again")
     done = progress.done - progress.done_before
     if done and elapsed_s > 0:
         # What is in flight is half done on average; without it the first answers of a batch, which
@@ -103,7 +118,8 @@ def facts(progress: Progress, elapsed_s: float) -> str:
         rate = (done + progress.in_flight / 2) / elapsed_s
         left = progress.total - progress.done - progress.in_flight / 2
         parts.append(f"{done / elapsed_s:.2g}/s")
-        parts.append(f"{time_left(left / rate)} left")
+        if not progress.note:
+            parts.append(f"{time_left(left / rate)} left")
     elif progress.in_flight:
         parts.append(f"{progress.in_flight} in flight for {duration(elapsed_s)}")
     return " · ".join(parts)
