@@ -1,0 +1,147 @@
+"""Before a model is served: whether it fits into memory, and at which concurrency."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from punie.errors import ModelError
+from punie.models.check import base_tensors, read_json
+from punie.models.memory import (
+    MemoryEstimate,
+    MemoryFit,
+    activation_bytes,
+    architecture,
+    estimate_memory,
+    fit_memory,
+    gigabytes,
+    memory_cap,
+)
+from punie.models.tokens import longest_in_tokens
+from punie.records.base import canonical_json
+from punie.records.suite import MESSAGES, EvalPrompt, EvalSuite
+from punie.records.trust import Finding, Level
+from punie.serving.free_memory import free_memory
+
+NAME = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What may be asked of this machine.
+
+    `cap_bytes` is where a growing server is restarted, None where nothing could be estimated.
+    """
+
+    concurrency: int
+    finding: Finding
+    cap_bytes: int | None = None
+
+
+def preflight(
+    folder: Path,
+    suite: EvalSuite,
+    *,
+    concurrency: int,
+    repeats: int = 1,
+    adapter: Path | None = None,
+    free: int | None = None,
+) -> Preflight:
+    """Estimate what serving `suite` from the model in `folder` takes, and lower the concurrency.
+
+    `free` replaces what the system says. Raises ModelError where not even one prompt at a time
+    fits, with the numbers by part and what would help.
+    """
+    free = free_memory() if free is None else free
+    tokens = longest_in_tokens(folder, [_text(prompt) for prompt in suite.prompts])
+    answers = [prompt.max_tokens or suite.sampling.max_tokens for prompt in suite.prompts]
+    estimates = estimates_of(
+        folder,
+        longest_prompt_tokens=tokens,
+        max_tokens=max(answers, default=1),
+        prompts=len(suite.prompts) * repeats,
+        up_to=concurrency,
+        adapter=adapter,
+    )
+    if estimates is None:
+        sentence = "The memory that this model takes cannot be told from its config."
+        return Preflight(concurrency, Finding(name=NAME, level=Level.NOTE, sentence=sentence))
+    fit = fit_memory(lambda n: estimates[n - 1], wanted=concurrency, free=free)
+    return Preflight(fit.concurrency, _finding(fit, tokens), memory_cap(free, fit.estimate))
+
+
+def estimates_of(
+    folder: Path,
+    *,
+    longest_prompt_tokens: int,
+    max_tokens: int,
+    prompts: int | None = None,
+    up_to: int,
+    adapter: Path | None = None,
+) -> list[MemoryEstimate] | None:
+    """What the model in `folder` takes at concurrency 1 to `up_to`; None if it cannot be told."""
+    try:
+        shape = architecture(read_json(folder / "config.json"))
+        tensors = base_tensors(folder)
+        weights = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+    except (ModelError, OSError):
+        return None
+    if shape is None:
+        return None
+    added = 0 if adapter is None else _size(adapter / "adapters.safetensors")
+    return [
+        estimate_memory(
+            shape,
+            weight_bytes=weights,
+            adapter_bytes=added,
+            activation_bytes=activation_bytes(tensors),
+            longest_prompt_tokens=longest_prompt_tokens,
+            max_tokens=max_tokens,
+            concurrency=concurrency,
+            prompts=prompts,
+            fused_attention=sys.platform == "darwin",
+        )
+        for concurrency in range(1, up_to + 1)
+    ]
+
+
+def _finding(fit: MemoryFit, tokens: int) -> Finding:
+    estimate = fit.estimate
+    needed = f"about {gigabytes(estimate.total)}, {gigabytes(fit.free)} are free"
+    details = {
+        "concurrency": fit.concurrency,
+        "wanted": fit.wanted,
+        "free_bytes": fit.free,
+        "longest_prompt_tokens": tokens,
+        "weights_bytes": estimate.weights,
+        "kv_cache_bytes": estimate.kv_cache,
+        "prefill_bytes": estimate.prefill,
+        "runtime_bytes": estimate.runtime,
+    }
+    if fit.concurrency == fit.wanted:
+        sentence = f"Serving this suite takes {needed}."
+        return Finding(name=NAME, level=Level.OK, sentence=sentence, details={**details})
+    return Finding(
+        name=NAME,
+        level=Level.NOTE,
+        sentence=f"At concurrency {fit.wanted} the model does not fit into memory; "
+        f"at {fit.concurrency} it takes {needed}.",
+        consequence=f"Asked at concurrency {fit.concurrency} instead of {fit.wanted}: slower, "
+        "and the scores are not touched.",
+        details={**details},
+    )
+
+
+def _text(prompt: EvalPrompt) -> tuple[str, int]:
+    """All that is sent of a prompt, and in how many turns."""
+    said = [message.content or "" for message in prompt.messages]
+    if any(message.tool_calls for message in prompt.messages):
+        said = [canonical_json({"m": MESSAGES.dump_python(prompt.messages, mode="json")})]
+    tools = [
+        canonical_json({"name": t.name, "description": t.description, "parameters": t.parameters})
+        for t in prompt.tools
+    ]
+    return "\n".join([*said, *tools]), len(prompt.messages)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
