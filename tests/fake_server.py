@@ -18,16 +18,18 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-Fault = Literal["status", "reset", "truncated", "not-json", "hang", "hang-all"]
+Fault = Literal["status", "reset", "truncated", "not-json", "hang", "hang-all", "exit", "kill"]
 Credential = Literal["none", "right", "wrong"]
 REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -51,17 +53,29 @@ class Behaviour:
 
     `fault`: `status` refuses with that code; `reset` breaks the connection in the middle of the
     body; `truncated` sends half of the JSON as if it were all; `not-json` sends a page of HTML with
-    200; `hang` never answers a chat while `/health` is fine; `hang-all` answers nothing at all.
+    200; `hang` never answers a chat while `/health` is fine; `hang-all` answers nothing at all;
+    `exit` ends the process in the middle of the body, `kill` so that it looks out of memory.
     """
 
     fault: Fault | None = None
     status: int = 500
     retry_after: str | None = None
     """Sent with the status, in seconds or as a date."""
+    after: int = 0
+    """The first so many chat requests are answered well."""
     times: int | None = None
-    """The first so many chat requests meet the fault; None is all of them."""
+    """So many chat requests then meet the fault; None is all of them."""
     first_token_s: float = 0.0
     """Wait before the answer's first byte of content."""
+    slowest_s: float = 0.0
+    """Waits are drawn between `first_token_s` and this, evenly on a logarithmic scale."""
+    reset_share: float = 0.0
+    """This share of the chats meets `reset`, drawn by the chat's number."""
+    storm_every_s: float = 0.0
+    storm_s: float = 0.0
+    """The first `storm_s` of every `storm_every_s` refuse with 429 and say when to come back."""
+    grow_bytes: int = 0
+    """Memory that is taken and kept with each chat."""
     keepalives: int = 0
     """`: keepalive` lines at the head of a stream."""
     chatter_bytes: int = 0
@@ -113,6 +127,8 @@ class FakeServer:
         self.requests: list[SeenRequest] = []
         self.log = log or self.requests.append
         self.chats = 0
+        self.kept: list[bytes] = []
+        self.started = 0.0
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -126,6 +142,7 @@ class FakeServer:
             lambda: _Connection(self), "127.0.0.1", self.port, backlog=256
         )
         self.port = self._server.sockets[0].getsockname()[1]
+        self.started = time.monotonic()
         self.chatter()
         return self
 
@@ -140,6 +157,30 @@ class FakeServer:
         if self.behaviour.chatter_bytes:
             sys.stderr.write("chatter " * (self.behaviour.chatter_bytes // 8) + "\n")
             sys.stderr.flush()
+
+    def fault(self) -> Fault | None:
+        """What this chat meets."""
+        behaviour = self.behaviour
+        if random.Random(self.chats).random() < behaviour.reset_share:
+            return "reset"
+        into = self.chats - behaviour.after
+        if into <= 0 or (behaviour.times is not None and into > behaviour.times):
+            return None
+        return behaviour.fault
+
+    def wait_s(self) -> float:
+        """How long this chat takes to its first token."""
+        low, high = self.behaviour.first_token_s, self.behaviour.slowest_s
+        if high <= low:
+            return low
+        return low * (high / low) ** random.Random(-self.chats).random()
+
+    def storm_left_s(self) -> float:
+        """Seconds until the storm of refusals is over; 0 between storms."""
+        if not self.behaviour.storm_every_s:
+            return 0.0
+        into = (time.monotonic() - self.started) % self.behaviour.storm_every_s
+        return max(0.0, self.behaviour.storm_s - into)
 
     def reply_to(self, body: Mapping[str, Any]) -> Reply:
         turns: list[Mapping[str, Any]] = body.get("messages") or []
@@ -205,18 +246,15 @@ class _Connection(asyncio.Protocol):
         if not authorized:
             self._send(b'{"error": {"message": "Incorrect API key provided"}}', status=401)
             return
-        fault = behaviour.fault
-        if behaviour.times is not None and self.server.chats > behaviour.times:
-            fault = None
-        if fault == "hang":
+        if left := self.server.storm_left_s():
+            after = f"Retry-After: {left:.3f}\r\n"
+            self._send(b'{"error": {"message": "slow down"}}', status=429, extra=after)
             return
-        if fault == "status":
-            after = f"Retry-After: {behaviour.retry_after}\r\n" if behaviour.retry_after else ""
-            message = {"error": {"message": f"the fake was told to answer {behaviour.status}"}}
-            self._send(json.dumps(message).encode(), status=behaviour.status, extra=after)
-            return
-        if fault == "not-json":
-            self._send(b"<html><body>It works!</body></html>", kind="text/html")
+        if behaviour.grow_bytes:
+            self.server.kept.append(random.randbytes(behaviour.grow_bytes))
+        fault = self.server.fault()
+        if fault in ("hang", "status", "not-json"):
+            self._refuse(fault)
             return
         reply = self.server.reply_to(body)
         if body.get("stream"):
@@ -231,10 +269,24 @@ class _Connection(asyncio.Protocol):
             payload = payload[: len(payload) // 2]
         if fault == "reset":
             self._break_off(payload, kind)
+        elif fault in ("exit", "kill"):
+            self.transport.write(_head(200, kind, f"Content-Length: {len(payload)}\r\n"))
+            self.transport.write(payload[: len(payload) // 2])
+            os.kill(os.getpid(), signal.SIGKILL) if fault == "kill" else os._exit(3)
         elif behaviour.first_token_s:
             self._send_slowly(head, payload, kind)
         else:
             self._send(head + payload, kind=kind)
+
+    def _refuse(self, fault: Fault) -> None:
+        """Nothing, an error, or a page of HTML, instead of an answer."""
+        behaviour = self.server.behaviour
+        if fault == "status":
+            after = f"Retry-After: {behaviour.retry_after}\r\n" if behaviour.retry_after else ""
+            message = {"error": {"message": f"the fake was told to answer {behaviour.status}"}}
+            self._send(json.dumps(message).encode(), status=behaviour.status, extra=after)
+        elif fault == "not-json":
+            self._send(b"<html><body>It works!</body></html>", kind="text/html")
 
     def _send(
         self, body: bytes, *, status: int = 200, kind: str = "application/json", extra: str = ""
@@ -245,7 +297,7 @@ class _Connection(asyncio.Protocol):
         """Headers and keepalives at once, content later, in chunks as a real stream would."""
         self.transport.write(_head(200, kind, "Transfer-Encoding: chunked\r\n") + _chunk(head))
         last = _chunk(payload) + b"0\r\n\r\n"
-        delay = self.server.behaviour.first_token_s
+        delay = self.server.wait_s()
         asyncio.get_running_loop().call_later(delay, self.transport.write, last)
 
     def _break_off(self, payload: bytes, kind: str) -> None:
@@ -342,7 +394,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fault", choices=get_args(Fault))
     parser.add_argument("--status", type=int, default=500)
     parser.add_argument("--retry-after")
+    parser.add_argument("--after", type=int, default=0)
     parser.add_argument("--times", type=int)
+    parser.add_argument("--slowest-s", type=float, default=0.0)
+    parser.add_argument("--reset-share", type=float, default=0.0)
+    parser.add_argument("--storm-every-s", type=float, default=0.0)
+    parser.add_argument("--storm-s", type=float, default=0.0)
+    parser.add_argument("--grow-bytes", type=int, default=0)
+    parser.add_argument("--load-s", type=float, default=0.0, help="as if it read a big model")
+    parser.add_argument("--adapter", help="what it says that it loaded")
     parser.add_argument("--first-token-s", type=float, default=0.0)
     parser.add_argument("--keepalives", type=int, default=0)
     parser.add_argument("--chatter-bytes", type=int, default=0)
@@ -380,9 +440,18 @@ async def _serve(options: argparse.Namespace) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         async with server:
+            report(event="listening", port=server.port)
+            await asyncio.sleep(options.load_s)
+            report(event="loaded", adapter=options.adapter, adapted_layers=1)
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             await stopped.wait()
+
+
+def report(**event: object) -> None:
+    """Tell the punie that started this program, where one did."""
+    if descriptor := os.environ.get("PUNIE_EVENTS_FD"):
+        os.write(int(descriptor), (json.dumps(event) + "\n").encode())
 
 
 def main() -> None:
