@@ -108,6 +108,8 @@ class FaultKind(StrEnum):
     SERVER_DIED = "server died"
     TOO_LONG = "does not fit the context"
     SLEPT = "machine slept"
+    UNSCORABLE = "could not be scored"
+    """A pattern or schema of the suite did not come to an end on the answer."""
 
 
 class EvalResult(Record):

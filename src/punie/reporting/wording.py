@@ -62,6 +62,10 @@ FAULTS: dict[str, FaultWords] = {
         "The machine slept while the answer was on its way, so its time means nothing.",
         "Keep the machine awake and on power while it measures.",
     ),
+    FaultKind.UNSCORABLE: FaultWords(
+        "A pattern or schema of the suite did not come to an end on this answer.",
+        "Make that pattern or schema simpler; its message names it.",
+    ),
 }
 
 CULPRITS: dict[str, str] = {

@@ -4,16 +4,14 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from punie.errors import InputError
 from punie.records.expect import Keywords
 from punie.records.result import Completion, Culprit, Score
+from punie.scoring.expressions import finds
 from punie.scoring.grade import grade, quote, unanswered, was_cut
 from punie.scoring.text import fold
 
 REGEX_TEXT_LIMIT = 10_000
-"""Characters that a regular expression of a suite is run on, so that one of quadratic cost takes
-about a second at worst. One of exponential cost, as `(a+)+$`, is not held by any bound: write its
-inner repetition possessive (`(a++)+$`)."""
+"""Characters that a regular expression of a suite is run on; its time is bounded as well."""
 
 
 def score_keywords(expectation: Keywords, completion: Completion, text: str) -> Score:
@@ -66,17 +64,6 @@ def _whole_word(keyword: str, case: bool) -> re.Pattern[str]:  # noqa: FBT001 - 
 
 
 @lru_cache(maxsize=4096)
-def _expression(pattern: str, case: bool) -> re.Pattern[str]:  # noqa: FBT001 - a cache key
-    try:
-        return re.compile(pattern, re.NOFLAG if case else re.IGNORECASE)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise InputError(
-            f"the regular expression {pattern!r} under keywords cannot be used: {error}",
-            hint="Mend it in the suite, or use `match: substring`.",
-        ) from error
-
-
-@lru_cache(maxsize=4096)
 def _part(keyword: str, case: bool) -> str:  # noqa: FBT001 - a cache key
     return fold(keyword, case=case)
 
@@ -84,5 +71,5 @@ def _part(keyword: str, case: bool) -> str:  # noqa: FBT001 - a cache key
 _FINDERS: dict[str, Callable[[str, bool, str], bool]] = {
     "word": lambda keyword, case, text: _whole_word(keyword, case).search(text) is not None,
     "substring": lambda keyword, case, text: _part(keyword, case) in text,
-    "regex": lambda keyword, case, text: _expression(keyword, case).search(text) is not None,
+    "regex": lambda keyword, case, text: finds(keyword, text, case=case),
 }

@@ -1,13 +1,14 @@
 """What a prompt's form cannot say: that its parts agree with each other."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from punie.records.base import canonical_json
 from punie.records.expect import Expect, Keywords, ToolCalls
 from punie.records.suite import Message, Tool
-from punie.suites.form_errors import FormError, nearest, shortened
+from punie.scoring.expressions import expression_fault
+from punie.scoring.json_schema import schema_fault
+from punie.suites.form_errors import FormError, nearest
 from punie.suites.json_rows import json_inside
 from punie.suites.yaml_source import DataPath, is_list, is_mapping
 
@@ -85,41 +86,30 @@ def expect_errors(
     if expect.json is not None and expect.json.schema is not None:
         reason = is_schema(expect.json.schema)
         if reason:
-            yield FormError(("expect", "json", "schema"), f"is no valid JSON Schema: {reason}")
+            yield FormError(("expect", "json", "schema"), reason)
     if expect.tool_calls is not None and tools is not None:
         yield from _call_errors(expect.tool_calls, tools)
 
 
 class SchemaCheck:
-    """Says why a value is no JSON Schema (2020-12); remembers, since suites repeat schemas."""
+    """Says why a value cannot be used as a JSON Schema; remembers, since suites repeat schemas."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
 
     def __call__(self, schema: Any) -> str:
         """Give the reason, or an empty text for a valid schema."""
-        from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 - costs 60 ms
-
         key = canonical_json(schema)
         if key not in self._reasons:
-            try:
-                Draft202012Validator.check_schema(schema)
-                self._reasons[key] = ""
-            except SchemaError as error:
-                where = "/".join(str(step) for step in error.absolute_path)
-                message = shortened(error.message, 120)
-                self._reasons[key] = f"{message}{f' (at {where})' if where else ''}"
+            self._reasons[key] = schema_fault(schema)
         return self._reasons[key]
 
 
 def _pattern_errors(keywords: Keywords) -> Iterator[FormError]:
     for name, patterns in (("all", keywords.all), ("any", keywords.any), ("none", keywords.none)):
         for i, pattern in enumerate(patterns):
-            try:
-                re.compile(pattern)
-            except (re.error, RecursionError, OverflowError) as error:
-                what = f"is no valid regular expression: {error}"
-                yield FormError(("expect", "keywords", name, i), what)
+            if fault := expression_fault(pattern, case=keywords.case):
+                yield FormError(("expect", "keywords", name, i), fault)
 
 
 def _call_errors(expected: ToolCalls, tools: Sequence[Tool]) -> Iterator[FormError]:
