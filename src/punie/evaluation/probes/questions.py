@@ -13,10 +13,12 @@ from punie.records.suite import EvalPrompt, EvalSuite
 from punie.serving.client import ChatClient
 from punie.serving.endpoint import Endpoint
 
-SHORT_TOKENS = 16
-"""The longest answer to a question."""
-SHORT_CHARACTERS = 4000
+SHORT_TOKENS = 8
+"""The longest answer to a question: a big model on a slow machine writes a few tokens a second."""
+SHORT_CHARACTERS = 1000
 """A prompt within this is preferred: reading it costs little."""
+TOOL_CHARACTERS = 400
+"""What a tool's signature counts for."""
 QUESTION_S = 60.0
 """Somebody else's endpoint answers a short question within this, or the check is not made."""
 HASTE = Patience(attempts=2, slow_downs=2, longest_wait_s=10.0)
@@ -122,8 +124,9 @@ def sample(prompts: Iterable[EvalPrompt], count: int) -> list[EvalPrompt]:
 
 
 def characters(prompt: EvalPrompt) -> int:
-    """Characters of the prompt's turns."""
-    return sum(len(message.content or "") for message in prompt.messages)
+    """Characters of the prompt's turns, and about as many as its tools have."""
+    turns = sum(len(message.content or "") for message in prompt.messages)
+    return turns + TOOL_CHARACTERS * len(prompt.tools)
 
 
 def said(answer: Completion) -> str:
