@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from punie.analysis.degenerate import AnswerCounts
 from punie.analysis.summary import Tally
 from punie.evaluation.ask import Asker, Case, Later
 from punie.records.result import EvalFault, FaultKind, Outcome
@@ -61,6 +62,7 @@ class Loop:
         keeper: Keeper | None,
     ) -> None:
         self.tally = Tally(suite.prompts)
+        self.answers = AnswerCounts()
         self.kept: list[Outcome] = []
         self._owed = {(prompt.id, repeat) for prompt, repeat in work}
         self._work = iter(work)
@@ -86,6 +88,7 @@ class Loop:
                 self._standing[key] = (prompt, outcome)
                 continue
             self.tally.add(prompt, outcome)
+            self.answers.add(outcome)
             progress.total += 1
             progress.done += 1
             progress.done_before += 1
@@ -184,6 +187,7 @@ class Loop:
 
     def _count(self, prompt: EvalPrompt, outcome: Outcome) -> None:
         self.tally.add(prompt, outcome)
+        self.answers.add(outcome)
         self._standing.pop((prompt.id, outcome.repeat), None)
         progress = self._progress
         progress.done += 1

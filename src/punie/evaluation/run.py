@@ -13,6 +13,7 @@ from punie.evaluation.loop import Asked, Loop, Progress, Record
 from punie.records.result import Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, EvalSuite
+from punie.records.trust import Checks, Finding
 from punie.serving.client import ChatClient
 from punie.serving.endpoint import Endpoint
 
@@ -73,8 +74,9 @@ async def run_evaluation(
     on. Setting `stop` ends it after what is in flight. The report's status tells how it ended:
     done, interrupted (by `stop`), or failed (nobody answers any more).
 
-    `run` is the head to complete, from `new_run`; its concurrency, repeats and tools mode then
-    count instead of the arguments. Raises InputError for sampling that the endpoint cannot do.
+    `run` is the head to complete, from `new_run` or `self_check`; its concurrency, repeats and
+    tools mode then count instead of the arguments. What its checks found gets one finding more:
+    whether the answers are degenerate. Raises InputError for sampling that the endpoint cannot do.
 
     To go on with a run, `owed` says what is left to ask and `before` gives the outcomes that are
     kept already: progress and summary then stand for all of them. An outcome of `before` that is
@@ -111,9 +113,22 @@ async def run_evaluation(
         prices=endpoint.prices,
     )
     finished = run.model_copy(
-        update={"status": loop.status, "summary": summary, "incidents": incidents.in_order()}
+        update={
+            "status": loop.status,
+            "summary": summary,
+            "incidents": incidents.in_order(),
+            "checks": with_finding(run.checks, loop.answers.finding()),
+        }
     )
     return EvalReport(run=finished, suite=suite, outcomes=tuple(loop.kept))
+
+
+def with_finding(checks: Checks | None, finding: Finding) -> Checks | None:
+    """The checks with one finding more, where checks were made."""
+    if checks is None or checks.skipped:
+        return checks
+    others = tuple(each for each in checks.findings if each.name != finding.name)
+    return checks.model_copy(update={"findings": (*others, finding)})
 
 
 def check_sampling(suite: EvalSuite, endpoint: Endpoint) -> None:
