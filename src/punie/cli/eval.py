@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     "--repeats",
     metavar="K",
     type=click.IntRange(1, 1000),
-    default=1,
-    help="Ask each prompt K times.",
+    help="Ask each prompt K times [default: 1].",
 )
 @click.option(
     "--temperature", metavar="T", type=click.FloatRange(0, 2), help="Instead of the suite's."
@@ -64,13 +63,18 @@ if TYPE_CHECKING:
     help="Results as .jsonl, .json or .csv, summary beside.",
 )
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Ask what a run still owes; it needs no other flag. `last` is the newest.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The run and its summary as JSON.")
 def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click passes by name
     """Measure a model on a suite.
 
     Without arguments: the project's suite and model, or in a folder without any a short demo on a
     small built-in model. Every answer is kept the moment it comes; Ctrl-C ends the run and keeps
-    what was measured.
+    what was measured, and --resume goes on with it.
     """
     from punie.cli.measure import measure
     from punie.cli.wish import Wish
@@ -92,6 +96,8 @@ def exit_code(measured: "Measured") -> int:
     """The worst that happened decides, as `punie --help` lists it."""
     run = measured.report.run
     summary = measured.report.summary
+    if measured.was_complete:
+        return EXIT_OK
     if run.status == "interrupted":
         return EXIT_INTERRUPTED
     if not summary.answered:

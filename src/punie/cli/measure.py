@@ -3,14 +3,22 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from punie.cli.live import showing, watched
+from punie.cli.resume import (
+    as_it_was,
+    command_of,
+    going_on,
+    refuse_another_model,
+    refuse_other_questions,
+    sources_of,
+)
 from punie.cli.served import served
 from punie.cli.wish import Wish, chosen_suite
 from punie.cli.written import summary_file, write_report, write_results
@@ -23,7 +31,7 @@ from punie.evaluation.run import (
     run_evaluation,
 )
 from punie.records.run import EvalReport, Run, RunStatus
-from punie.records.suite import EvalSuite
+from punie.records.suite import EvalPrompt, EvalSuite
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.store.export import format_of
@@ -40,6 +48,8 @@ class Measured:
     report_html: Path
     entry: Path | None
     output: Path | None
+    was_complete: bool = False
+    """A resumed run that owed nothing."""
     unwritten: bool = False
     """Something of it could not be written; the warnings say what."""
     warnings: tuple[str, ...] = ()
@@ -52,11 +62,12 @@ class Measured:
             "report": str(self.report_html),
             "journal": str(self.entry) if self.entry else None,
             "output": str(self.output) if self.output else None,
+            "resume": command_of(self.report.run) if owes(self.report.run) else None,
         }
 
 
 async def measure(wish: Wish, settings: Loaded) -> Measured:
-    """Serve the model, ask the suite, keep and show what came back.
+    """Serve the model, ask the suite, keep and show what came back; or go on with a run.
 
     Raises InputError for what cannot be asked, ModelError, ServerError or EndpointError where
     nothing can be measured, StoreError where nothing could be kept.
@@ -70,15 +81,65 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
             raise InputError("journal is set to never here", hint="punie config shows where")
         if not wish.journal.strip():
             raise InputError("the goal of a journal entry is empty")
+    if wish.resume:
+        with RunStore(settings.project) as store:
+            found = store.find(wish.resume)
+            with store.lock(found.id):
+                return await _resume(wish, settings, store, store.find(found.id))
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
         run_id = new_run_id()
-        folder = store.run_folder(run_id)
-        async with served(wish, settings, folder / "server.log") as endpoint:
-            run = _head(wish, settings, suite, endpoint, run_id)
-            store.create(run, suite)
-            report = await _ask_all(wish, suite, endpoint, run, store)
-        return _finish(wish, settings, store, report)
+        log = store.run_folder(run_id) / "server.log"
+        with store.lock(run_id):
+            async with served(wish, settings, log) as endpoint:
+                run = _head(wish, settings, suite, endpoint, run_id)
+                store.create(run, suite)
+                report = await _ask_all(wish, suite, endpoint, run, store)
+            return _finish(wish, settings, store, report)
+
+
+async def _resume(wish: Wish, settings: Loaded, store: RunStore, run: Run) -> Measured:
+    """Ask what `run` owes, of the same model in the same way. Its lock is held."""
+    resumed, configured = as_it_was(wish, settings, run)
+    refuse_other_questions(wish, run, settings.project)
+    suite = store.suite(run)
+    owed = store.owed(run, suite)
+    if not owed:
+        was_complete = run.status is RunStatus.DONE
+        if not was_complete:  # ended from outside after its last answer
+            run = run.model_copy(update={"status": RunStatus.DONE, "summary": store.numbers(run)})
+            store.update(run)
+        measured = _finish(resumed, settings, store, store.report(run))
+        said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
+        return replace(measured, was_complete=was_complete, warnings=(*said, *measured.warnings))
+    log = store.run_folder(run.id) / "server.log"
+    async with served(resumed, configured, log) as endpoint:
+        refuse_another_model(run, endpoint)
+        versions = provenance(wish.argv, settings.project).versions
+        run = going_on(wish, run, len(owed), versions)
+        store.update(run)
+        report = await _ask_all(wish, suite, endpoint, run, store, owed=owed)
+    measured = _finish(resumed, settings, store, report)
+    return replace(measured, warnings=(*measured.warnings, *_outdated(settings, run)))
+
+
+def _outdated(settings: Loaded, run: Run) -> Iterator[str]:
+    """Say of an entry from before that the run has changed under it; entries are never edited."""
+    from punie.journal.folder import RUN, entries_of
+    from punie.journal.record import decode
+
+    for entry in entries_of(settings.project, run.id):
+        record = decode((entry / RUN).read_bytes())
+        if len(record.run.incidents) < len(run.incidents):
+            yield (
+                f"the journal entry {entry.name} stands for the run as it was; to replace it:"
+                f" punie journal new GOAL --run {run.id} --supersedes {entry.name}"
+            )
+
+
+def owes(run: Run) -> bool:
+    """Whether a prompt of an ended run has no answer."""
+    return run.status is not RunStatus.DONE or bool(run.summary and run.summary.faults)
 
 
 def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, run_id: str) -> Run:
@@ -87,25 +148,36 @@ def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, ru
         endpoint,
         run_id=run_id,
         concurrency=wish.concurrency or settings.values.concurrency or DEFAULT_CONCURRENCY,
-        repeats=wish.repeats,
+        repeats=wish.repeats or 1,
         tools=wish.tools or settings.values.tools,
     )
     filters = {"category": wish.category, "role": wish.role, "tag": wish.tag}
     selection = {name: value for name, value in filters.items() if value is not None}
     if wish.sample:
         selection |= {"sample": str(wish.sample), "seed": str(wish.seed or 0)}
+    adapter = str(wish.adapter) if wish.adapter else settings.values.adapter
     return run.model_copy(
         update={
             "selection": selection,
             "provenance": provenance(wish.argv, settings.project),
+            "sources": sources_of(wish, suite, endpoint.identity, adapter),
         }
     )
 
 
 async def _ask_all(
-    wish: Wish, suite: EvalSuite, endpoint: Endpoint, run: Run, store: RunStore
+    wish: Wish,
+    suite: EvalSuite,
+    endpoint: Endpoint,
+    run: Run,
+    store: RunStore,
+    *,
+    owed: Sequence[tuple[EvalPrompt, int]] | None = None,
 ) -> EvalReport:
-    """Run the evaluation with progress and Ctrl-C; whatever happens, the run's head says so."""
+    """Run the evaluation with progress and Ctrl-C; whatever happens, the run's head says so.
+
+    With `owed`, what is left of a run is asked.
+    """
     progress = Progress(total=len(suite.prompts) * run.repeats)
     ended = RunStatus.FAILED
     report = None
@@ -113,11 +185,22 @@ async def _ask_all(
         async with OutcomeWriter(store, run.id) as writer, showing(progress, quiet=wish.quiet):
             with _stop_on_signal() as stop:
                 report = await run_evaluation(
-                    suite, endpoint, run=run, record=writer.write, progress=progress, stop=stop
+                    suite,
+                    endpoint,
+                    run=run,
+                    record=writer.write,
+                    progress=progress,
+                    stop=stop,
+                    owed=owed,
+                    before=store.rows(run.id) if owed else (),
                 )
         store.update(report.run)
     except asyncio.CancelledError:
         ended = RunStatus.INTERRUPTED
+        click.echo(f"to go on: {command_of(run)}", err=True)
+        raise
+    except PunieError as error:
+        error.hint = "; then go on with: ".join(filter(None, (error.hint, command_of(run))))
         raise
     else:
         return report
@@ -125,7 +208,8 @@ async def _ask_all(
         if report is None:
             # What went wrong is on its way up already; a full disk must not hide it.
             with contextlib.suppress(StoreError):
-                store.update(run.model_copy(update={"status": ended}))
+                summary = store.numbers(run)
+                store.update(run.model_copy(update={"status": ended, "summary": summary}))
 
 
 @contextlib.contextmanager
@@ -171,16 +255,17 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
     if wish.output:
         with _noting(unwritten, "the results"):
             write_results(store, run, wish.output)
-    wanted = settings.values.journal.entries
-    if wish.journal or (wanted == "always" and run.status is RunStatus.DONE):
+    if goal := _goal(wish, settings, run):
         from punie.journal.entry import write_entry
+        from punie.journal.folder import entries_of
 
         with _noting(unwritten, "the journal entry"):
-            entry = write_entry(
+            # A run that has its entry gets no second one from being resumed.
+            entry = next(iter(entries_of(settings.project, run.id)), None) or write_entry(
                 settings.project,
                 report,
                 store.rows(run.id),
-                goal=wish.journal or f"Measure {run.model.name} on {run.suite_name}.",
+                goal=goal,
                 text=settings.values.journal.text,
             )
     return Measured(
@@ -192,6 +277,17 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
         warnings=(*unwritten, *_warnings(wish, report)),
         next_steps=tuple(_next_steps(wish, report, html, entry, settings)),
     )
+
+
+def _goal(wish: Wish, settings: Loaded, run: Run) -> str | None:
+    """The goal of the journal entry that is due now, None where none is.
+
+    A run that was cut short is journaled once it is complete.
+    """
+    if run.status is not RunStatus.DONE:
+        return None
+    always = settings.values.journal.entries == "always"
+    return wish.journal or (f"Measure {run.model.name} on {run.suite_name}." if always else None)
 
 
 @contextlib.contextmanager
@@ -207,10 +303,12 @@ def _noting(unwritten: list[str], what: str) -> Generator[None]:
 
 def _warnings(wish: Wish, report: EvalReport) -> Iterator[str]:
     run = report.run
-    if wish.repeats > 1 and run.sampling.temperature == 0:
+    if run.repeats > 1 and run.sampling.temperature == 0:
         yield "repeats at temperature 0 draw the same answer again; give --temperature to vary them"
     if run.status is RunStatus.FAILED:
         yield "the run ended early: nobody answered any more"
+    if wish.journal and run.status is not RunStatus.DONE:
+        yield "the journal entry is written once the run is complete"
 
 
 def _next_steps(
@@ -230,6 +328,8 @@ def _next_steps(
         yield f'  {again} --journal "first baseline"'
     elif report.summary.faults:
         yield f"  punie runs show {run.id}   what could not be measured, and why"
+    if owes(run):
+        yield f"  {command_of(run)}   ask what has no answer yet"
 
 
 def _short(path: Path) -> str:

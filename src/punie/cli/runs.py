@@ -1,5 +1,6 @@
 """`punie runs`: what was measured before."""
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -209,9 +210,12 @@ def delete_command(run: tuple[str, ...], yes: bool, as_json: bool) -> None:  # n
             if not sys.stdin.isatty():
                 raise InputError("deleting needs --yes where nobody can be asked")
             click.confirm(f"delete {', '.join(ids)}?", abort=True)
-        store.delete(ids)
-        for run_id in ids:
-            shutil.rmtree(store.run_folder(run_id), ignore_errors=True)
+        with contextlib.ExitStack() as at_work:
+            for run_id in ids:
+                at_work.enter_context(store.lock(run_id))
+            store.delete(ids)
+            for run_id in ids:
+                shutil.rmtree(store.run_folder(run_id), ignore_errors=True)
     if as_json:
         emit_json("runs delete", {"deleted": ids})
     else:

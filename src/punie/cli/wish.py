@@ -27,13 +27,14 @@ class Wish:
     tag: str | None = None
     sample: int | None = None
     seed: int | None = None
-    repeats: int = 1
+    repeats: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     concurrency: int | None = None
     tools: str | None = None
     output: Path | None = None
     journal: str | None = None
+    resume: str | None = None
     quiet: bool = False
     argv: tuple[str, ...] = ()
 

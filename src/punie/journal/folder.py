@@ -74,6 +74,19 @@ def find_entry(root: Path, reference: str) -> Path:
     raise InputError(f"{reference} {what}", hint=hint)
 
 
+def entries_of(root: Path, run_id: str) -> list[Path]:
+    """The entries that a run has, by the records in their folders, oldest first."""
+    mark = f'"id":"{run_id}"'.encode()
+    # Both names begin with the time in UTC, and no entry is older than its run.
+    return [
+        folder
+        for folder in entry_folders(root / JOURNAL)
+        if folder.name[:13] >= run_id[:13]
+        and (folder / RUN).is_file()
+        and mark in (folder / RUN).read_bytes()
+    ]
+
+
 def add_folder(
     root: Path, goal: str, now: datetime, files: Callable[[str], Mapping[str, bytes]]
 ) -> Path:

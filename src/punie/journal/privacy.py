@@ -1,10 +1,10 @@
 """What of a run may enter git: no home folder, no user's name, no address of a machine."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import JsonValue
+from typing import Any, cast
 
 from punie.records.run import Run
 
@@ -12,14 +12,28 @@ _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://[^\s'\"]*", re.IGNORECASE)
 _LOCAL = re.compile(r"[a-z]+://(?:127\.0\.0\.1|localhost|\[::1\])(?=[:/?#]|$)", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"(?<![\w.~…/:-])/(?:[^\s/'\"=:,]+/)+([^\s/'\"=:,]*)")
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)*([^\s\\'\"]*)")
+_MACHINE = re.compile(
+    r"(?<![\w.-])(?:"
+    r"(?!127\.)\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?"  # an IPv4 address, but this machine's own
+    r"|\[[0-9a-f:]*:[0-9a-f:]+\](?::\d{1,5})?"  # an IPv6 address, as a URL writes it
+    r"|[\w.+-]+@[\w.-]*\w"  # user@host
+    r"|(?:[\w-]+\.)+(?:local|lan|internal|home|localdomain)(?::\d{1,5})?"
+    r"|(?!localhost:)(?=[\w.-]*[a-z])[\w.-]+:\d{4,5}"  # host:port
+    r")(?![\w.-]*\w)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
-    """Rewrites paths to stand relative to the project `root`, or to `~`."""
+    """Rewrites paths to stand relative to the project `root`, or to `~`.
+
+    `host` is this machine's name, which messages of a server may hold.
+    """
 
     root: Path
     home: Path
+    host: str = ""
 
     def text(self, text: str) -> str:
         """Make paths relative or `~`, cut other folders to `…/name`, and addresses to `scheme://…`.
@@ -34,21 +48,34 @@ class Privacy:
             text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text)
         return _WINDOWS.sub(r"…/\1", _ABSOLUTE.sub(r"…/\1", text))
 
+    def message(self, text: str) -> str:
+        """Rewrite what a server or the system said: addresses and names of machines go as well."""
+        text = _MACHINE.sub("…", self.text(text))
+        if self.host:
+            text = re.sub(rf"(?<![\w-]){re.escape(self.host)}(?![\w-])", "…", text)
+        return text
+
     def run(self, run: Run) -> Run:
-        """Rewrite every text of a run's head. Its URL is left out: the database has it."""
-        head = run.model_dump(mode="json", exclude={"summary": True, "model": {"url"}})
-        rewritten = Run.model_validate(self._value(head))
+        """Rewrite every text of a run's head. Its URL and its sources stay in the database."""
+        left_out = {"summary": True, "sources": True, "model": {"url"}}
+        head = run.model_dump(mode="json", exclude=left_out)
+        said = {key: head.pop(key) for key in ("checks", "incidents")}
+        head = _rewritten(head, self.text) | _rewritten(said, self.message)
+        rewritten = Run.model_validate(head)
         # The summary's names are those of prompts and categories, which stay as they are.
         return rewritten.model_copy(update={"summary": run.summary})
 
-    def _value(self, value: JsonValue) -> JsonValue:
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self._value(each) for each in value]
-        if isinstance(value, dict):
-            return {key: self._value(each) for key, each in value.items()}
-        return value
+
+def _rewritten(value: Any, rewrite: Callable[[str], str]) -> Any:
+    """A JSON value with each of its texts rewritten; names of keys stay."""
+    if isinstance(value, str):
+        return rewrite(value)
+    if isinstance(value, list):
+        return [_rewritten(each, rewrite) for each in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        pairs = cast("dict[str, Any]", value).items()
+        return {key: _rewritten(each, rewrite) for key, each in pairs}
+    return value
 
 
 def _no_address(match: re.Match[str]) -> str:

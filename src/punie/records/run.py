@@ -53,6 +53,25 @@ class Provenance(Record):
     git_dirty: bool | None = None
 
 
+class Sources(Record):
+    """Where the parts of a run were found on this machine, for resuming it there.
+
+    Paths are absolute or begin with `~`. The journal leaves all of it out.
+    """
+
+    suite: str
+    """`builtin`, or the suite's file."""
+    model: str
+    """A path, or a name as it was written."""
+    adapter: str | None = None
+    url: str | None = None
+    """A URL or a configured endpoint's name, as it was written."""
+    output: str | None = None
+    """The file that the results go to."""
+    goal: str | None = None
+    """That of the journal entry that was asked for."""
+
+
 class Run(Record):
     """The head of a run, without its results."""
 
@@ -73,6 +92,8 @@ class Run(Record):
     selection: dict[str, str] = Field(default_factory=dict)
     """The filters that chose the prompts: category, role, tag, sample, seed."""
     provenance: Provenance = Provenance()
+    sources: Sources | None = None
+    """None where the run was not made by `punie eval`: it cannot be resumed."""
     status: RunStatus = RunStatus.RUNNING
     checks: Checks | None = None
     """None where nobody asked for checks: a run from Python, or of an older punie."""
