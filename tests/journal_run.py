@@ -17,6 +17,7 @@ from punie.records.result import (
 )
 from punie.records.run import EvalReport, ModelIdentity, Provenance, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling
+from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 
 Row = tuple[EvalPrompt, Outcome]
 
@@ -87,6 +88,39 @@ def answer(
     )
 
 
+def on_a_second_try(result: EvalResult) -> EvalResult:
+    return result.model_copy(
+        update={
+            "attempts": 2,
+            "failures": (FaultKind.SERVER_DIED,),
+            "started_at": "2026-11-21T01:51:30+00:00",
+        }
+    )
+
+
+CHECKS = Checks(
+    findings=(
+        Finding(
+            name="seed",
+            level=Level.WARNING,
+            sentence=f"The same seed gave two answers: {HOSTILE.replace('octocat', 'mallory')}",
+            consequence="Small differences mean nothing.",
+            details={"asked": 2, "first": HOSTILE},
+        ),
+        Finding(name="pipe|name", level=Level.NOTE, sentence="/home/jane/m.gguf has no tools."),
+        Finding(name="context", level=Level.OK, sentence="All prompts fit."),
+    ),
+    seconds=1.5,
+)
+INCIDENTS = (
+    Incident(
+        at="2026-11-21T01:51:00+00:00",
+        kind=IncidentKind.RESTARTED,
+        what="Killed (exit -9); gpu-box.lan:8000 at http://10.0.0.7/v1 said | /var/log/jane/x.log",
+    ),
+)
+
+
 def rows(*, text: str = HOSTILE) -> list[Row]:
     total, pipe, hostile, weather, lost = prompts()
     missed = Culprit.NOT_CALLED
@@ -103,7 +137,7 @@ def rows(*, text: str = HOSTILE) -> list[Row]:
         (hostile, answer(hostile, 0, text=text, finish_reason="length")),
         (hostile, answer(hostile, 0.5, 1, text=text)),
         (weather, answer(weather, 0, text="", culprit=missed, tool_calls=(call,))),
-        (weather, answer(weather, 1, 1, recovered=True)),
+        (weather, on_a_second_try(answer(weather, 1, 1, recovered=True, cached_tokens=12))),
         (lost, fault),
         (lost, answer(lost, 1, 1)),
     ]
@@ -139,6 +173,8 @@ def report(of: Sequence[Row], *, suite: str = "baseline", **more: Any) -> EvalRe
             git_commit="d" * 40,
             git_dirty=True,
         ),
+        "checks": CHECKS,
+        "incidents": INCIDENTS,
         "status": RunStatus.DONE,
         "summary": tally.summary(wall_s=3.5, peak_memory_bytes=512_000_000),
     }

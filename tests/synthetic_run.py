@@ -25,7 +25,14 @@ from punie.records.result import (
     Score,
     ToolCall,
 )
-from punie.records.run import EvalReport, ModelIdentity, Provenance, Run, RunStatus
+from punie.records.run import (
+    EvalReport,
+    ModelIdentity,
+    Provenance,
+    Run,
+    RunStatus,
+    Sources,
+)
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
 from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 
@@ -183,6 +190,7 @@ def report_of(
             git_commit="38339c2f00d1",
             git_dirty=True,
         ),
+        sources=Sources(suite="builtin", model="smollm2-135m"),
         status=status,
         summary=tally.summary(wall_s=93.4, peak_memory_bytes=812_000_000),
     )

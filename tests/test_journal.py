@@ -23,9 +23,10 @@ from punie.journal import folder as folder_module
 from punie.journal.check import JournalCheck, check_journal
 from punie.journal.dataset import read_dataset
 from punie.journal.document import BEGIN, END, front_matter, parse
-from punie.journal.entry import sha256, write_entry
+from punie.journal.entry import results_of, sha256, write_entry
 from punie.journal.folder import ENTRY_ID, entry_folders, slug
 from punie.journal.privacy import Privacy
+from punie.journal.reading import read_entry
 from punie.journal.record import decode, encode
 from punie.journal.replay import outcome_of, prompt_of
 from punie.journal.table import render_journal
@@ -98,8 +99,10 @@ def test_the_record_gives_the_run_back(tmp_path: Path):
 def test_words_enter_git_only_when_they_may(tmp_path: Path):
     silent = write(tmp_path)
     content = (silent / "run.json").read_text() + (silent / "entry.md").read_text()
-    for secret in ("octocat", "Oslo", "192.168.1.5", "jane", "127.0.0.1"):
+    for secret in ("octocat", "Oslo", "192.168.1.5", "jane", "127.0.0.1", "10.0.0.7", "gpu-box"):
         assert secret not in content
+    assert "Killed (exit -9); … at http://…" in content
+    assert '"details":{"asked":2}' in content
     spoken = (write(tmp_path, text=True) / "run.json").read_text()
     assert "octocat" in spoken
     assert "192.168.1.5" not in spoken
@@ -121,6 +124,24 @@ def test_paths_are_relative_and_addresses_are_gone(tmp_path: Path):
         ("C:\\Users\\jane\\m.gguf", "…/m.gguf"),
     ]:
         assert privacy.text(said) == kept
+
+
+def test_messages_name_no_machine(tmp_path: Path):
+    privacy = Privacy(root=tmp_path, home=Path("/Users/jane"), host="janes-mac")
+    for said, kept in [
+        ("10.0.0.7 refused", "… refused"),
+        ("192.168.1.5:8080/v1 refused", "…/v1 refused"),
+        ("[fe80::1]:8000 refused", "… refused"),
+        ("jane@lab.example said no", "… said no"),
+        ("gpu-box:8000 is gone", "… is gone"),
+        ("gpu.example.org:11434 is gone", "… is gone"),
+        ("janes-mac.local and janes-mac slept", "… and … slept"),
+        ("read /Users/jane/.cache/log", "read ~/.cache/log"),
+        ("127.0.0.1:8123 and localhost:8123", "127.0.0.1:8123 and localhost:8123"),
+        ("mlx 0.32.4 at 01:52:07, exit -9", "mlx 0.32.4 at 01:52:07, exit -9"),
+        ("qwen2.5:7b asked 8 at 12:30", "qwen2.5:7b asked 8 at 12:30"),
+    ]:
+        assert privacy.message(said) == kept
 
 
 def edit(path: Path, old: str, new: str) -> int:
@@ -266,11 +287,42 @@ def test_all_findings_of_all_entries_come_at_once(tmp_path: Path):
 
 def test_an_entry_of_an_earlier_format_is_compared_by_hash(tmp_path: Path):
     entry = write(tmp_path)
-    edit(entry / "run.json", '"results_format":1', '"results_format":0')
+    edit(entry / "run.json", '"results_format":2', '"results_format":0')
     resealed(entry)
     assert check_journal(tmp_path).findings == ()
     edit(entry / "entry.md", "| coder ", "| Coder ")
     assert "results were edited" in lines_of(check_journal(tmp_path))[0]
+
+
+def test_a_record_from_before_checks_is_written_and_compared_as_then(tmp_path: Path):
+    rows = [
+        (prompt, outcome.model_copy(update={"failures": (), "started_at": "2026-11-21T01:51:00Z"}))
+        for prompt, outcome in journal_run.rows()
+    ]
+    report = journal_run.report(rows, checks=None, incidents=())
+    entry = write_entry(tmp_path, report, rows, goal="Before", now=NOON)
+    content = (entry / "run.json").read_bytes()
+    record = decode(content)
+    earlier = record.model_copy(
+        update={"results_format": 1, "rows": tuple(row.as_of(1) for row in record.rows)}
+    )
+    (entry / "run.json").write_bytes(encode(earlier))
+    assert encode(earlier) != content
+    resealed(entry)
+    assert check_journal(tmp_path, stored=lambda _: (report.run, rows)).findings == ()
+    edit(entry / "entry.md", "| coder ", "| Coder ")
+    assert "the results say “| Coder" in lines_of(check_journal(tmp_path))[0]
+
+
+def test_the_entries_of_this_project_are_still_written_to_the_letter():
+    root = Path(__file__).parent.parent
+    folders = entry_folders(root / "journal")
+    assert folders
+    for folder in folders:
+        entry = read_entry(root, folder)
+        assert entry.record
+        assert entry.document
+        assert entry.document.results == ["", *results_of(entry.record).split("\n"), ""]
 
 
 def test_the_database_is_compared_where_it_has_the_run(tmp_path: Path):

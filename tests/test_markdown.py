@@ -1,6 +1,7 @@
 import html
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,15 @@ from markdown_it.token import Token
 
 import journal_run
 from punie.records.suite import EvalPrompt
+from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 from punie.reporting.escaping import LONGEST, code, defang, escape, fence, table
 from punie.reporting.markdown import LISTED, bar, results_markdown, sparkline
 from punie.reporting.text import one_line
+from synthetic_run import INCIDENTS, PASSED
 
 GFM = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+TEXTS = ("name", "sentence", "consequence")
 
 # Letters are rare here: what matters is how marks stand beside one another.
 HOSTILE = st.text(alphabet=st.sampled_from("`|\\*_[](){}<>!#@~-+=.:/&;$1 0aGHw\n\t\r\x1b\u202e"))
@@ -172,3 +177,40 @@ def test_an_unscored_run_says_so():
     written = results_markdown(journal_run.report(rows), [outcome])
     assert written.startswith("**No score**")
     assert "Answered: 100 %" in written
+
+
+def judged(checks: Checks | None, **more: Any) -> str:
+    """The results of a run in which every answer came at once."""
+    rows = [(prompt, journal_run.answer(prompt, 1)) for prompt in journal_run.prompts()]
+    fields: dict[str, Any] = {"incidents": (), **more}
+    report = journal_run.report(rows, checks=checks, **fields)
+    return results_markdown(report, [outcome for _, outcome in rows])
+
+
+def test_a_run_without_checks_is_written_as_before_and_a_clean_one_has_a_line_more():
+    before, clean = judged(None), judged(PASSED)
+    line = (
+        "Sound: every self-check passed, and every request was answered. Self-checks: all 4 passed."
+    )
+    assert line in clean
+    assert clean.replace(f"{line}\n\n", "") == before
+
+
+def test_skipped_checks_and_what_befell_the_machine_are_said():
+    assert "Read with care: no self-checks were made (--no-checks)" in judged(Checks(skipped=True))
+    written = judged(None, incidents=INCIDENTS)
+    assert "- 01:52 UTC **server restarted**: The server was killed" in written
+    assert "- 2026-11-22 07:05 UTC **run resumed**" in written
+
+
+@given(HOSTILE | st.text())
+def test_hostile_findings_and_incidents_stay_text(text: str):
+    finding = Finding(name=text, level=Level.WARNING, sentence=text, consequence=text)
+    incident = Incident(at=text, kind=IncidentKind.GAVE_UP, what=text)
+    written = judged(Checks(findings=(finding,)), incidents=(incident,))
+    clean = judged(
+        Checks(findings=(finding.model_copy(update=dict.fromkeys(TEXTS, "x")),)),
+        incidents=(Incident(at="x", kind=IncidentKind.GAVE_UP, what="x"),),
+    )
+    assert kinds(written) <= kinds(clean) | {"code_inline"}
+    visible_text(written)

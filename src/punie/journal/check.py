@@ -29,7 +29,7 @@ from punie.journal.table import readme
 from punie.records.result import Outcome
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt
-from punie.reporting.markdown import RESULTS_FORMAT
+from punie.reporting.markdown import WRITTEN_ALIKE
 from punie.reporting.text import one_line
 
 StoredRun = Callable[[str], tuple[Run, Iterable[tuple[EvalPrompt, Outcome]]] | None]
@@ -130,7 +130,7 @@ def _check_results(entry: Entry, record: RunRecord) -> None:
     if entry.document is None or entry.document.results is None:
         return
     found, first = entry.document.results, entry.document.results_line
-    if record.results_format != RESULTS_FORMAT:
+    if record.results_format not in WRITTEN_ALIKE:
         # Written by another punie: the region is compared by the hash that run.json keeps.
         if sha256("\n".join(found[1:-1]).encode()) != record.results_sha256:
             entry.add(ENTRY, first, "the results were edited: run.json has another hash of them")
@@ -166,7 +166,7 @@ def _quote(line: str | None) -> str:
 
 
 def _check_charts(entry: Entry, record: RunRecord) -> None:
-    charts = charts_of(report_of(record)) if record.results_format == RESULTS_FORMAT else {}
+    charts = charts_of(report_of(record)) if record.results_format in WRITTEN_ALIKE else {}
     for name, chart in charts.items():
         if sha256(chart.svg.encode()) != record.charts.get(name):
             line = key_line(entry.run_json or b"", "charts")
@@ -193,6 +193,7 @@ def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:
     kept = {(row.id, row.repeat): index for index, row in enumerate(record.rows)}
     for prompt, outcome in rows:
         row = make_row(prompt, outcome, text=record.entry.text)
+        row = row.as_of(record.results_format)
         index = kept.pop((row.id, row.repeat), None)
         if index is None:
             entry.add(RUN, key_line(content, "rows"), f"prompt {row.id} of the database is missing")

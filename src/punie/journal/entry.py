@@ -4,6 +4,7 @@ Front matter and the marked region are punie's and are never edited; all else is
 """
 
 import hashlib
+import platform
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +83,7 @@ def write_entry(
             supersedes=replaced,
             text=text,
         )
-        privacy = Privacy(root=project_root, home=Path.home())
+        privacy = Privacy(root=project_root, home=Path.home(), host=platform.node())
         record = make_record(report, pairs, head, results_format=RESULTS_FORMAT, privacy=privacy)
         return _files(record)
 

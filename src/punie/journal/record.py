@@ -8,13 +8,14 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
 
 from punie.errors import JournalError
 from punie.journal.privacy import Privacy
 from punie.records.base import SCHEMA_VERSION, Record, canonical_json
 from punie.records.expect import Expect
 from punie.records.result import (
+    CallForm,
     Culprit,
     EvalFault,
     FaultKind,
@@ -23,6 +24,7 @@ from punie.records.result import (
 )
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, Message
+from punie.records.trust import Checks
 
 _ROWS = "rows"
 
@@ -76,6 +78,8 @@ class ScoreRow(Record):
     passed: bool
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     culprit: Culprit | None = None
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+    """Without an entry's text only its numbers: words may be the model's."""
 
 
 class PromptRow(Record):
@@ -91,6 +95,9 @@ class PromptRow(Record):
     weight: _Weight = 1.0
     repeat: _Count = 0
     attempts: _Count = 1
+    failures: tuple[FaultKind, ...] = ()
+    """Why the earlier requests for this prompt failed."""
+    started_at: str = ""
     fault: FaultKind | None = None
     score: _Share | None = None
     passed: bool | None = None
@@ -100,8 +107,12 @@ class PromptRow(Record):
     first_token_s: _Seconds | None = None
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
+    cached_tokens: _Count | None = None
     finish_reason: str = "stop"
     recovered: bool = False
+    clipped: bool = False
+    forms: tuple[CallForm, ...] = ()
+    """How each tool call stood in the answer."""
     spoken: Spoken | None = None
 
     @model_validator(mode="after")
@@ -117,6 +128,15 @@ class PromptRow(Record):
             msg = "needs a note for each score"
             raise ValueError(msg)
         return self
+
+    def as_of(self, results_format: int) -> Self:
+        """The row as a punie of this format kept it."""
+        if results_format > 1:
+            return self
+        scores = tuple(each.model_copy(update={"details": {}}) for each in self.scores)
+        since = ("failures", "started_at", "cached_tokens", "clipped", "forms")
+        kept = {name: type(self).model_fields[name].default for name in since}
+        return self.model_copy(update={**kept, "scores": scores})
 
 
 class RunRecord(Record):
@@ -147,11 +167,14 @@ def make_record(
     privacy: Privacy,
 ) -> RunRecord:
     """Keep a run without its words (unless `entry.text`), absolute paths and addresses."""
+    run = privacy.run(report.run)
+    if not entry.text:
+        run = run.model_copy(update={"checks": _without_words(run.checks)})
     return RunRecord(
         schema_version=SCHEMA_VERSION,
         results_format=results_format,
         entry=entry,
-        run=privacy.run(report.run),
+        run=run,
         rows=tuple(make_row(prompt, outcome, text=entry.text) for prompt, outcome in rows),
     )
 
@@ -169,6 +192,8 @@ def make_row(prompt: EvalPrompt, outcome: Outcome, *, text: bool) -> PromptRow:
         "weight": prompt.weight,
         "repeat": outcome.repeat,
         "attempts": outcome.attempts,
+        "failures": outcome.failures,
+        "started_at": outcome.started_at,
     }
     if isinstance(outcome, EvalFault):
         spoken = Spoken(messages=prompt.messages, expect=prompt.expect) if text else None
@@ -193,6 +218,7 @@ def make_row(prompt: EvalPrompt, outcome: Outcome, *, text: bool) -> PromptRow:
                 passed=each.passed,
                 weight=each.weight,
                 culprit=each.culprit,
+                details=each.details if text else _numbers(each.details),
             )
             for each in outcome.scores
         ),
@@ -200,10 +226,27 @@ def make_row(prompt: EvalPrompt, outcome: Outcome, *, text: bool) -> PromptRow:
         first_token_s=answer.first_token_s,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
+        cached_tokens=answer.cached_tokens,
         finish_reason=answer.finish_reason,
         recovered=answer.recovered,
+        clipped=answer.clipped,
+        forms=tuple(each.form for each in answer.tool_calls),
         spoken=spoken if text else None,
     )
+
+
+def _numbers(details: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {key: value for key, value in details.items() if isinstance(value, int | float)}
+
+
+def _without_words(checks: Checks | None) -> Checks | None:
+    """Checks whose details are numbers alone: what was asked and answered stays out of git."""
+    if checks is None:
+        return None
+    found = [
+        each.model_copy(update={"details": _numbers(each.details)}) for each in checks.findings
+    ]
+    return checks.model_copy(update={"findings": tuple(found)})
 
 
 def encode(record: RunRecord) -> bytes:

@@ -31,6 +31,8 @@ def outcome_of(row: PromptRow) -> Outcome:
             prompt_hash=row.hash,
             repeat=row.repeat,
             attempts=row.attempts,
+            failures=row.failures,
+            started_at=row.started_at,
             kind=row.fault,
             message="",
         )
@@ -40,6 +42,8 @@ def outcome_of(row: PromptRow) -> Outcome:
         prompt_hash=row.hash,
         repeat=row.repeat,
         attempts=row.attempts,
+        failures=row.failures,
+        started_at=row.started_at,
         completion=Completion(
             text=row.spoken.answer if row.spoken else "",
             tool_calls=row.spoken.tool_calls if row.spoken else (),
@@ -48,7 +52,9 @@ def outcome_of(row: PromptRow) -> Outcome:
             first_token_s=row.first_token_s,
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,
+            cached_tokens=row.cached_tokens,
             recovered=row.recovered,
+            clipped=row.clipped,
         ),
         scores=tuple(
             Score(
@@ -58,6 +64,7 @@ def outcome_of(row: PromptRow) -> Outcome:
                 weight=each.weight,
                 culprit=each.culprit,
                 note=note,
+                details=each.details,
             )
             for each, note in zip(row.scores, notes, strict=True)
         ),

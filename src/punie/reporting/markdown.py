@@ -1,7 +1,8 @@
 """A run's results as GitHub-flavoured markdown, for the journal and for pull requests: pure.
 
-`RESULTS_FORMAT` grows whenever the same run would be written another way: entries of earlier
-formats are then compared by their recorded hash instead of being written anew.
+`RESULTS_FORMAT` grows whenever the same run would be recorded or written another way. Entries of an
+earlier format that is not in `WRITTEN_ALIKE` are compared by their recorded hash instead of being
+written anew.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +13,25 @@ from punie.records.result import EvalFault, EvalResult, Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, Sampling
 from punie.records.summary import Slice, Spread, Summary
+from punie.records.trust import Level
 from punie.reporting import numbers
 from punie.reporting.answers import expected_line, made_call
 from punie.reporting.escaping import code, defang, escape, fence, table
+from punie.reporting.soundness import (
+    checks_line,
+    findings,
+    retries,
+    said,
+    soundness,
+    timeline,
+)
 from punie.reporting.text import one_line
 from punie.reporting.wording import notes
 
-RESULTS_FORMAT = 1
+RESULTS_FORMAT = 2
+"""2: rows keep failed tries, times of day, call forms and the scorers' own numbers."""
+WRITTEN_ALIKE = frozenset({1, 2})
+"""Formats whose results this punie still writes to the letter."""
 
 LISTED = 100
 """Prompts that a list of failures or faults names; run.json has all of them."""
@@ -27,6 +40,7 @@ SHOWN = 20
 CLIPPED = 2000
 """Characters shown of one text."""
 
+_LEVEL_WORDS = {Level.WARNING: "Warning,", Level.NOTE: "Note,"}
 _LEVELS = "▁▂▃▄▅▆▇█"
 _BAR_CELLS = 8
 
@@ -60,6 +74,7 @@ def results_markdown(report: EvalReport, outcomes: Iterable[Outcome], *, text: b
     failed = [each for each in answers if each.failed]
     sections = [
         _headline(run, summary),
+        _soundness(run, summary),
         _slices("Category", summary.categories),
         _slices("Role", summary.roles),
         _speed(summary),
@@ -114,6 +129,31 @@ def _headline(run: Run, summary: Summary) -> str:
     if remarks:
         lines.append("\n".join(remarks))
     return "\n\n".join(lines)
+
+
+def _soundness(run: Run, summary: Summary) -> str:
+    """The machine's part: one line after a run in which all went well.
+
+    Nothing for a run that nothing of this is known of, as from a punie that made no checks.
+    """
+    events, again = timeline(run), retries(summary) if summary.retry_reasons else ""
+    if run.checks is None and not events and not again:
+        return ""
+    lines = [escape(soundness(run, summary).sentence)]
+    if run.checks:
+        lines[0] += f" Self-checks: {escape(checks_line(run.checks))}."
+    remarks = [
+        f"- {_LEVEL_WORDS[each.level]} {code(each.name)}: {escape(defang(said(each)))}"
+        for each in findings(run.checks)
+        if each.level in _LEVEL_WORDS
+    ]
+    remarks += [
+        f"- {escape(each.at)} **{escape(each.kind)}**: {escape(defang(each.what))}"
+        for each in events[:LISTED]
+    ]
+    remarks += _rest(len(events), LISTED)
+    remarks += [f"- {escape(again)}."] if again else []
+    return "\n\n".join([*lines, "\n".join(remarks)] if remarks else lines)
 
 
 def _slices(title: str, slices: Sequence[Slice]) -> str:

@@ -162,13 +162,17 @@ def retries(summary: Summary) -> str:
 
 
 def is_owed(run: Run, summary: Summary) -> bool:
-    """Whether some prompt of an ended run still has no answer."""
+    """Whether some prompt of an ended run has no answer yet."""
     ended_early = run.status in {RunStatus.INTERRUPTED, RunStatus.FAILED}
     return ended_early or (run.status is RunStatus.DONE and bool(summary.faults))
 
 
 def resume_command(run: Run, summary: Summary) -> str:
-    """The command that asks what is still owed; empty where nothing is, or the run still goes."""
-    if not is_owed(run, summary):
+    """The command that asks again what is owed; empty where nothing is.
+
+    Empty too for a run that `punie eval` did not make, or that is read from a journal: the
+    command needs to know where suite and model lie on this machine.
+    """
+    if run.sources is None or not is_owed(run, summary):
         return ""
     return f"punie eval --resume {shlex.quote(one_line(run.id, 80))}"
