@@ -158,3 +158,32 @@ def test_config_prints_a_punie_toml(project: Path, monkeypatch: pytest.MonkeyPat
     assert parsed["endpoints"]["lab"]["url"] == "http://lab/v1"
     (project / "punie.toml").write_text(text)
     assert CliRunner().invoke(cli, ["config"]).stdout == text
+
+
+def test_paths_in_a_file_are_relative_to_the_file(project: Path, user_folder: Path) -> None:
+    (project / "models" / "mine").mkdir(parents=True)
+    deep = project / "notes" / "today"
+    deep.mkdir(parents=True)
+    written = 'suite = "suites/mine.yaml"\nadapter = "adapters/lora"\nmodel = "models/mine"\n'
+    (project / "punie.toml").write_text(written)
+    at_home = load_settings(project, {}).values
+    assert (at_home.suite, at_home.adapter) == ("suites/mine.yaml", "adapters/lora")
+    below = load_settings(deep, {}).values
+    assert below.suite == "../../suites/mine.yaml"
+    assert below.adapter == "../../adapters/lora"
+    assert below.model == "../../models/mine"
+    from_env = load_settings(deep, {"PUNIE_ADAPTER": "lora", "PUNIE_SUITE": "./x.yaml"}).values
+    assert (from_env.adapter, from_env.suite) == ("lora", "./x.yaml")
+    (project / "punie.toml").unlink()
+    (user_folder / "config.toml").write_text('model = "./big.gguf"\n')
+    found = load_settings(deep, {}).values.model
+    assert found is not None
+    assert (deep / found).resolve() == user_folder.resolve() / "big.gguf"
+
+
+@pytest.mark.parametrize("name", ["org/model", "smollm2-135m", "~/models/mine", "/models/mine"])
+def test_a_name_is_no_path(project: Path, name: str) -> None:
+    (project / "deep").mkdir()
+    (project / "punie.toml").write_text(f'model = "{name}"\nsuite = "tools"\n')
+    values = load_settings(project / "deep", {}).values
+    assert (values.model, values.suite) == (name, "tools")

@@ -20,6 +20,7 @@ from punie.records.base import Record
 ENV_PREFIX = "PUNIE_"
 NOT_SETTINGS = frozenset({"PUNIE_CACHE", "PUNIE_DEBUG", "PUNIE_STATE"})
 """Variables with our prefix that something else reads."""
+PATH_SUFFIXES = frozenset({".yaml", ".yml", ".jsonl", ".json", ".gguf", ".safetensors"})
 ROOT_MARKS = ("punie.toml", ".punie", ".git")
 
 
@@ -111,6 +112,8 @@ class Loaded:
 def load_settings(start: Path, env: Mapping[str, str] | None = None) -> Loaded:
     """Read the settings that hold in folder `start`.
 
+    A file's relative paths are relative to the file; they come out relative to `start`, the folder
+    that a command runs in, as those of variables and flags are.
     Raises InputError with every problem: `file:line: name: what`, and the nearest right name.
     """
     project = find_project(start)
@@ -119,7 +122,7 @@ def load_settings(start: Path, env: Mapping[str, str] | None = None) -> Loaded:
     origins: dict[str, str] = {}
     for label, path, raw in sources:
         _check(raw, path, label)
-        _merge(merged, raw, origins, label)
+        _merge(merged, _with_paths_from(raw, path.parent, start.resolve()), origins, label)
     from_env = _from_environment(os.environ if env is None else env)
     for name, variable, value in from_env:
         nested: Any = value
@@ -180,6 +183,26 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}{at}: {what}", hint="it is TOML: name = value") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _with_paths_from(raw: dict[str, Any], folder: Path, start: Path) -> dict[str, Any]:
+    """The table of a file in `folder`, its relative paths as they are called from `start`."""
+    paths: dict[str, str] = {}
+    for name in ("suite", "adapter", "model"):
+        value = raw.get(name)
+        if isinstance(value, str) and _is_relative_path(name, value, folder):
+            paths[name] = os.path.relpath(folder / value, start)
+    return raw if folder == start else {**raw, **paths}
+
+
+def _is_relative_path(name: str, value: str, folder: Path) -> bool:
+    """Whether a setting names a file or folder: a suite or a model may go by a name as well."""
+    if not value or value.startswith(("/", "~")):
+        return False
+    if name == "adapter" or value.startswith(".") or Path(value).suffix in PATH_SUFFIXES:
+        return True
+    # A hub id looks like a path, so a model's must be there.
+    return "/" in value and (name == "suite" or (folder / value).exists())
 
 
 def _tool_table(folder: Path) -> dict[str, Any] | None:
