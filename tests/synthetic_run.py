@@ -70,7 +70,7 @@ WARNED = Checks(
             name="seed",
             level=Level.WARNING,
             sentence="The same seed gave two different answers.",
-            consequence="A second run will differ by chance, so small differences mean nothing.",
+            consequence="a second run will differ by chance, so small differences mean nothing",
             details={"asked": 2, "different": 1},
         ),
         Finding(

@@ -24,6 +24,7 @@ from punie.reporting.answers import Status, expected_line, got_line, status
 from punie.reporting.soundness import (
     checks_line,
     findings,
+    follows,
     resume_command,
     retries,
     soundness,
@@ -108,7 +109,12 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {**numbers.FORMATS, "visible": visible, "one_line": one_line}
+    environment.filters |= {
+        **numbers.FORMATS,
+        "visible": visible,
+        "one_line": one_line,
+        "follows": follows,
+    }
     return environment.get_template("report.html.j2")
 
 
