@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from punie.errors import ModelError
 from punie.models.fingerprint import template_hash
 from punie.models.template import PARSERS, read_template, template_abilities, tool_parser
 
@@ -90,6 +91,39 @@ def test_what_transformers_offers_is_there(tmp_path: Path):
 )
 def test_a_broken_or_hostile_template_has_no_abilities(tmp_path: Path, broken: str):
     assert not template_abilities(model(tmp_path, broken)).chat
+
+
+@pytest.mark.parametrize(
+    ("hostile", "what"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "time"),
+        ("{% macro f(n) %}{{ f(n + 1) if n < 60 }}{{ f(n + 1) if n < 60 }}{% endmacro %}{{ f(0) }}",
+         "time"),
+        ("{{ 'x' * 10 ** 10 }}", "memory"),
+        ("{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x=n.x*2 %}{% endfor %}",
+         "memory"),
+        ("{% for i in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", "characters"),
+    ],
+)  # fmt: skip
+def test_a_template_without_an_end_is_a_damaged_model(tmp_path: Path, hostile: str, what: str):
+    with pytest.raises(ModelError, match=f"chat template .*{what}") as caught:
+        template_abilities(model(tmp_path, CHAT + hostile))
+    assert caught.value.hint
+
+
+def test_a_template_cannot_import_what_lies_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "jinja2.py").write_text("open('harmed', 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert template_abilities(model(tmp_path / "m", CHAT)).chat
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_template_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+    reaches = "{{ (cycler.__init__.__globals__ if cycler) }}{{ lipsum.__globals__ }}"
+    assert not template_abilities(model(tmp_path, CHAT + reaches)).chat
 
 
 def test_a_file_of_its_own_wins(tmp_path: Path):

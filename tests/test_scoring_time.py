@@ -37,19 +37,20 @@ def test_a_slow_pattern_is_not_a_wrong_answer(pattern: str):
     completion = Completion(text=NEEDLE)
     with pytest.raises(UnscorableError):
         score_keywords(Keywords(all=(pattern,), match="regex", case=True), completion, NEEDLE)
-    for schema in (
+    schemas: list[dict[str, Any]] = [
         {"type": "string", "pattern": pattern},
         {"patternProperties": {pattern: {"type": "string"}}},
         {"patternProperties": {pattern: True}, "additionalProperties": False},
         {"propertyNames": {"pattern": pattern}},
-    ):
+    ]
+    for schema in schemas:
         value = NEEDLE if "type" in schema else {NEEDLE: 1}
         answer = json.dumps(value)
         with pytest.raises(UnscorableError):
             score_json(Json(schema=schema), Completion(text=answer), answer)
 
 
-@pytest.mark.parametrize("pattern", [SLOW[0], r"(x|a|aa|aaa)*b$"])
+@pytest.mark.parametrize("pattern", [SLOW[0], r"(x|a|aa)+$"])
 def test_a_slow_pattern_is_found_when_the_suite_is_checked(pattern: str, tmp_path: Path):
     suite = {
         "name": "s",

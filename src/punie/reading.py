@@ -7,13 +7,13 @@ Every room that reads a person's or a model's files reads them here.
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 MIB = 2**20
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading bytes; the caller closes it.
 
     Raises OSError, whose `strerror` is made for people, for anything else: what is missing, a

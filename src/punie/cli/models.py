@@ -128,6 +128,7 @@ def _facts(info: "ModelInfo") -> list[tuple[str, str]]:
         ("tools", tools),
         ("tool parser", able.parser or "none"),
         ("thinking", thinking),
+        *([("own code", f"never run ({', '.join(info.own_code)})")] if info.own_code else []),
         ("weights hash", short_hash(hashes.weights)),
         ("template hash", short_hash(hashes.template)),
         ("whole hash", short_hash(hashes.whole)),

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from punie.errors import ModelError
-from punie.models.check import base_tensors, read_json, whatever_is_in_it
+from punie.models.check import PICKLED, base_tensors, read_json, whatever_is_in_it
 from punie.models.quantization import module_shapes
 from punie.models.safetensors import TensorInfo, read_header
 
 Shape = tuple[int, ...]
+MAX_RANK = 65_536
+MAX_SCALE = 1000
+"""Trainings use 0.5 to 64; ten times that already drowns the base model."""
 _RETRAIN = "give the base model that it was trained on, or train it again"
 
 
@@ -48,6 +51,12 @@ def _no_weights(adapter: Path) -> ModelError:
             f"{adapter} is a PEFT adapter; the mlx backend reads mlx_lm's form",
             hint="its weights must be adapters.safetensors with lora_a and lora_b",
         )
+    pickled = sorted(file.name for pattern in PICKLED for file in adapter.glob(pattern))
+    if pickled:
+        return ModelError(
+            f"{adapter} holds only pickled weights ({pickled[0]}), which can run code when loaded",
+            hint="get the safetensors version",
+        )
     return ModelError(
         f"{adapter} has no adapters.safetensors",
         hint="an interrupted training leaves only adapter_config.json: train again",
@@ -85,6 +94,27 @@ def _check_full(adapter: Path, tensors: dict[str, TensorInfo], base: dict[str, T
             )
 
 
+def _check_parameters(adapter: Path, known: dict[str, Any]) -> None:
+    """Rank, scale and dropout are numbers that an adapter can have been trained with."""
+    rank, scale, dropout = known["rank"], known["scale"], known["dropout"]
+    wrong = ""
+    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= MAX_RANK:
+        wrong = f"rank {rank!r:.40} is no whole number from 1 to {MAX_RANK:,}"
+    elif not _is_number(scale) or not 0 < scale <= MAX_SCALE:
+        wrong = f"scale {scale!r:.40} is no number above 0 and up to {MAX_SCALE:,}"
+    elif not _is_number(dropout) or not 0 <= dropout < 1:
+        wrong = f"dropout {dropout!r:.40} is no share from 0 to below 1"
+    if wrong:
+        raise ModelError(
+            f"{adapter / 'adapter_config.json'}: lora_parameters.{wrong}",
+            hint="the adapter would answer nonsense: copy it again, or train it again",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check_lora(
     adapter: Path,
     settings: dict[str, Any],
@@ -99,6 +129,7 @@ def _check_lora(
             f"{adapter / 'adapter_config.json'} lacks {min(missing)} under lora_parameters",
             hint="mlx_lm needs rank, scale and dropout there",
         )
+    _check_parameters(adapter, known)
     modules = {name.removesuffix(".lora_a") for name in tensors if name.endswith(".lora_a")}
     if not modules:
         raise ModelError(f"{adapter} holds no lora_a tensors", hint=_RETRAIN)

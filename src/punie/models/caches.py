@@ -12,6 +12,7 @@ from typing import Any
 
 from punie.errors import ModelError
 from punie.models.check import read_json
+from punie.reading import MIB, read_regular
 from punie.records.model import ListedModel, ModelSource
 
 
@@ -30,10 +31,10 @@ def lmstudio_folders() -> list[Path]:
     home = Path.home()
     base = home / ".lmstudio"
     with contextlib.suppress(OSError):
-        base = Path((home / ".lmstudio-home-pointer").read_text(encoding="utf-8").strip())
+        base = Path(_text(home / ".lmstudio-home-pointer"))
     folders = [base / "models", home / ".cache" / "lm-studio" / "models"]
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-        settings: Any = json.loads((base / "settings.json").read_text(encoding="utf-8"))
+        settings: Any = json.loads(_text(base / "settings.json"))
         if settings.get("downloadsFolder"):
             folders.insert(0, Path(settings["downloadsFolder"]))
     return list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
@@ -46,7 +47,7 @@ def hub_snapshot(name: str) -> Path | None:
     """
     repo = hub_cache() / f"models--{name.replace('/', '--')}"
     with contextlib.suppress(OSError):
-        commit = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
+        commit = _text(repo / "refs" / "main")
         if commit and (repo / "snapshots" / commit).is_dir():
             return repo / "snapshots" / commit
     snapshots = [path for path in _children(repo / "snapshots") if path.is_dir()]
@@ -105,6 +106,11 @@ def _generates(config: dict[str, Any]) -> bool:
     architectures: Any = config.get("architectures") or []
     ends = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
     return not architectures or any(str(each).endswith(ends) for each in architectures)
+
+
+def _text(path: Path) -> str:
+    """A small file's text; OSError where it cannot be read."""
+    return read_regular(path, MIB).decode("utf-8", "replace").strip()
 
 
 def _children(folder: Path) -> list[Path]:

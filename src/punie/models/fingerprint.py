@@ -13,6 +13,7 @@ from punie.errors import ModelError
 from punie.models.cache import cache_root
 from punie.models.check import read_json, weight_files
 from punie.models.template import read_template
+from punie.reading import open_regular
 from punie.records.base import digest
 from punie.records.model import Fingerprint
 
@@ -72,7 +73,7 @@ def file_hash(path: Path) -> str:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             remembered: str = json.loads(memory.read_text(encoding="utf-8"))["sha256"]
             return remembered
-        with real.open("rb") as file:
+        with open_regular(real) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}", hint="check it") from error

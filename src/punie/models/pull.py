@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from punie.errors import InputError, ModelError
 from punie.models.cache import build_once, cache_root
 from punie.models.catalog import Builtin
 from punie.models.fingerprint import file_hash
+from punie.reading import open_regular
 
 RECIPE = 1
 """Grows when the converter writes something else for the same file, so that it is made anew."""
@@ -85,9 +87,9 @@ def convert_gguf(file: Path, *, cache: Path | None = None, progress: Progress = 
     )
 
 
-def _opened(file: Path) -> Any:
+def _opened(file: Path) -> BufferedReader:
     try:
-        return file.open("rb")
+        return open_regular(file)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}", hint="check it") from error
 

@@ -1,84 +1,59 @@
-"""Rendering a chat template in the environment that transformers gives it, but without it."""
+"""Rendering a model's chat templates: in a child of its own, which has limits and an end."""
 
-import datetime as dt
 import json
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from punie.errors import ModelError
 
-
-class ChatTemplate:
-    """One template and the special tokens that it may write."""
-
-    def __init__(self, source: str, settings: Mapping[str, Any]) -> None:
-        self._source = source
-        names = ("bos_token", "eos_token", "unk_token", "pad_token")
-        self._tokens = {name: _token_text(settings.get(name)) for name in names}
-
-    def render(
-        self,
-        messages: list[dict[str, Any]],
-        *,
-        tools: list[dict[str, Any]] | None = None,
-        enable_thinking: bool = False,
-    ) -> str:
-        """The prompt, or "" where the template refuses these messages or is broken."""
-        variables: dict[str, Any] = {
-            **self._tokens,
-            "messages": messages,
-            "tools": tools,
-            "documents": None,
-            "add_generation_prompt": True,
-            "enable_thinking": enable_thinking,
-        }
-        try:
-            return _environment().from_string(self._source).render(variables)
-        except (
-            TemplateError,
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ):
-            return ""
+DEADLINE_S = 15.0
+"""Wall-clock time of the child; its processor time and memory are limited by itself."""
+_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
-class _Generation(Extension):
-    """`{% generation %}` marks what the model wrote; for the prompt it means nothing."""
+def render(
+    templates: Mapping[str, str],
+    settings: Mapping[str, Any],
+    renderings: Sequence[tuple[str, Mapping[str, Any]]],
+) -> list[str]:
+    """What each rendering writes, a template's name and its variables; "" where it is refused.
 
-    tags: ClassVar[set[str]] = {"generation"}  # pyright: ignore[reportIncompatibleVariableOverride]
+    `settings` has the special tokens. Raises ModelError for a template that takes too much time or
+    memory, or writes without end.
+    """
+    request = {
+        "templates": dict(templates),
+        "tokens": {name: _token_text(settings.get(name)) for name in _TOKENS},
+        "renderings": [{"template": name, "variables": each} for name, each in renderings],
+    }
+    try:
+        done = subprocess.run(
+            # -P: what lies in the current folder is not imported.
+            [sys.executable, "-P", "-m", "punie.backends.workers.template"],
+            input=json.dumps(request).encode(),
+            env={k: os.environ[k] for k in ("PATH", "PYTHONPATH", "LANG") if k in os.environ},
+            capture_output=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _endless(f"takes more than {DEADLINE_S:g} s") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        # A signal is that of the limit on processor time, or of a system out of memory.
+        killed = done.returncode < 0 or not said
+        raise _endless("takes too much processor time" if killed else said[-1][:200])
+    return cast("list[str]", json.loads(done.stdout)["texts"])
 
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+def _endless(what: str) -> ModelError:
+    return ModelError(
+        f"the model's chat template {what}",
+        hint="it would stop a server too: get another copy of the model, or mend the template",
     )
-    environment.filters["tojson"] = _to_json
-    own: dict[str, Any] = {"raise_exception": _raise, "strftime_now": _now}
-    cast("dict[str, Any]", environment.globals).update(own)
-    return environment
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _now(form: str) -> str:
-    return dt.datetime.now().astimezone().strftime(form)
-
-
-def _to_json(value: Any, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
 
 
 def _token_text(token: Any) -> str:

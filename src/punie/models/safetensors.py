@@ -4,12 +4,14 @@ The format: https://github.com/huggingface/safetensors#format
 """
 
 import json
+import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 from punie.errors import ModelError
+from punie.reading import open_regular
 
 MAX_HEADER = 100_000_000
 BITS = {
@@ -21,6 +23,8 @@ BITS = {
     "F4": 4,
 }
 NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How PyTorch's files begin: a zip, or a bare pickle of protocol 2 to 5."""
 _AGAIN = "copy or download the file again"
 
 
@@ -35,13 +39,18 @@ class TensorInfo:
 def read_header(path: Path) -> dict[str, TensorInfo]:
     """The tensors of a file, by name. Raises ModelError if header and size do not agree."""
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             first = file.read(8)
             length = int.from_bytes(first, "little")
             if first.startswith(b"version "):
                 raise ModelError(
                     f"{path} is a Git LFS pointer, not the weights", hint="run `git lfs pull`"
+                )
+            if length > size - 8 and first.startswith(_PICKLES):
+                raise ModelError(
+                    f"{path} is a pickle under another name, which can run code when loaded",
+                    hint="get the safetensors version",
                 )
             if len(first) < 8 or length > min(MAX_HEADER, size - 8):
                 raise ModelError(f"{path} is cut short or is no safetensors file", hint=_AGAIN)

@@ -8,9 +8,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from punie.errors import ModelError
 from punie.models.check import read_json
+from punie.models.rendering import render
+from punie.reading import MIB, read_regular
 from punie.records.model import TemplateAbilities
 
+MAX_TEMPLATES = 100
 PROBE = "zqprobe"
 """A word that no template contains by itself."""
 _TOOL = {
@@ -54,23 +58,35 @@ def template_abilities(folder: Path) -> TemplateAbilities:
     """Render the folder's template in a sandbox and say what it can do.
 
     A template that does not compile or render has no abilities. Raises ModelError for a tokenizer
-    file that is no JSON.
+    file that is no JSON, and for a template without an end.
     """
-    from punie.models.rendering import ChatTemplate  # noqa: PLC0415 - only this needs jinja2
-
     settings = _settings(folder)
     template = read_template(folder)
     vocabulary = _vocabulary(folder, settings)
     thinking = any(tokens <= vocabulary for tokens in _THINKING)
-    plain = ChatTemplate(template.get("default", ""), settings)
-    with_tools = ChatTemplate(template.get("tool_use", template.get("default", "")), settings)
-    turn = {"role": "user", "content": f"{PROBE}_user"}
-    chat = f"{PROBE}_user" in plain.render([turn], enable_thinking=thinking)
-    if not chat:
+    if not template.get("default"):
         return TemplateAbilities(thinking=thinking)
-    system = plain.render([{"role": "system", "content": f"{PROBE}_system"}, turn])
-    tools = with_tools.render([turn], tools=[_TOOL], enable_thinking=thinking)
-    on, off = (plain.render([turn], enable_thinking=each) for each in (True, False))
+    turn = {"role": "user", "content": f"{PROBE}_user"}
+    first = {"role": "system", "content": f"{PROBE}_system"}
+
+    def chat(*messages: Any, think: bool, tools: Any = None) -> dict[str, Any]:
+        return {"messages": messages, "tools": tools, "enable_thinking": think}
+
+    system, tools, on, off = render(
+        template,
+        settings,
+        [
+            ("default", chat(first, turn, think=False)),
+            (
+                "tool_use" if "tool_use" in template else "default",
+                chat(turn, think=thinking, tools=[_TOOL]),
+            ),
+            ("default", chat(turn, think=True)),
+            ("default", chat(turn, think=False)),
+        ],
+    )
+    if f"{PROBE}_user" not in (on if thinking else off):
+        return TemplateAbilities(thinking=thinking)
     return TemplateAbilities(
         chat=True,
         system=f"{PROBE}_system" in system,
@@ -83,13 +99,11 @@ def template_abilities(folder: Path) -> TemplateAbilities:
 
 def read_template(folder: Path) -> dict[str, str]:
     """The templates by name, usually one, `default`; a file of its own wins over the config."""
-    named = {
-        path.stem: path.read_text(encoding="utf-8", errors="replace")
-        for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))
-    }
+    more = sorted((folder / "additional_chat_templates").glob("*.jinja"))[:MAX_TEMPLATES]
+    named = {path.stem: _text(path) for path in more}
     own = folder / "chat_template.jinja"
     if own.exists():
-        return named | {"default": own.read_text(encoding="utf-8", errors="replace")}
+        return named | {"default": _text(own)}
     found: Any = _settings(folder).get("chat_template")
     if isinstance(found, str):
         return named | {"default": found}
@@ -115,6 +129,13 @@ def tool_parser(
     if tokens >= _XTML:
         return "kimi_k3"
     return "pythonic" if {"<|tool_call_start|>", "<|tool_call_end|>"} <= tokens else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_regular(path, MIB).decode("utf-8", "replace")
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}", hint="check it") from error
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -91,4 +91,6 @@ class ModelInfo(Record):
     size_bytes: int
     """All of the folder's files."""
     abilities: TemplateAbilities
+    own_code: tuple[str, ...] = ()
+    """Python files that its configs name; they are never run."""
     fingerprint: Fingerprint
