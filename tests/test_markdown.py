@@ -14,7 +14,7 @@ from punie.records.suite import EvalPrompt
 from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 from punie.reporting.escaping import LONGEST, code, defang, escape, fence, table
 from punie.reporting.markdown import LISTED, bar, results_markdown, sparkline
-from punie.reporting.text import one_line
+from punie.text import one_line
 from synthetic_run import INCIDENTS, PASSED
 
 GFM = MarkdownIt("commonmark").enable(["table", "strikethrough"])

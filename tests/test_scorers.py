@@ -8,11 +8,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from punie.errors import InputError
-from punie.records.expect import Expect
+from punie.records.expect import Exact, Expect
 from punie.records.result import Completion, Culprit, Score, ToolCall
 from punie.records.suite import EvalPrompt, Message
 from punie.scoring.answers import find_number
-from punie.scoring.grade import one_line
+from punie.scoring.grade import grade, unanswered
 from punie.scoring.score import overall, score_keyword_presence, score_prompt
 from punie.scoring.text import answer_text, fenced_blocks
 
@@ -290,6 +290,13 @@ def test_score_keyword_presence_is_simple_to_call():
 
 
 def test_a_note_is_one_printable_line():
-    note = one_line("a\nb\x00\ud800\x1b[31m" + "c" * 500)
-    assert note.startswith("a b\ufffd?\ufffd[31mccc")
+    note = grade(Exact(values=("x",)), 0.0, note="a\nb\x00\ud800\x1b[31m" + "c" * 500).note
+    assert note.startswith("a b␀⟨U+D800⟩␛[31mccc")
     assert len(note) == 300
+
+
+def test_an_answer_that_a_filter_stopped_is_no_empty_answer():
+    stopped = Completion(text="", finish_reason="content_filter")
+    assert unanswered("", stopped) is Culprit.FILTERED
+    assert unanswered("", Completion()) is Culprit.EMPTY
+    assert unanswered("Par", stopped) is None

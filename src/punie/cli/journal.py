@@ -132,7 +132,7 @@ def _stored_in(store: "RunStore") -> "StoredRun":
 
 def _print_check(found: "JournalCheck") -> None:
     from punie.reporting.numbers import counted
-    from punie.reporting.text import visible
+    from punie.text import visible
 
     for finding in found.findings:
         click.echo(visible(str(finding)))

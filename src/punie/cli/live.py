@@ -102,7 +102,7 @@ def facts(progress: Progress, elapsed_s: float) -> str:
     While the run waits, what it waits for comes first and no time left is promised.
     """
     from punie.reporting.numbers import counted, duration, percent, time_left
-    from punie.reporting.text import one_line
+    from punie.text import one_line
 
     parts = [one_line(progress.note, NOTE_LENGTH)] if progress.note else []
     if progress.score is not None:

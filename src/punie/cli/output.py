@@ -55,7 +55,7 @@ def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:
 
 def _shown(message: str) -> str:
     """A message that can do nothing to a terminal, whoever wrote parts of it."""
-    from punie.reporting.text import visible
+    from punie.text import visible
 
     return "\n".join(visible(line) for line in message.split("\n"))
 
@@ -64,6 +64,6 @@ def safe(text: str) -> "Text":
     """Text from a file or a server for a table: its control characters are shown, not obeyed."""
     from rich.text import Text
 
-    from punie.reporting.text import visible
+    from punie.text import visible
 
     return Text(visible(text))

@@ -163,7 +163,7 @@ def _print_transcript(store: "RunStore", head: Run, prompt_id: str) -> None:
 
 def _plain(text: str, limit: int) -> str:
     """The beginning of what a model or server wrote, unable to do anything to a terminal."""
-    from punie.reporting.text import visible
+    from punie.text import visible
 
     return visible(text[:limit]) + (" …" if len(text) > limit else "")
 

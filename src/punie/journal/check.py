@@ -30,7 +30,7 @@ from punie.records.result import Outcome
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt
 from punie.reporting.markdown import WRITTEN_ALIKE
-from punie.reporting.text import one_line
+from punie.text import one_line
 
 StoredRun = Callable[[str], tuple[Run, Iterable[tuple[EvalPrompt, Outcome]]] | None]
 """Gives a run of the database by its id, None where the database does not have it."""

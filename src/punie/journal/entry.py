@@ -26,7 +26,7 @@ from punie.records.summary import Summary
 from punie.reporting.escaping import code, escape, fence
 from punie.reporting.markdown import RESULTS_FORMAT, results_markdown
 from punie.reporting.numbers import counted, short_hash
-from punie.reporting.text import one_line
+from punie.text import one_line
 
 GOAL_LENGTH = 200
 

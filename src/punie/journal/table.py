@@ -13,7 +13,7 @@ from punie.records.summary import Summary
 from punie.reporting import numbers
 from punie.reporting.escaping import code, escape, table
 from punie.reporting.markdown import sparkline
-from punie.reporting.text import one_line
+from punie.text import one_line
 
 GENERATED = "<!-- Written by `punie journal render`: what is edited here is lost. -->"
 _NOTE_LENGTH = 160

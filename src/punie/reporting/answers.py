@@ -15,7 +15,7 @@ from punie.records.expect import (
     ToolCalls,
 )
 from punie.records.result import EvalFault, Outcome, ToolCall
-from punie.reporting.text import one_line, visible
+from punie.text import one_line, visible
 
 Status = Literal["pass", "partial", "fail", "unscored", "fault"]
 _WIDE = 56

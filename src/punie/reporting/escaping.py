@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from punie.reporting.numbers import NOTHING
-from punie.reporting.text import one_line, visible
+from punie.text import one_line, visible
 
 LONGEST = 400
 """Characters of one line of prose; what is longer ends in an ellipsis."""

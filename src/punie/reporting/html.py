@@ -30,7 +30,6 @@ from punie.reporting.soundness import (
     soundness,
     timeline,
 )
-from punie.reporting.text import one_line, visible
 from punie.reporting.timings import Timings
 from punie.reporting.transcripts import Transcripts, transcript
 from punie.reporting.wording import (
@@ -40,6 +39,7 @@ from punie.reporting.wording import (
     model_title,
     notes,
 )
+from punie.text import one_line, visible
 
 
 class Row(NamedTuple):

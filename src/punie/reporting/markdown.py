@@ -25,8 +25,8 @@ from punie.reporting.soundness import (
     soundness,
     timeline,
 )
-from punie.reporting.text import one_line
 from punie.reporting.wording import notes
+from punie.text import one_line
 
 RESULTS_FORMAT = 2
 """2: rows keep failed tries, times of day, call forms and the scorers' own numbers."""

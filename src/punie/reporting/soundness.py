@@ -13,7 +13,7 @@ from punie.records.run import Run, RunStatus
 from punie.records.summary import Summary
 from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 from punie.reporting.numbers import count, counted
-from punie.reporting.text import one_line
+from punie.text import one_line
 
 SENTENCE = 400
 """Characters of a finding's or an incident's text that are shown."""

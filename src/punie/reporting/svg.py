@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from punie.records.summary import Estimate
 from punie.reporting.numbers import count, percent, percent_interval
-from punie.reporting.text import one_line
+from punie.text import one_line
 
 CHART_CSS = """
 .chart{display:block;overflow:visible;font-family:var(--sans);font-variant-numeric:tabular-nums}

@@ -19,8 +19,8 @@ from punie.reporting.soundness import (
     said,
     timeline,
 )
-from punie.reporting.text import one_line
 from punie.reporting.wording import fault_words, model_title, notes
+from punie.text import one_line
 
 _WIDEST = 96
 """A line longer than this is hard to follow, however wide the window."""

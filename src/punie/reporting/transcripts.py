@@ -11,9 +11,9 @@ from punie.records.result import Completion, EvalFault, EvalResult, Outcome, Sco
 from punie.records.suite import EvalPrompt, FunctionCall, Message
 from punie.reporting import numbers
 from punie.reporting.answers import call, expectation, literal, made_call, pretty
-from punie.reporting.text import visible
 from punie.reporting.timings import speed
 from punie.reporting.wording import culprit_words, fault_words, finish_words
+from punie.text import visible
 
 _BLOCK_PROMPTS = 100
 _BLOCK_CHARACTERS = 1_000_000

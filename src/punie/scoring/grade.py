@@ -4,6 +4,7 @@ from pydantic import JsonValue
 
 from punie.records.expect import Expectation
 from punie.records.result import Completion, Culprit, Score
+from punie.text import one_line
 
 NOTE_LIMIT = 300
 """Characters of a note; what a model wrote can be long, a line of a report cannot."""
@@ -23,16 +24,9 @@ def grade(
         passed=value >= expectation.pass_at,
         weight=expectation.weight,
         culprit=culprit,
-        note=one_line(note) if note else "",
+        note=one_line(note, NOTE_LIMIT),
         details=details or {},
     )
-
-
-def one_line(text: str, limit: int = NOTE_LIMIT) -> str:
-    """Text for a single line: printable, without lone surrogates, cut with an ellipsis."""
-    text = " ".join(text[: limit * 4].encode("utf-8", "replace").decode("utf-8").split())
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def quote(text: str, limit: int = 80) -> str:
@@ -41,9 +35,11 @@ def quote(text: str, limit: int = 80) -> str:
 
 
 def unanswered(text: str, completion: Completion) -> Culprit | None:
-    """Why there is no answer to look at: cut off while still thinking, or nothing said at all."""
+    """Why there is no answer to look at: cut off while thinking, filtered, or nothing said."""
     if completion.tool_calls or (text and not text.isspace()):
         return None
+    if completion.finish_reason == "content_filter":
+        return Culprit.FILTERED
     return Culprit.TRUNCATED if was_cut(completion) else Culprit.EMPTY
 
 

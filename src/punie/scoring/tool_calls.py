@@ -10,11 +10,12 @@ from punie.records.expect import ExpectedCall, ToolCalls
 from punie.records.result import Completion, Culprit, Score, ToolCall
 from punie.records.suite import Tool
 from punie.scoring.calls import offer, read_calls
-from punie.scoring.grade import grade, one_line, quote, was_cut
+from punie.scoring.grade import NOTE_LIMIT, grade, quote, was_cut
 from punie.scoring.json_schema import misfits
 from punie.scoring.json_text import is_object, show
 from punie.scoring.matching import assign, assign_in_order, nearest
 from punie.scoring.patterns import Miss, describe, object_misses
+from punie.text import one_line
 
 _SPARE_CALLS = 64
 """Made calls beyond the expected ones that are looked at; further ones only count as extra."""
@@ -62,7 +63,9 @@ def score_tool_calls(
         note = f"expected the order {names[0]}, got {names[1]}"
         return grade(expectation, value, Culprit.WRONG_ORDER, note, details)
     blames = _blames(expected, seen, table, pairs, completion)
-    details["misses"] = [one_line(f"{each.culprit}: {each.note}") for each in blames[:8]]
+    details["misses"] = [
+        one_line(f"{each.culprit}: {each.note}", NOTE_LIMIT) for each in blames[:8]
+    ]
     return grade(expectation, value, blames[0].culprit, blames[0].note, details)
 
 
@@ -85,6 +88,8 @@ def _none_made(completion: Completion, text: str, expected: Sequence[ExpectedCal
     got = "no answer" if silent else quote(text)
     if completion.finish_reason == "tool_calls" and silent:
         culprit, got = Culprit.LOST_BY_SERVER, "a call whose text the server dropped"
+    elif completion.finish_reason == "content_filter" and silent:
+        culprit, got = Culprit.FILTERED, "nothing: a content filter stopped it"
     else:
         # Prose without the beginning of a call is no call, however long it might have gone on; only
         # where nothing was said yet (the model was still thinking) the limit is to blame.

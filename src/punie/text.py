@@ -1,4 +1,4 @@
-"""Text that a model wrote, made safe to look at: what cannot be seen is shown by its name.
+"""Text that a model or server wrote, made safe to look at: what cannot be seen is named.
 
 Escaping for HTML or markdown is the business of who writes these; this is about characters that
 would hide, reorder or break what a reader sees, or that XML and UTF-8 cannot hold at all.
@@ -25,6 +25,11 @@ def _named(match: re.Match[str]) -> str:
 def visible(text: str) -> str:
     """Name the characters that hide or reorder: ESC is ␛, a right-to-left override ⟨U+202E⟩."""
     return _HIDDEN.sub(_named, text.replace("\r\n", "\n"))
+
+
+def inert_json(written: str) -> str:
+    """JSON text with the same characters as escapes: it can be printed and encoded anywhere."""
+    return _HIDDEN.sub(lambda match: f"\\u{ord(match.group()):04x}", written)
 
 
 def one_line(text: str, limit: int = 160) -> str:
