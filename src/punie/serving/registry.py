@@ -154,6 +154,20 @@ def sweep(grace_s: float = GRACE_S) -> list[Entry]:
     return ended
 
 
+def end(entry: Entry, grace_s: float = 15.0) -> bool:
+    """Ask the process of a `punie serve` to end, and a second time if it takes too long.
+
+    It ends its own server. True once it is gone; False if it still runs, and nothing more is done.
+    """
+    for _ in range(2):
+        process = _find(entry.pid, entry.started, entry.argv_sha256)
+        if process is None:
+            return True
+        _signal(process, kill=False)
+        psutil.wait_procs([process], timeout=grace_s)
+    return not entry.runs
+
+
 def _end(entry: Entry, grace_s: float) -> bool:
     """TERM the server's process group, wait, KILL what is left; False if it is not that server."""
     server = _find(entry.pid, entry.started, entry.argv_sha256)
@@ -217,11 +231,15 @@ def _argv_hash(process: psutil.Process) -> str:
     return hashlib.sha256(argv.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def state_root() -> Path:
+    """`PUNIE_STATE`, or the platform's folder for this user's state. It may not exist yet."""
+    chosen = os.environ.get(STATE)
+    return Path(chosen).expanduser() if chosen else platformdirs.user_state_path("punie")
+
+
 def _folder(*, create: bool = False) -> Path:
     """The folder of the entries, ours alone. Raises OSError if it is not there or not ours."""
-    chosen = os.environ.get(STATE)
-    root = Path(chosen).expanduser() if chosen else platformdirs.user_state_path("punie")
-    folder = root / "servers"
+    folder = state_root() / "servers"
     if create:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = folder.stat()

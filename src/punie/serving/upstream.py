@@ -1,0 +1,122 @@
+"""What `punie serve` passes on to its mlx_lm server, and what comes back, event by event.
+
+Beside the client the only module that imports the HTTP client: a client measures one whole answer,
+this one hands on the parts of an answer that it does not look into.
+"""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Self, cast
+
+import httpx2
+
+from punie.serving.endpoint import Endpoint
+
+CONNECT_TIMEOUT_S = 10.0
+MAX_EVENT_BYTES = 32 * 2**20
+MAX_ERROR_BYTES = 64 * 1024
+KEEPALIVE: dict[str, Any] = {}
+"""Stands for a sign of life: the prompt is still being read."""
+
+
+class UpstreamFailed(Exception):  # noqa: N818 - it reads as what happened, and is no PunieError
+    """No answer, or only a part of one. `broken`: the server itself may need help."""
+
+    def __init__(self, status: int, message: str, *, broken: bool) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.broken = broken
+
+
+class Upstream:
+    """Asks the server behind an endpoint. An async context manager."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        # mlx_lm answers each request on a connection of its own (HTTP/1.0).
+        timeout = httpx2.Timeout(endpoint.timeout_s, connect=CONNECT_TIMEOUT_S, pool=None)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        self._client = httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def answer(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """The events of an answer: its parts if the body asks for a stream, or one whole answer.
+
+        Raises UpstreamFailed, before the first event or after it. To be closed by the caller: that
+        is what ends the server's work on a stream that nobody reads any more.
+        """
+        content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        url = self._endpoint.url.rstrip("/") + path
+        try:
+            async with self._client.stream("POST", url, content=content, headers=headers) as reply:
+                if reply.status_code != 200:
+                    raise _refusal(reply.status_code, await _beginning(reply))
+                async with aclosing(_events(reply, stream=bool(body.get("stream")))) as events:
+                    async for event in events:
+                        yield event
+        except httpx2.TimeoutException:
+            seconds = self._endpoint.timeout_s
+            raise UpstreamFailed(
+                504, f"the model gave no token within {seconds:.0f} s", broken=True
+            ) from None
+        except (httpx2.TransportError, httpx2.StreamError):
+            raise UpstreamFailed(503, "the model's server is gone", broken=True) from None
+
+
+async def _events(reply: httpx2.Response, *, stream: bool) -> AsyncGenerator[dict[str, Any]]:
+    buffer = b""
+    async for part in reply.aiter_bytes():
+        buffer += part
+        if len(buffer) > MAX_EVENT_BYTES:
+            raise UpstreamFailed(502, "the model's server sent too much", broken=True)
+        while stream and b"\n\n" in buffer:
+            block, _, buffer = buffer.partition(b"\n\n")
+            if block.startswith(b":"):
+                yield KEEPALIVE
+            elif block == b"data: [DONE]":
+                return
+            else:
+                yield _parsed(block.removeprefix(b"data:"))
+    if stream:
+        raise UpstreamFailed(503, "the model's server ended within its answer", broken=True)
+    yield _parsed(buffer)
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UpstreamFailed(502, "the model's server sent no answer that can be read", broken=True)
+    return cast("dict[str, Any]", value)
+
+
+async def _beginning(reply: httpx2.Response) -> bytes:
+    content = b""
+    async for part in reply.aiter_bytes():
+        content += part
+        if len(content) > MAX_ERROR_BYTES:
+            break
+    return content
+
+
+def _refusal(status: int, content: bytes) -> UpstreamFailed:
+    """What a status other than 200 means: mlx_lm answers 404 to all that fails while it works."""
+    text = content.decode("utf-8", "replace")
+    try:
+        error: Any = json.loads(text)["error"]
+    except (ValueError, LookupError, TypeError):
+        error = text
+    reason = " ".join(str(error).split())[:300] or f"HTTP {status}"
+    if "generation thread died" in reason or status >= 500:
+        return UpstreamFailed(503, "the model's server can no longer generate", broken=True)
+    return UpstreamFailed(400, f"the model's server refuses this: {reason}", broken=False)
