@@ -75,7 +75,8 @@ class Flaky(FakeServer):
 
 async def evaluate(folder: Path, **words: Any) -> Measured:
     flags: dict[str, Any] = {"quiet": True, "concurrency": 1, **words}
-    return await measure(Wish(**flags), load_settings(folder, {}))
+    # Without self-checks: what is counted here is what the suite asks.
+    return await measure(Wish(**flags), load_settings(folder, {"PUNIE_CHECKS": "false"}))
 
 
 async def a_run(folder: Path, server: FakeServer, **words: Any) -> Measured:

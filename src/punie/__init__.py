@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from punie.backends.local import serve_model as serve_model
+    from punie.evaluation.checks import self_check as self_check
     from punie.evaluation.run import run_evaluation as run_evaluation
     from punie.records.result import Completion as Completion
     from punie.records.result import EvalFault as EvalFault
@@ -40,6 +41,7 @@ _PLACES = {
     "score_keyword_presence": "punie.scoring.score",
     "score_prompt": "punie.scoring.score",
     "score_tool_calling": "punie.scoring.score",
+    "self_check": "punie.evaluation.checks",
     "serve_model": "punie.backends.local",
 }
 __all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll] - one list, not two

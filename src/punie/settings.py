@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from punie.errors import InputError, Problem
+from punie.reading import MIB, read_regular
 from punie.records.base import Record
 
+MAX_BYTES = 4 * MIB
 ENV_PREFIX = "PUNIE_"
 NOT_SETTINGS = frozenset({"PUNIE_CACHE", "PUNIE_DEBUG", "PUNIE_STATE"})
 """Variables with our prefix that something else reads."""
@@ -90,6 +92,9 @@ class Settings(Record):
         Literal["auto", "native", "prompt"],
         Field(description="tools by the chat template, or written into the system turn"),
     ] = "auto"
+    checks: Annotated[
+        bool, Field(description="let the instrument check itself before each eval")
+    ] = True
     sampling: SamplingSettings = SamplingSettings()
     journal: JournalSettings = JournalSettings()
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
@@ -175,14 +180,25 @@ def _files(project: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"line (\d+), column (\d+)", str(error))
         at = f":{place[1]}:{place[2]}" if place else ", at its end"
         what = re.sub(r" \(at .*\)$", "", str(error))
         raise InputError(f"{path}{at}: {what}", hint="it is TOML: name = value") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from error
+    except RecursionError:
+        raise InputError(
+            f"{path}: is nested too deeply", hint="punie config shows every setting"
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}:{line}: is not UTF-8", hint="save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}", hint="check the file") from error
+
+
+def _text(path: Path) -> str:
+    return read_regular(path, MAX_BYTES).decode("utf-8-sig")
 
 
 def _with_paths_from(raw: dict[str, Any], folder: Path, start: Path) -> dict[str, Any]:
@@ -210,8 +226,8 @@ def _tool_table(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["punie"]
-    except (OSError, ValueError, LookupError, TypeError):
+        table: Any = tomllib.loads(_text(path))["tool"]["punie"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None  # somebody else's file; what is wrong in it is theirs
     return cast("dict[str, Any]", table) if isinstance(table, dict) else None
 
@@ -261,7 +277,7 @@ def _siblings(loc: tuple[str, ...]) -> list[str]:
 def _place(path: Path, loc: tuple[str, ...]) -> tuple[int, int]:
     """Line and column of a key in a TOML file, found by its text; (0, 0) if it is not found."""
     table = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
             table = re.sub(r'^tool\.punie\.?|["\' ]', "", header[1])
         elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):

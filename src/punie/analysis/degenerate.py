@@ -1,10 +1,12 @@
-"""Is a model still answering, or does it say one thing, or nothing, whatever it is asked?
+"""Whether a model still answers, or says one thing, or nothing, whatever it is asked.
 
 Such runs have scores like any other. They are told from suites whose right answers are all alike by
 what the scorers said of the common answer.
 """
 
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from punie.records.base import canonical_json
 from punie.records.result import Completion, EvalResult, Outcome
@@ -19,6 +21,8 @@ WRONG_SHARE = 0.25
 """Of the prompts that share an answer, so many must want another one for a warning."""
 MOST_REMEMBERED = 1000
 """Different answers that are counted apart. What nearly all prompts get is among them."""
+
+SAYS_LITTLE = "the score says little about the model: look"
 
 
 @dataclass(slots=True)
@@ -58,50 +62,45 @@ class AnswerCounts:
 
     def finding(self) -> Finding:
         """What the answers so far look like together; the gravest is said."""
+        answered = self._answered
         common = max(self._by_answer.values(), key=lambda each: each.prompts, default=_Count())
-        details = {
+        wrong = common.prompts - common.right
+        if answered < LEAST_PROMPTS:
+            return self._found(Level.OK, f"{answered} answers are too few to look at together.")
+        if common.prompts >= NEARLY_ALL * answered and wrong >= WRONG_SHARE * common.prompts:
+            return self._found(
+                Level.WARNING,
+                f"{common.prompts} of {answered} prompts got the same answer, right for "
+                f"{common.right} of them.",
+                f"{SAYS_LITTLE} at the answers, the chat template and the adapter",
+            )
+        if self._empty >= MANY_EMPTY * answered:
+            after = f", {self._reasoned_only} of them after reasoning" * bool(self._reasoned_only)
+            return self._found(
+                Level.WARNING,
+                f"{self._empty} of {answered} answers are empty{after}.",
+                f"{SAYS_LITTLE} at max_tokens, the stop words and the chat template",
+            )
+        if common.prompts == answered and wrong:
+            return self._found(
+                Level.NOTE,
+                f"All {answered} prompts got the same answer, wrong for {wrong} of them.",
+                "the score is that of a constant answer",
+            )
+        return self._found(Level.OK, "Answers differ as prompts do, or are right to be alike.")
+
+    def _found(self, level: Level, sentence: str, consequence: str = "") -> Finding:
+        details: dict[str, JsonValue] = {
             "answered": self._answered,
+            "different": len(self._by_answer),
             "empty": self._empty,
-            "most_common": common.prompts,
-            "most_common_right": common.right,
         }
-        level, sentence, consequence = self._judged(common)
         return Finding(
             name=NAME, level=level, sentence=sentence, consequence=consequence, details=details
         )
 
-    def _judged(self, common: _Count) -> tuple[Level, str, str]:
-        answered = self._answered
-        if answered < LEAST_PROMPTS:
-            return Level.OK, f"{answered} answers are too few to look at together.", ""
-        wrong = common.prompts - common.right
-        if common.prompts >= NEARLY_ALL * answered and wrong >= WRONG_SHARE * common.prompts:
-            return (
-                Level.WARNING,
-                f"{common.prompts} of {answered} prompts got the same answer, "
-                f"which is right for {common.right} of them.",
-                "the score says little about the model: look at the answers, the chat template "
-                "and the adapter",
-            )
-        if self._empty >= MANY_EMPTY * answered:
-            reasoned = (
-                f", {self._reasoned_only} of them after reasoning" if self._reasoned_only else ""
-            )
-            return (
-                Level.WARNING,
-                f"{self._empty} of {answered} answers are empty{reasoned}.",
-                "the score says little about the model: look at max_tokens, the stop words and "
-                "the chat template",
-            )
-        if common.prompts == answered and wrong:
-            return (
-                Level.NOTE,
-                f"All {answered} prompts got the same answer, which is wrong for {wrong} of them.",
-                "the score is that of a constant answer",
-            )
-        return Level.OK, "Answers differ as their prompts do, or are right to be alike.", ""
-
 
 def _content(completion: Completion) -> str:
-    calls = [[call.name, call.arguments, call.raw] for call in completion.tool_calls]
+    made = completion.tool_calls
+    calls: list[JsonValue] = [[call.name, call.arguments, call.raw] for call in made]
     return canonical_json([completion.text.strip(), calls])

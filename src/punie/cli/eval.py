@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     "--tools", type=click.Choice(["auto", "native", "prompt"]), help="How tools are given."
 )
 @click.option(
+    "--checks/--no-checks",
+    default=None,
+    help="Check the instrument first: adapter, tools, seed, concurrency, context [default: yes].",
+)
+@click.option(
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path),

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from punie.cli.checked import checked
 from punie.cli.live import showing, watched
 from punie.cli.resume import (
     as_it_was,
@@ -93,6 +94,7 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
         with store.lock(run_id):
             async with served(wish, settings, log) as endpoint:
                 run = _head(wish, settings, suite, endpoint, run_id)
+                run = await checked(wish, settings, suite, endpoint, run)
                 store.create(run, suite)
                 report = await _ask_all(wish, suite, endpoint, run, store)
             return _finish(wish, settings, store, report)
@@ -117,6 +119,7 @@ async def _resume(wish: Wish, settings: Loaded, store: RunStore, run: Run) -> Me
         refuse_another_model(run, endpoint)
         versions = provenance(wish.argv, settings.project).versions
         run = going_on(wish, run, len(owed), versions)
+        run = await checked(wish, settings, suite, endpoint, run)
         store.update(run)
         report = await _ask_all(wish, suite, endpoint, run, store, owed=owed)
     measured = _finish(resumed, settings, store, report)

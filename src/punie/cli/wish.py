@@ -32,6 +32,7 @@ class Wish:
     max_tokens: int | None = None
     concurrency: int | None = None
     tools: str | None = None
+    checks: bool | None = None
     output: Path | None = None
     journal: str | None = None
     resume: str | None = None

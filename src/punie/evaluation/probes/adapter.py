@@ -1,6 +1,8 @@
-"""Does the adapter change the output? The base is asked first, the adapter last."""
+"""Whether the adapter changes the output: the base is asked first, the adapter last."""
 
 from collections.abc import Sequence
+
+from pydantic import JsonValue
 
 from punie.evaluation.probes.questions import Questions, said
 from punie.records.result import Completion
@@ -25,7 +27,11 @@ async def adapter_effect(
     pairs = list(zip(before, after, strict=True))
     words = sum(said(one) != said(other) for one, other in pairs)
     probabilities = sum(_differ(one, other) for one, other in pairs)
-    details = {"prompts": len(pairs), "words": words, "probabilities": probabilities}
+    details: dict[str, JsonValue] = {
+        "prompts": len(pairs),
+        "words": words,
+        "probabilities": probabilities,
+    }
     if words:
         sentence = f"The adapter changes what is said on {words} of {len(pairs)} prompts."
         return Finding(name=NAME, level=Level.OK, sentence=sentence, details=details)

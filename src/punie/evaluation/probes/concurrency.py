@@ -1,6 +1,8 @@
-"""Are answers at this run's concurrency those of one by one? Else it is lowered until they are."""
+"""Whether answers at this run's concurrency are those of one by one; else it is lowered."""
 
 from collections.abc import Sequence
+
+from pydantic import JsonValue
 
 from punie.evaluation.probes.questions import Questions, said
 from punie.records.run import Run
@@ -37,7 +39,10 @@ async def answers_together(
             return _cannot_tell(prompt), run.concurrency
     wrong = f"{len(differing)} of {len(prompts)} answers with {in_flight} in flight are not those "
     sentence = f"{wrong}of one by one."
-    details = {"in_flight": in_flight, "prompts": [each.id for each in differing]}
+    details: dict[str, JsonValue] = {
+        "in_flight": in_flight,
+        "prompts": [each.id for each in differing],
+    }
     if not ours:
         finding = Finding(
             name=NAME,

@@ -1,8 +1,10 @@
-"""Does every prompt fit the model's context, with room for its answer?"""
+"""Whether every prompt fits the model's context, with room for its answer."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+
+from pydantic import JsonValue
 
 from punie.evaluation.probes.questions import Questions
 from punie.records.suite import EvalPrompt
@@ -10,9 +12,9 @@ from punie.records.trust import Finding, Level
 
 NAME = "context"
 TEMPLATE_BYTES = 2048
-"""More than any chat template adds by itself."""
-LEAST_BYTES_PER_TOKEN = 1
+"""More than chat templates add by themselves."""
 MOST_BYTES_PER_TOKEN = 16
+"""A prompt that is too long even so is not asked: it would cost the most, and end badly."""
 MOST_ASKED = 3
 MOST_NAMED = 8
 
@@ -20,55 +22,58 @@ MOST_NAMED = 8
 async def context_fits(
     questions: Questions, prompts: Sequence[EvalPrompt], max_tokens: int, context: int | None
 ) -> Finding:
-    """Compare prompt and answer with the context, in tokens. Raises NotAnswered.
+    """Compare prompts and their answers with the context, in tokens. Raises NotAnswered.
 
-    A token has at least one byte, so a prompt with fewer bytes than the context has room for needs
-    no question. Of the others the longest are asked for one token, and the server's own count of
-    their tokens is taken; how many bytes a token has there judges the rest.
+    A token has at least one byte, so a prompt with fewer bytes than the context has tokens needs no
+    question. Of the others the longest are asked for one token, to hear the server's own count of
+    theirs; the most tokens for a byte among them judge the rest.
     """
     if context is None:
-        sentence = "How long the context is, this endpoint does not tell."
+        sentence = "This endpoint does not tell how long its context is."
         return Finding(name=NAME, level=Level.OK, sentence=sentence)
-    need = {prompt.id: _bytes(prompt) for prompt in prompts}
-    answer = {prompt.id: prompt.max_tokens or max_tokens for prompt in prompts}
-    unsure = [
-        prompt
-        for prompt in prompts
-        if (need[prompt.id] + TEMPLATE_BYTES) / LEAST_BYTES_PER_TOKEN + answer[prompt.id] > context
-    ]
-    details: dict[str, int | list[str] | dict[str, int]] = {"context": context}
-    if not unsure:
-        sentence = f"Every prompt fits the context of {context} tokens, with its answer."
-        return Finding(name=NAME, level=Level.OK, sentence=sentence, details=details)
-    unsure.sort(key=lambda prompt: need[prompt.id], reverse=True)
-    hopeless = [p for p in unsure if need[p.id] > MOST_BYTES_PER_TOKEN * context]
+    room = {each.id: context - (each.max_tokens or max_tokens) for each in prompts}
+    size = {each.id: _bytes(each) for each in prompts}
+    unsure = [each for each in prompts if size[each.id] + TEMPLATE_BYTES > room[each.id]]
+    unsure.sort(key=lambda each: size[each.id], reverse=True)
     counted: dict[str, int] = {}
-    for prompt in unsure[len(hopeless) : len(hopeless) + MOST_ASKED]:
-        tokens = (await questions.ask(prompt, max_tokens=1)).prompt_tokens
-        if tokens is None:
+    for prompt in unsure:
+        if len(counted) == MOST_ASKED:
             break
-        counted[prompt.id] = tokens
-    per_byte = max((tokens / max(1, need[id_]) for id_, tokens in counted.items()), default=0.0)
+        if size[prompt.id] <= MOST_BYTES_PER_TOKEN * context:
+            tokens = (await questions.ask(prompt, max_tokens=1)).prompt_tokens
+            if tokens is None:
+                return _uncounted(context)
+            counted[prompt.id] = tokens
+    per_byte = max(
+        (tokens / max(1, size[name]) for name, tokens in counted.items()),
+        default=1 / MOST_BYTES_PER_TOKEN,
+    )
     too_long = [
-        prompt.id
-        for prompt in unsure
-        if prompt in hopeless
-        or counted.get(prompt.id, need[prompt.id] * per_byte) + answer[prompt.id] > context
+        each.id for each in unsure if counted.get(each.id, size[each.id] * per_byte) > room[each.id]
     ]
-    details["counted"] = counted
+    details: dict[str, JsonValue] = {"context": context, "counted": {**counted}}
     if not too_long:
         sentence = f"Every prompt fits the context of {context} tokens, with its answer."
         return Finding(name=NAME, level=Level.OK, sentence=sentence, details=details)
-    named = ", ".join(too_long[:MOST_NAMED])
     more = f" and {len(too_long) - MOST_NAMED} more" if len(too_long) > MOST_NAMED else ""
     return Finding(
         name=NAME,
         level=Level.WARNING,
-        sentence=f"{len(too_long)} prompts with room for their answers are longer than the "
-        f"context of {context} tokens: {named}{more}.",
-        consequence="their answers are not what the model was made for; shorten them, or lower "
+        sentence=f"{len(too_long)} of {len(prompts)} prompts do not fit the context of {context} "
+        f"tokens with the longest answer they may get: {', '.join(too_long[:MOST_NAMED])}{more}.",
+        consequence="such an answer may lose its sense or be cut; shorten the prompts, or lower "
         "--max-tokens",
-        details={**details, "prompts": too_long},
+        details={**details, "prompts": [*too_long]},
+    )
+
+
+def _uncounted(context: int) -> Finding:
+    return Finding(
+        name=NAME,
+        level=Level.NOTE,
+        sentence="The endpoint counts no tokens, so nobody can tell whether the longest prompts "
+        f"fit the context of {context} tokens.",
+        consequence="prompts that do not fit may become faults",
     )
 
 
@@ -76,7 +81,7 @@ def _bytes(prompt: EvalPrompt) -> int:
     """Bytes of the prompt's text, its calls, and its tools written with indents."""
     size = 0
     for message in prompt.messages:
-        size += len((message.content or "").encode())
+        size += len((message.content or "").encode("utf-8", "replace"))
         size += sum(len(call.function.arguments.encode()) + 64 for call in message.tool_calls)
     if prompt.tools:
         size += len(json.dumps([asdict(tool) for tool in prompt.tools], indent=4).encode())

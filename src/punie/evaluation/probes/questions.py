@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 
+from pydantic import JsonValue
+
 from punie.evaluation.ask import LOST, Asker, Case, Later, Patience
 from punie.records.base import canonical_json
 from punie.records.result import Completion, EvalFault, FaultKind
@@ -86,8 +88,10 @@ class Questions:
             raise NotAnswered(self._lost)
         longest = min(max_tokens, prompt.max_tokens or self._sampling.max_tokens)
         case = Case(replace(prompt, max_tokens=longest))
-        while isinstance(outcome := await asker.attempt(case), Later):
+        outcome = await asker.attempt(case)
+        while isinstance(outcome, Later):
             await asyncio.sleep(outcome.pause_s)
+            outcome = await asker.attempt(case)
         if isinstance(outcome, EvalFault):
             if outcome.kind in LOST or outcome.kind is FaultKind.SERVER_DIED:
                 self._lost = outcome
@@ -131,5 +135,5 @@ def characters(prompt: EvalPrompt) -> int:
 
 def said(answer: Completion) -> str:
     """All that the model said, in a form that can be compared."""
-    calls = [[call.name, call.arguments, call.raw] for call in answer.tool_calls]
+    calls: list[JsonValue] = [[call.name, call.arguments, call.raw] for call in answer.tool_calls]
     return canonical_json([answer.text, answer.reasoning, calls])

@@ -1,7 +1,9 @@
-"""Does the same question get the same answer: with a seed, and out of the prompt cache?"""
+"""Whether the same question gets the same answer: with a seed, and out of the prompt cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
 
 from punie.evaluation.probes.questions import Questions, said
 from punie.records.result import Completion
@@ -94,7 +96,10 @@ def cache_agrees(repeated: Sequence[Repeated]) -> Finding:
     """What asking twice says of the prompt cache."""
     changed = [each.prompt.id for each in repeated if each.by_cache]
     hits = [each for each in repeated if each.cached > 0]
-    details = {"hits": len(hits), "cached_tokens": sum(each.cached for each in hits)}
+    details: dict[str, JsonValue] = {
+        "hits": len(hits),
+        "cached_tokens": sum(each.cached for each in hits),
+    }
     if changed:
         return Finding(
             name=CACHE,

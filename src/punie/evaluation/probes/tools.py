@@ -1,7 +1,9 @@
-"""Do tools reach the model, and who reads the calls that it writes?"""
+"""Whether tools reach the model, and who reads the calls that it writes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+
+from pydantic import JsonValue
 
 from punie.evaluation.ask import IN_PROMPT
 from punie.evaluation.probes.questions import Questions, characters
@@ -27,7 +29,11 @@ async def tools_arrive(
     given = (await questions.ask(shortest, max_tokens=1)).prompt_tokens
     bare = (await questions.ask(replace(shortest, tools=()), max_tokens=1)).prompt_tokens
     parser = endpoint.abilities.parser
-    details = {"tokens_with": given, "tokens_without": bare, "parser": parser}
+    details: dict[str, JsonValue] = {
+        "tokens_with": given,
+        "tokens_without": bare,
+        "parser": parser,
+    }
     if given is None or bare is None:
         return Finding(
             name=NAME,

@@ -1,0 +1,47 @@
+"""The self-checks around an eval: made before it, and told on stderr in a line each."""
+
+from punie.cli.live import waiting_for, watched
+from punie.cli.output import err
+from punie.cli.wish import Wish
+from punie.records.run import Run
+from punie.records.suite import EvalSuite
+from punie.records.trust import Checks, Finding, Level
+from punie.serving.endpoint import Endpoint
+from punie.settings import Loaded
+
+
+async def checked(
+    wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, run: Run
+) -> Run:
+    """The run's head after the self-checks, or stamped as not checked where none are wanted."""
+    wanted = settings.values.checks if wish.checks is None else wish.checks
+    if not wanted:
+        return run.model_copy(update={"checks": Checks(skipped=True)})
+    from punie.evaluation.checks import self_check
+
+    with waiting_for("checking the instrument", quiet=wish.quiet or not watched()):
+        run = await self_check(suite, endpoint, run)
+    if not wish.quiet and run.checks is not None:
+        _tell(run.checks)
+    return run
+
+
+def _tell(checks: Checks) -> None:
+    """One line for each finding that is not ok, or one for all."""
+    from rich.text import Text
+
+    notes = err()
+    notable = [each for each in checks.findings if each.level is not Level.OK]
+    for finding in notable:
+        style = "bold yellow" if finding.level is Level.WARNING else "bold"
+        notes.print(Text.assemble((finding.level.value, style), ": ", _sentences(finding)))
+    if not notable:
+        notes.print(f"checks passed ({len(checks.findings)}) in {checks.seconds:.1f} s")
+
+
+def _sentences(finding: Finding) -> str:
+    """What was found and what follows, safe for a terminal: a server may have worded parts."""
+    from punie.text import visible
+
+    follows = f" {finding.consequence[:1].upper()}{finding.consequence[1:]}."
+    return visible(finding.sentence + (follows if finding.consequence else ""))
