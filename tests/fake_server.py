@@ -45,6 +45,12 @@ class Reply:
     finish_reason: str | None = None
     token_ids: Sequence[int] | None = None
     """What `logprobs` shows; by default the numbers of the text's words."""
+    logprob: float = -0.1
+    """Of each token."""
+    prompt_tokens: int | None = None
+    """What the usage says was read; by default the words of all turns and tools."""
+    cached_tokens: int | None = None
+    """What the usage says came from a prompt cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,11 +328,18 @@ def _finish_reason(reply: Reply) -> str:
     return reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
 
 
-def _usage(body: Mapping[str, Any], reply: Reply) -> dict[str, int]:
+def _usage(body: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
     turns: list[Mapping[str, Any]] = body.get("messages") or []
-    read = sum(len(str(turn.get("content") or "").split()) for turn in turns)
+    read = reply.prompt_tokens
+    if read is None:
+        read = sum(len(str(turn.get("content") or "").split()) for turn in turns)
+        read += sum(len(json.dumps(tool).split()) for tool in body.get("tools") or ())
     written = len(reply.text.split())
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    usage: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": written}
+    usage["total_tokens"] = read + written
+    if reply.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": reply.cached_tokens}
+    return usage
 
 
 def _calls(reply: Reply) -> list[dict[str, Any]]:
@@ -349,7 +362,8 @@ def _whole(body: Mapping[str, Any], reply: Reply, behaviour: Behaviour) -> dict[
     choice["message"] = message
     if body.get("logprobs") and not behaviour.drop_logprobs:
         ids = range(len(reply.text.split())) if reply.token_ids is None else reply.token_ids
-        choice["logprobs"] = {"content": [{"id": each, "logprob": -0.1} for each in ids]}
+        tokens = [{"id": each, "logprob": reply.logprob} for each in ids]
+        choice["logprobs"] = {"content": tokens}
     return {
         "id": "chatcmpl-fake",
         "object": "chat.completion",
