@@ -92,6 +92,10 @@ class Keeper:
 
         Raises ServerError.
         """
+        from punie.serving.registry import sweep  # noqa: PLC0415 - needs psutil, 20 ms
+
+        # What a punie that was killed may have left running would hold memory.
+        await asyncio.to_thread(sweep)
         try:
             await self.process.start(self._probe)
         except NoTokenError:

@@ -4,12 +4,16 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from punie.errors import ServerError
 from punie.serving.child import Child
 from punie.serving.config import ServerConfig
 from punie.serving.memory import current_memory, peak_memory
+
+if TYPE_CHECKING:
+    from punie.serving.registry import Registration
 
 TAIL_LINES = 50
 LESS_MEMORY = (
@@ -61,6 +65,7 @@ class ServerProcess:
         self._turn = asyncio.Lock()
         self._coming_up: asyncio.Task[None] | None = None
         self._stops = 0
+        self._registration: Registration | None = None
 
     @property
     def state(self) -> ServerState:
@@ -199,9 +204,26 @@ class ServerProcess:
             await self._child.end()
         finally:
             self._state = ServerState.STOPPED
+            if self._registration is not None:
+                self._registration.remove()
+
+    def _register(self, child: Child) -> None:
+        """Write down where the server is, for a later punie that finds it without its owner."""
+        from punie.serving.registry import register  # noqa: PLC0415 - needs psutil, 20 ms
+
+        assert child.pid is not None
+        assert child.port is not None
+        self._registration = register(
+            pid=child.pid,
+            port=child.port,
+            model=str(self.config.model),
+            adapter=str(self.config.adapter) if self.config.adapter else None,
+            project=Path.cwd(),
+        )
 
     async def _become_ready(self, child: Child, probe: Probe) -> None:
         await child.listening.wait()
+        self._register(child)
         await child.has_loaded.wait()
         self._check_loaded(child)
         await probe(self.base_url)
