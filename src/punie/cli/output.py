@@ -38,7 +38,7 @@ def emit_json(command: str, data: Any, warnings: Sequence[str] = ()) -> None:
         "data": data,
         "warnings": list(warnings),
     }
-    click.echo(json.dumps(envelope, ensure_ascii=False, indent=2))
+    _print_json(envelope)
 
 
 def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:
@@ -46,11 +46,17 @@ def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:
     if as_json:
         body = {"code": error.code, "message": error.message, "hint": error.hint}
         envelope = {"schema_version": ENVELOPE_VERSION, "command": command, "error": body}
-        click.echo(json.dumps(envelope, ensure_ascii=False, indent=2))
+        _print_json(envelope)
         return
     click.echo(f"{click.style('error', fg='red', bold=True)}: {_shown(error.message)}", err=True)
     if error.hint:
         click.echo(f"{click.style('hint', fg='cyan')}: {_shown(error.hint)}", err=True)
+
+
+def _print_json(envelope: dict[str, Any]) -> None:
+    from punie.text import inert_json
+
+    click.echo(inert_json(json.dumps(envelope, ensure_ascii=False, indent=2)))
 
 
 def _shown(message: str) -> str:

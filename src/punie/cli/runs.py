@@ -10,7 +10,7 @@ import click
 
 from punie.cli.output import emit_json, out, safe
 from punie.errors import InputError
-from punie.records.result import EvalFault
+from punie.records.result import EvalFault, Outcome
 from punie.records.run import Run
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NARROW, WIDE = 60, 90
 """Columns below which the list of runs shows the least, and from which on it shows all."""
+LINE = 300
+"""Characters of one prompt's line in `show`."""
 SHOWN_TEXT = 2000
 """Characters of a text that `show --prompt` prints."""
 
@@ -88,6 +90,7 @@ def _table(heads: list[Run]) -> object:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with every outcome.")
 def show_command(run: str, prompt_id: str | None, as_json: bool) -> None:  # noqa: FBT001 - click
     """A run's numbers, and what went wrong in it."""
+    from punie.reporting.soundness import resume_command
     from punie.settings import find_project
     from punie.store.runs import RunStore
 
@@ -99,7 +102,12 @@ def show_command(run: str, prompt_id: str | None, as_json: bool) -> None:  # noq
                 for prompt, outcome in store.rows(head.id)
                 if prompt_id in (None, prompt.id)
             ]
-            data = {"run": head.model_dump(mode="json"), "outcomes": rows}
+            report = store.report(head)
+            data = {
+                "run": report.run.model_dump(mode="json"),
+                "resume": resume_command(report.run, report.summary) or None,
+                "outcomes": rows,
+            }
             emit_json("runs show", data)
         elif prompt_id:
             _print_transcript(store, head, prompt_id)
@@ -114,15 +122,29 @@ def _print_run(store: "RunStore", head: Run) -> None:
 
     console = out()
     console.print(eval_table(store.report(head)))
+    unmeasured: list[str] = []
+    titled = False
     for prompt, outcome in store.rows(head.id):
         if isinstance(outcome, EvalFault):
-            line = f"{prompt.id}  not measured: {outcome.kind.value}: {outcome.message}"
+            line = f"{prompt.id}  {outcome.kind.value}: {outcome.message}{_again(outcome)}"
+            unmeasured.append(_plain(line, LINE))
         elif outcome.passed is False:
+            if not titled:
+                console.print(Text("\nNot passed", style="dim"))
+                titled = True
             notes = "; ".join(score.note for score in outcome.scores if not score.passed)
-            line = f"{prompt.id}  {outcome.culprit or 'below its mark'}: {notes}"
-        else:
-            continue
-        console.print(Text(_plain(line, 300)))
+            line = f"{prompt.id}  {outcome.culprit or 'below its mark'}: {notes}{_again(outcome)}"
+            console.print(Text(_plain(line, LINE)))
+    if unmeasured:
+        console.print(Text("\nNot measured, neither right nor wrong", style="dim"))
+    for line in unmeasured:
+        console.print(Text(line))
+
+
+def _again(outcome: Outcome) -> str:
+    """Why a prompt was asked again, for the end of its line."""
+    failed = ", ".join(kind.value for kind in outcome.failures)
+    return f" (asked again: {failed})" if failed else ""
 
 
 def _print_transcript(store: "RunStore", head: Run, prompt_id: str) -> None:
@@ -132,6 +154,8 @@ def _print_transcript(store: "RunStore", head: Run, prompt_id: str) -> None:
     from rich.text import Text
 
     from punie.records.suite import MESSAGES
+    from punie.reporting.wording import finish_words
+    from punie.text import visible
 
     console = out()
     found = [(p, o) for p, o in store.rows(head.id) if p.id == prompt_id]
@@ -146,10 +170,13 @@ def _print_transcript(store: "RunStore", head: Run, prompt_id: str) -> None:
         console.print(Text(_plain(shown, SHOWN_TEXT)))
     for _, outcome in found:
         if isinstance(outcome, EvalFault):
-            console.print(Rule(f"not measured: {outcome.kind.value}", align="left"))
+            title = f"not measured: {outcome.kind.value}{_again(outcome)}"
+            console.print(Rule(title, align="left"))
             console.print(Text(_plain(outcome.message, SHOWN_TEXT)))
             continue
-        console.print(Rule("answer", align="left"))
+        ended = finish_words(outcome.completion.finish_reason)
+        told = "" if ended == "stop" else f", ended by {ended}"
+        console.print(Rule(f"answer{visible(told)}{_again(outcome)}", align="left"))
         console.print(Text(_plain(outcome.completion.text, SHOWN_TEXT)))
         for call in outcome.completion.tool_calls:
             arguments = call.raw if call.arguments is None else json.dumps(call.arguments)

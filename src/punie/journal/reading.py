@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from punie.errors import Problem
+from punie.errors import InputError, Problem
 from punie.journal.document import Document, parse
 from punie.journal.folder import ENTRY, RUN
 from punie.journal.record import RecordError, RunRecord, decode
@@ -53,6 +53,17 @@ class Entry:
         except OSError as error:
             self.add(name, 0, f"cannot be read: {error.strerror or error}")
         return None
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read one run.json. Raises InputError with every problem and its line, OSError."""
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: is larger than {MAX_BYTES // 2**20} MB")
+    try:
+        return decode(path.read_bytes())
+    except RecordError as error:
+        problems = [str(Problem(str(path), line, 0, "", what)) for line, what in error.problems]
+        raise InputError("\n".join(problems), hint="restore it from git") from error
 
 
 def read_entry(root: Path, folder: Path) -> Entry:

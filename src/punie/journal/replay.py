@@ -1,5 +1,7 @@
 """From a run record back to a report: what results are written from and numbers recomputed from."""
 
+from collections.abc import Iterator
+
 from punie.journal.record import PromptRow, RunRecord
 from punie.records.expect import Expect
 from punie.records.result import Completion, EvalFault, EvalResult, Outcome, Score
@@ -71,6 +73,12 @@ def outcome_of(row: PromptRow) -> Outcome:
         score=row.score,
         passed=row.passed,
     )
+
+
+def rows_of(record: RunRecord) -> Iterator[tuple[EvalPrompt, Outcome]]:
+    """Each row as its prompt and its outcome, in the record's order."""
+    for row in record.rows:
+        yield prompt_of(row), outcome_of(row)
 
 
 def report_of(record: RunRecord) -> EvalReport:

@@ -31,7 +31,7 @@ from punie.reporting.soundness import (
     timeline,
 )
 from punie.reporting.timings import Timings
-from punie.reporting.transcripts import Transcripts, transcript
+from punie.reporting.transcripts import NOT_KEPT, Transcripts, transcript
 from punie.reporting.wording import (
     culprit_words,
     fault_words,
@@ -62,10 +62,13 @@ class Row(NamedTuple):
     place: str
 
 
-def render_html(report: EvalReport, rows: Iterable[tuple[EvalPrompt, Outcome]]) -> Iterator[str]:
+def render_html(
+    report: EvalReport, rows: Iterable[tuple[EvalPrompt, Outcome]], *, words: bool = True
+) -> Iterator[str]:
     """Write a run's report as pieces of one HTML document.
 
-    `rows` gives each outcome with its prompt, in the order of the table, and is read once. The
+    `rows` gives each outcome with its prompt, in the order of the table, and is read once. Without
+    `words` prompts, expectations and answers are not known, as in most run.json of a journal. The
     document loads nothing, and its content security policy allows only its own style and script.
     """
     transcripts, timings = Transcripts(), Timings()
@@ -89,7 +92,7 @@ def render_html(report: EvalReport, rows: Iterable[tuple[EvalPrompt, Outcome]]) 
         timeline=timeline(run),
         retries=retries(summary),
         resume=resume_command(run, summary),
-        rows=_rows(rows, transcripts, timings),
+        rows=_rows(rows, transcripts, timings, words=words),
         transcripts=transcripts,
         timings=timings,
         draw=_drawing,
@@ -143,7 +146,11 @@ def _source_hash(source: str) -> str:
 
 
 def _rows(
-    rows: Iterable[tuple[EvalPrompt, Outcome]], transcripts: Transcripts, timings: Timings
+    rows: Iterable[tuple[EvalPrompt, Outcome]],
+    transcripts: Transcripts,
+    timings: Timings,
+    *,
+    words: bool,
 ) -> Iterator[Row]:
     """The answers as they come, then what could not be measured: a fault is no wrong answer."""
     unmeasured: list[Row] = []
@@ -168,9 +175,9 @@ def _rows(
             culprit_words=culprit_words(culprit) or fault_words(culprit).meaning,
             score=score or numbers.NOTHING,
             latency=latency or numbers.NOTHING,
-            expected=expected_line(prompt.expect),
-            got=got_line(outcome),
-            place=transcripts.add(transcript(prompt, outcome)),
+            expected=expected_line(prompt.expect) if words else NOT_KEPT,
+            got=got_line(outcome) if words else NOT_KEPT,
+            place=transcripts.add(transcript(prompt, outcome, words=words)),
         )
         if row.status == "fault":
             unmeasured.append(row)

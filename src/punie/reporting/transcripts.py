@@ -15,6 +15,7 @@ from punie.reporting.timings import speed
 from punie.reporting.wording import culprit_words, fault_words, finish_words
 from punie.text import visible
 
+NOT_KEPT = "(not kept: the database of the run has it)"
 _BLOCK_PROMPTS = 100
 _BLOCK_CHARACTERS = 1_000_000
 
@@ -54,8 +55,23 @@ class Transcripts:
         return base64.b64encode(gzip.compress(body, 9, mtime=0)).decode("ascii")
 
 
-def transcript(prompt: EvalPrompt, outcome: Outcome) -> Transcript:
-    """One prompt with its outcome, every value a text that is ready to show."""
+def transcript(prompt: EvalPrompt, outcome: Outcome, *, words: bool = True) -> Transcript:
+    """One prompt with its outcome, every value a text that is ready to show.
+
+    Without `words` it says that they were not kept, instead of showing none.
+    """
+    shown = _with_words(prompt, outcome)
+    if not words:
+        shown["messages"] = [{"role": "user", "title": "", "text": NOT_KEPT}]
+        shown["expected"] = [{"title": "", "text": NOT_KEPT}]
+        if "fault" in shown:
+            shown["fault"]["text"] = NOT_KEPT
+        else:
+            shown["answer"]["text"] = NOT_KEPT
+    return shown
+
+
+def _with_words(prompt: EvalPrompt, outcome: Outcome) -> Transcript:
     shown: Transcript = {
         "messages": [_message(each) for each in prompt.messages],
         "tools": [

@@ -9,28 +9,30 @@ from punie.errors import InputError
 from punie.records.result import EvalResult
 from punie.records.run import Run
 from punie.store.runs import Row
+from punie.text import inert_json, visible
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run; a quote before it keeps it text."""
 CSV_COLUMNS = (
     "run", "suite", "model", "adapter", "prompt", "repeat", "category", "role", "tags", "status",
-    "score", "passed", "culprit", "note", "fault", "attempts", "latency_s", "first_token_s",
-    "prompt_tokens", "completion_tokens", "finish_reason", "prompt_hash", "answer",
+    "score", "passed", "culprit", "note", "fault", "attempts", "asked_again", "latency_s",
+    "first_token_s", "prompt_tokens", "completion_tokens", "finish_reason", "prompt_hash",
+    "answer",
 )  # fmt: skip
 
 
 def as_json(run: Run, rows: Iterable[Row]) -> Iterator[str]:
     """One object: the run's head and all its outcomes."""
-    yield f'{{"run": {run.model_dump_json()}, "outcomes": ['
+    yield f'{{"run": {inert_json(run.model_dump_json())}, "outcomes": ['
     for position, row in enumerate(rows):
-        yield (",\n" if position else "\n") + json.dumps(_flat(run, row), ensure_ascii=False)
+        yield (",\n" if position else "\n") + _json_line(run, row)
     yield "\n]}\n"
 
 
 def as_jsonl(run: Run, rows: Iterable[Row]) -> Iterator[str]:
     """One outcome a line, each with the names of its run, suite and model."""
     for row in rows:
-        yield json.dumps(_flat(run, row), ensure_ascii=False) + "\n"
+        yield _json_line(run, row) + "\n"
 
 
 def as_csv(run: Run, rows: Iterable[Row]) -> Iterator[str]:
@@ -39,6 +41,7 @@ def as_csv(run: Run, rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         flat = _flat(run, row)
         flat["tags"] = " ".join(row[0].tags)
+        flat["asked_again"] = ", ".join(kind.value for kind in row[1].failures)
         yield _csv_line([_safe_cell(flat.get(column)) for column in CSV_COLUMNS])
 
 
@@ -60,6 +63,10 @@ def format_of(name: str) -> str:
     return ending
 
 
+def _json_line(run: Run, row: Row) -> str:
+    return inert_json(json.dumps(_flat(run, row), ensure_ascii=False))
+
+
 def _flat(run: Run, row: Row) -> dict[str, object]:
     prompt, outcome = row
     flat: dict[str, object] = {
@@ -74,6 +81,7 @@ def _flat(run: Run, row: Row) -> dict[str, object]:
         "tags": list(prompt.tags),
         "prompt_hash": prompt.hash,
         "attempts": outcome.attempts,
+        "failures": [kind.value for kind in outcome.failures],
         "started_at": outcome.started_at,
     }
     if not isinstance(outcome, EvalResult):
@@ -112,6 +120,6 @@ def _csv_line(cells: Iterable[object]) -> str:
 
 def _safe_cell(value: object) -> object:
     if isinstance(value, str):
-        value = value.replace("\0", "")
-        return f"'{value}" if value.startswith(FORMULA_STARTS) else value
+        # What a spreadsheet would run is looked for before it is made visible.
+        return f"'{visible(value)}" if value.startswith(FORMULA_STARTS) else visible(value)
     return "" if value is None else value
