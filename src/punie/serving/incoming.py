@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 MAX_BODY_BYTES = 8 * 2**20
+MAX_BYTES_PER_TOKEN = 32
+"""No text has so many on average; what is longer than the context by this measure cannot fit, and
+mlx_lm, which looks at no context, would fill the memory with it."""
 MAX_DEPTH = 64
 MAX_STOPS = 16
 MAX_BIASES = 1024
 SEED_LIMIT = 2**64
-ROLES = {"system", "user", "assistant", "tool", "function"}
+ROLES = ("assistant", "function", "system", "tool", "user")
 TEMPLATE_ARGUMENTS = frozenset(
     {
         "add_generation_prompt",
@@ -74,6 +77,8 @@ def checked(raw: bytes, limits: Limits, *, chat: bool) -> Asked:
     A null counts as not given, as it does at OpenAI. Fields that change nothing at mlx_lm (user,
     store, metadata, ...) are dropped; those that promise something it does not keep are refused.
     """
+    if limits.context_length and len(raw) > MAX_BYTES_PER_TOKEN * limits.context_length:
+        raise Refused(f"this cannot fit into the context of {limits.context_length} tokens")
     asked = _parsed(raw)
     _refuse_unkept_promises(asked, chat=chat)
     body: dict[str, Any] = {}
@@ -174,7 +179,7 @@ def _message(value: Any, place: str) -> dict[str, Any]:
     if role == "developer":  # OpenAI's newer name; no chat template knows it
         role = "system"
     if role not in ROLES:
-        _refuse(f"{place}.role", f"must be one of {', '.join(sorted(ROLES))}")
+        _refuse(f"{place}.role", f"must be one of {', '.join(ROLES)}")
     message: dict[str, Any] = {"role": role, "content": _text(given.get("content"), place)}
     for name in ("name", "tool_call_id", "reasoning", "reasoning_content"):
         if given.get(name) is not None:
