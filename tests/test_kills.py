@@ -25,6 +25,6 @@ def test_nothing_acknowledged_is_lost_or_asked_twice() -> None:
         "COMMIT after UPDATE runs",
         "acknowledged",
         "rename .punie/runs/ID/report.html",
-        "open out.jsonl",
+        "rename out.jsonl",
         "open journal/.writing-ID/run.json",
     } <= set(figures["labels"])

@@ -56,12 +56,14 @@ class Flaky(FakeServer):
         self.refused = set(refused)
         self.asked: list[str] = []
         self.busy = asyncio.Event()
+        self.hear: Callable[[str], object] = str
 
     def _see(self, request: SeenRequest) -> None:
         if not request.path.endswith("/chat/completions"):
             return
         question = request.body["messages"][-1]["content"]
         self.asked.append(question)
+        self.hear(question)
         if len(self.asked) > 2:
             self.busy.set()
         self.behaviour = REFUSING if question in self.refused else Behaviour()
@@ -104,7 +106,6 @@ async def test_only_faults_are_asked_again_and_the_summary_stands_for_all(folder
         assert first.report.summary.faults == 2
         assert exit_code(first) == 1
         resume = f"punie eval --resume {first.report.run.id}"
-        assert any(resume in line for line in first.next_steps)
         assert first.as_json()["resume"] == resume
         assert server.questions == ["7", "8", "A", "B"]
         server.refused = {"7"}

@@ -12,7 +12,7 @@ from punie.store.runs import RunStore
 
 
 def write_report(store: RunStore, report: EvalReport, path: Path) -> Path:
-    """Write the HTML report of a stored run, through a temporary file."""
+    """Write the HTML report of a stored run, whole or not at all."""
     return write_page(report, store.rows(report.run.id), path)
 
 
@@ -27,10 +27,7 @@ def write_page(
     from punie.reporting.html import render_html
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(render_html(report, rows, words=words))
-    temporary.replace(path)
+    _write_whole(path, render_html(report, rows, words=words))
     return path
 
 
@@ -40,14 +37,33 @@ def summary_file(results: Path) -> Path:
 
 
 def write_results(store: RunStore, run: Run, path: Path) -> None:
-    """Write a run's outcomes in the format of the file's ending, its summary beside them."""
+    """Write a run's outcomes in the format of the file's ending, its summary beside them.
+
+    A file that was there is replaced whole or not at all.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(FORMATS[format_of(path.name)](run, store.rows(run.id)))
-        summary_file(path).write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _write_whole(path, FORMATS[format_of(path.name)](run, store.rows(run.id)))
+        _write_whole(summary_file(path), [run.model_dump_json(indent=2), "\n"])
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}",
             hint=f"the run is kept: punie runs export {run.id} --output FILE",
         ) from error
+
+
+def _write_whole(path: Path, pieces: Iterable[str]) -> None:
+    """Write a text through a temporary file beside it; where `path` is a pipe, into that."""
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", errors="replace", newline="") as pipe:
+            pipe.writelines(pieces)
+        return
+    target = path.resolve()  # a link stays one
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            file.writelines(pieces)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
