@@ -14,7 +14,6 @@ from punie.cli.checked import checked
 from punie.cli.live import showing, watched
 from punie.cli.resume import (
     as_it_was,
-    command_of,
     going_on,
     refuse_another_model,
     refuse_other_questions,
@@ -33,6 +32,7 @@ from punie.evaluation.run import (
 )
 from punie.records.run import EvalReport, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite
+from punie.reporting.soundness import command_of, resume_command
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.store.export import format_of
@@ -63,7 +63,7 @@ class Measured:
             "report": str(self.report_html),
             "journal": str(self.entry) if self.entry else None,
             "output": str(self.output) if self.output else None,
-            "resume": command_of(self.report.run) if owes(self.report.run) else None,
+            "resume": resume_command(self.report.run, self.report.summary) or None,
         }
 
 
@@ -92,9 +92,10 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
         run_id = new_run_id()
         log = store.run_folder(run_id) / "server.log"
         with store.lock(run_id):
-            async with served(wish, settings, log) as endpoint:
+            async with served(wish, settings, log, suite) as service:
+                endpoint = service.endpoint
                 run = _head(wish, settings, suite, endpoint, run_id)
-                run = await checked(wish, settings, suite, endpoint, run)
+                run = await checked(wish, settings, suite, service, run)
                 store.create(run, suite)
                 report = await _ask_all(wish, suite, endpoint, run, store)
             return _finish(wish, settings, store, report)
@@ -115,11 +116,12 @@ async def _resume(wish: Wish, settings: Loaded, store: RunStore, run: Run) -> Me
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
         return replace(measured, was_complete=was_complete, warnings=(*said, *measured.warnings))
     log = store.run_folder(run.id) / "server.log"
-    async with served(resumed, configured, log) as endpoint:
+    async with served(resumed, configured, log, suite) as service:
+        endpoint = service.endpoint
         refuse_another_model(run, endpoint)
         versions = provenance(wish.argv, settings.project).versions
         run = going_on(wish, run, len(owed), versions)
-        run = await checked(wish, settings, suite, endpoint, run)
+        run = await checked(wish, settings, suite, service, run)
         store.update(run)
         report = await _ask_all(wish, suite, endpoint, run, store, owed=owed)
     measured = _finish(resumed, settings, store, report)
@@ -138,11 +140,6 @@ def _outdated(settings: Loaded, run: Run) -> Iterator[str]:
                 f"the journal entry {entry.name} stands for the run as it was; to replace it:"
                 f" punie journal new GOAL --run {run.id} --supersedes {entry.name}"
             )
-
-
-def owes(run: Run) -> bool:
-    """Whether a prompt of an ended run has no answer."""
-    return run.status is not RunStatus.DONE or bool(run.summary and run.summary.faults)
 
 
 def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, run_id: str) -> Run:
@@ -331,8 +328,6 @@ def _next_steps(
         yield f'  {again} --journal "first baseline"'
     elif report.summary.faults:
         yield f"  punie runs show {run.id}   what could not be measured, and why"
-    if owes(run):
-        yield f"  {command_of(run)}   ask what has no answer yet"
 
 
 def _short(path: Path) -> str:

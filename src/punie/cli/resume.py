@@ -20,11 +20,6 @@ AFRESH = "measure it as a new run: punie eval without --resume"
 SHOWN_HASH = 12
 
 
-def command_of(run: Run) -> str:
-    """What goes on with a run."""
-    return f"punie eval --resume {run.id}"
-
-
 def sources_of(
     wish: Wish, suite: EvalSuite, identity: ModelIdentity, adapter: str | None
 ) -> Sources:

@@ -182,4 +182,9 @@ def resume_command(run: Run, summary: Summary) -> str:
     """
     if run.sources is None or not is_owed(run, summary):
         return ""
+    return command_of(run)
+
+
+def command_of(run: Run) -> str:
+    """The command that goes on with a run."""
     return f"punie eval --resume {shlex.quote(one_line(run.id, 80))}"
