@@ -26,12 +26,14 @@ def whatever_is_in_it(folder: Path) -> Generator[None]:
     """
     try:
         yield
+    except OSError as error:
+        place = error.filename or folder
+        raise ModelError(f"cannot read {place}: {error.strerror}", hint="check the path") from error
     except (
         ArithmeticError,
         AttributeError,
         LookupError,
         MemoryError,
-        OSError,
         RecursionError,
         SyntaxError,
         TypeError,

@@ -31,7 +31,7 @@ def resolve(
     if name in BUILTINS:
         return _builtin(name, cache, progress, download=download)
     path = Path(name).expanduser()
-    if path.exists():
+    if _exists(path):
         return _local(name, path, cache, progress)
     looks_like_path = name.startswith((".", "/", "~")) or path.suffix in (".gguf", ".safetensors")
     listed = {model.name: model for model in cached_models()}
@@ -41,6 +41,13 @@ def resolve(
         return _hub(name, cache, listed, download=download)
     kind = "file or folder" if looks_like_path else "model called"
     raise ModelError(f"there is no {kind} {name}", hint=_hint(name, listed))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for a file can still be a model's
+        return False
 
 
 def _builtin(name: str, cache: Path | None, progress: Progress, *, download: bool) -> Model:

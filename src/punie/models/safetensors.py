@@ -72,8 +72,8 @@ def _checked(header: dict[str, Any], data_bytes: int) -> dict[str, TensorInfo]:
     tensors: dict[str, TensorInfo] = {}
     spans: list[tuple[int, int]] = []
     for name, entry in header.items():
-        shape = tuple(int(n) for n in entry["shape"])
-        start, end = (int(n) for n in entry["data_offsets"])
+        shape = tuple(map(_count, entry["shape"]))
+        start, end = map(_count, entry["data_offsets"])
         if (end - start) * 8 != prod(shape) * BITS[entry["dtype"]]:
             raise ModelError(f"is damaged: {name} does not have the size of its shape")
         tensors[name] = TensorInfo(entry["dtype"], shape)
@@ -88,3 +88,10 @@ def _checked(header: dict[str, Any], data_bytes: int) -> dict[str, TensorInfo]:
             f"is damaged: it should hold {position} bytes of weights, not {data_bytes}"
         )
     return tensors
+
+
+def _count(value: Any) -> int:
+    """A whole number from 0; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r:.40} is no count")
+    return value
