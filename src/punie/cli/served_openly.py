@@ -92,7 +92,7 @@ async def _until_stopped(
 ) -> None:
     """Answer until told to stop. Raises ServerError when the model's server is given up."""
     port = int(listening.getsockname()[1])
-    async with _listening(proxy, listening), status_line(proxy, port, quiet=wish.as_json):
+    async with listening_to(proxy, listening), status_line(proxy, port, quiet=wish.as_json):
         _announce(proxy, model, port, wish)
         stopping.ready = True
         keeping = asyncio.create_task(proxy.keep_up())
@@ -176,7 +176,8 @@ def shown_name(model: "LocalModel") -> str:
 
 
 @asynccontextmanager
-async def _listening(proxy: "Proxy", listening: socket.socket) -> AsyncGenerator[None]:
+async def listening_to(proxy: "Proxy", listening: socket.socket) -> AsyncGenerator[None]:
+    """Answer on a socket that listens, until the block ends and what is in flight after it."""
     import uvicorn
 
     class Server(uvicorn.Server):

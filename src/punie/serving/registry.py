@@ -164,7 +164,7 @@ def end(entry: Entry, grace_s: float = 15.0) -> bool:
         if process is None:
             return True
         _signal(process, kill=False)
-        psutil.wait_procs([process], timeout=grace_s)
+        _still_there([process], grace_s)
     return not entry.runs
 
 
@@ -176,13 +176,30 @@ def _end(entry: Entry, grace_s: float) -> bool:
     members = _group(server)
     for member in members:
         _signal(member, kill=False)
-    _, stubborn = psutil.wait_procs(members, timeout=grace_s)
+    stubborn = _still_there(members, grace_s)
     if entry.runs:
         stubborn = [*stubborn, *_group(server)]
     for member in stubborn:
         _signal(member, kill=True)
-    psutil.wait_procs(stubborn, timeout=grace_s)
+    _still_there(stubborn, grace_s)
     return True
+
+
+def _still_there(processes: list[psutil.Process], wait_s: float) -> list[psutil.Process]:
+    """Wait for the ends of all, and give those that still run; one nobody reaped has ended."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        processes = [process for process in processes if _runs(process)]
+        if not processes or time.monotonic() > deadline:
+            return processes
+        time.sleep(0.02)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _group(server: psutil.Process) -> list[psutil.Process]:
