@@ -1,8 +1,13 @@
 """The memory preflight: what the config says, what the machine has, what is decided."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -261,3 +266,81 @@ def test_a_config_of_the_tiny_model_is_read_as_it_was_built(tiny_model: Path) ->
     shape = architecture(config)
     assert shape is not None
     assert (shape.layers, shape.hidden, shape.heads, shape.head_dim) == (2, 64, 4, 16)
+
+
+def with_wide_keys(tiny_model: Path, folder: Path, width: int) -> Path:
+    """Give the tiny model a config by which one token's keys and values are `width` values wide.
+
+    The estimate believes these keys; mlx_lm's llama does not know them and serves as ever.
+    """
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"qk_rope_head_dim": width // 8, "qk_nope_head_dim": width // 8, "v_head_dim": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def evaluated(project: Path, model: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    suite = project / "two.yaml"
+    suite.write_text(
+        "name: two\ndefaults: {max_tokens: 4}\nprompts:\n"
+        + "".join(f"  - {{id: p{n}, prompt: Say {n}., expect: {{exact: a}}}}\n" for n in range(8))
+    )
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PUNIE_", "OPENAI_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "punie.cli.main", "eval", str(suite), "--model", str(model), *words],
+        cwd=project,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [("--json",), ("--json", "--no-checks")])
+def test_an_eval_is_asked_at_the_concurrency_that_fits(
+    tiny_model: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    # Two layers of 256 tokens in float32: what four prompts take fills half of what is free.
+    width = free_memory() // 2 // (8 * 2 * 256 * 4)
+    model = with_wide_keys(tiny_model, tmp_path / "wide", width)
+    done = evaluated(tmp_path, model, *words)
+    run = json.loads(done.stdout)["data"]["run"]
+    finding = run["checks"]["findings"][0]
+    assert finding["name"] == "memory"
+    assert finding["level"] == "note"
+    assert finding["details"]["wanted"] == 8
+    assert 1 <= run["concurrency"] <= finding["details"]["concurrency"] < 8
+    assert run["summary"]["answered"] == 8
+    assert run["checks"]["skipped"] == ("--no-checks" in words)
+
+
+def test_an_eval_that_cannot_fit_starts_no_server(tiny_model: Path, tmp_path: Path) -> None:
+    model = with_wide_keys(tiny_model, tmp_path / "wide", free_memory())
+    done = evaluated(tmp_path, model)
+    assert done.returncode == 5
+    assert "does not fit into memory" in done.stderr
+    assert "keys and values" in done.stderr
+    assert not list(tmp_path.glob(".punie/runs/*/server.log"))
+
+
+def test_a_model_that_fits_says_so_in_the_run(tiny_model: Path, tmp_path: Path) -> None:
+    done = evaluated(tmp_path, tiny_model, "--json")
+    run = json.loads(done.stdout)["data"]["run"]
+    finding = run["checks"]["findings"][0]
+    assert (finding["name"], finding["level"]) == ("memory", "ok")
+    assert 0.9 < estimated_by_measured(run) < 2.5
+
+
+@pytest.mark.model
+def test_the_estimate_is_near_to_what_a_real_model_took(smollm2: Path, tmp_path: Path) -> None:
+    done = evaluated(tmp_path, smollm2, "--json", "--repeats", "2", "--no-checks")
+    run = json.loads(done.stdout)["data"]["run"]
+    assert 0.8 < estimated_by_measured(run) < 1.5
+
+
+def estimated_by_measured(run: dict[str, Any]) -> float:
+    parts = ("weights_bytes", "kv_cache_bytes", "prefill_bytes", "runtime_bytes")
+    details = run["checks"]["findings"][0]["details"]
+    return sum(details[part] for part in parts) / run["summary"]["peak_memory_bytes"]

@@ -2,28 +2,36 @@
 
 from punie.cli.live import waiting_for, watched
 from punie.cli.output import err
+from punie.cli.served import Served
 from punie.cli.wish import Wish
 from punie.records.run import Run
 from punie.records.suite import EvalSuite
 from punie.records.trust import Checks, Finding, Level
-from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 
 
-async def checked(
-    wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, run: Run
-) -> Run:
-    """The run's head after the self-checks, or stamped as not checked where none are wanted."""
-    wanted = settings.values.checks if wish.checks is None else wish.checks
-    if not wanted:
-        return run.model_copy(update={"checks": Checks(skipped=True)})
-    from punie.evaluation.checks import self_check
+async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Served, run: Run) -> Run:
+    """The run's head after the self-checks, or stamped as not checked where none are wanted.
 
-    with waiting_for("checking the instrument", quiet=wish.quiet or not watched()):
-        run = await self_check(suite, endpoint, run)
-    if not wish.quiet and run.checks is not None:
-        _tell(run.checks)
-    return run
+    What memory allows was found before the server was started; it counts in either case.
+    """
+    findings: tuple[Finding, ...] = ()
+    if service.memory is not None:
+        findings = (service.memory.finding,)
+        lower = min(run.concurrency, service.memory.concurrency)
+        run = run.model_copy(update={"concurrency": lower})
+    checks = Checks(skipped=True)
+    wanted = settings.values.checks if wish.checks is None else wish.checks
+    if wanted:
+        from punie.evaluation.checks import self_check
+
+        with waiting_for("checking the instrument", quiet=wish.quiet or not watched()):
+            run = await self_check(suite, service.endpoint, run)
+        checks = run.checks or Checks()
+    checks = checks.model_copy(update={"findings": (*findings, *checks.findings)})
+    if not wish.quiet:
+        _tell(checks)
+    return run.model_copy(update={"checks": checks})
 
 
 def _tell(checks: Checks) -> None:
@@ -35,7 +43,7 @@ def _tell(checks: Checks) -> None:
     for finding in notable:
         style = "bold yellow" if finding.level is Level.WARNING else "bold"
         notes.print(Text.assemble((finding.level.value, style), ": ", _sentences(finding)))
-    if not notable:
+    if not notable and not checks.skipped:
         notes.print(f"checks passed ({len(checks.findings)}) in {checks.seconds:.1f} s")
 
 

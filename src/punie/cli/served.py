@@ -5,17 +5,35 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from punie.cli.live import waiting_for
 from punie.cli.wish import Wish
 from punie.errors import EndpointError, InputError
+from punie.evaluation.run import DEFAULT_CONCURRENCY
+from punie.records.suite import EvalSuite
 from punie.serving.endpoint import Endpoint
 from punie.settings import EndpointSettings, Loaded, Settings
 
+if TYPE_CHECKING:
+    from punie.backends.preflight import Preflight
+
+
+class Served(NamedTuple):
+    """Who answers, and what its memory allows; None for somebody else's server."""
+
+    endpoint: Endpoint
+    memory: "Preflight | None"
+
 
 @asynccontextmanager
-async def served(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
-    """The endpoint that was asked for: a server of our own, or somebody else's."""
+async def served(
+    wish: Wish, settings: Loaded, log: Path, suite: EvalSuite
+) -> AsyncGenerator[Served]:
+    """The endpoint that was asked for: a server of our own, or somebody else's.
+
+    Before a server of our own is started, what `suite` takes is compared with what is free.
+    """
     backend = wish.backend or settings.values.backend
     if wish.url and wish.backend == "mlx":
         raise InputError("--url and --backend mlx contradict each other", hint="drop one of them")
@@ -26,10 +44,10 @@ async def served(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endp
                 hint="start the server with the adapter, or drop --url",
             )
         async with _remote(wish, settings.values) as endpoint:
-            yield endpoint
+            yield Served(endpoint, None)
         return
-    async with _local(wish, settings, log) as endpoint:
-        yield endpoint
+    async with _local(wish, settings, log, suite) as service:
+        yield service
 
 
 @asynccontextmanager
@@ -96,8 +114,11 @@ def chosen_endpoint(url: str | None, values: Settings) -> EndpointSettings:
 
 
 @asynccontextmanager
-async def _local(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endpoint]:
+async def _local(
+    wish: Wish, settings: Loaded, log: Path, suite: EvalSuite
+) -> AsyncGenerator[Served]:
     from punie.backends.local import prepare, serve
+    from punie.backends.preflight import preflight
     from punie.cli.pulling import pulling
     from punie.models.catalog import DEFAULT_MODEL
 
@@ -105,7 +126,14 @@ async def _local(wish: Wish, settings: Loaded, log: Path) -> AsyncGenerator[Endp
     adapter = wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
     with pulling(silent=wish.quiet) as progress:
         model = prepare(chosen or DEFAULT_MODEL, adapter, demo=chosen is None, progress=progress)
+    memory = preflight(
+        model.path,
+        suite,
+        concurrency=wish.concurrency or settings.values.concurrency or DEFAULT_CONCURRENCY,
+        repeats=wish.repeats or 1,
+        adapter=model.adapter,
+    )
     async with contextlib.AsyncExitStack() as stack:
         with waiting_for(f"starting mlx_lm.server with {model.identity.name}", quiet=wish.quiet):
             endpoint = await stack.enter_async_context(serve(model, log))
-        yield endpoint
+        yield Served(endpoint, memory)
