@@ -57,7 +57,7 @@ def _table(heads: list[Run]) -> object:
     from rich import box
     from rich.table import Table
 
-    from punie.reporting.numbers import percent, percent_interval
+    from punie.reporting.numbers import counted, percent, percent_interval
 
     width = out().width
     wide, narrow = width >= WIDE, width < NARROW
@@ -73,7 +73,7 @@ def _table(heads: list[Run]) -> object:
     for run in heads:
         summary = run.summary
         model = run.model.name + (f" + {run.model.adapter}" if run.model.adapter else "")
-        faults = f", {summary.faults} faults" if summary and summary.faults else ""
+        faults = f", {counted(summary.faults, 'fault')}" if summary and summary.faults else ""
         score = summary.score if summary else None
         cells = [run.id]
         cells += [] if narrow else [run.suite_name, model]

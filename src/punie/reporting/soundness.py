@@ -84,6 +84,7 @@ def _mended(run: Run, summary: Summary) -> str:
     for kind, words in (
         (IncidentKind.RESTARTED, "the server was restarted"),
         (IncidentKind.SLEPT, "the machine slept"),
+        (IncidentKind.KILLED, "punie was killed"),
         (IncidentKind.RESUMED, "the run was resumed"),
     ):
         if number := sum(each.kind is kind for each in run.incidents):
