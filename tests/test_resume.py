@@ -376,3 +376,39 @@ async def test_a_store_that_fails_in_the_middle_leaves_a_run_to_resume(
         done = await again(folder)
     assert done.report.summary.answered == 4
     assert FaultKind.TIMEOUT.value not in done.report.summary.fault_kinds
+
+
+async def test_a_local_model_is_found_again_and_known_by_its_hashes(
+    folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_model, folder / "model")
+    words = {"suite": "mini.yaml", "model": "model", "max_tokens": 3, "checks": False}
+    first = (await evaluate(folder, **words)).report.run
+    assert first.sources is not None
+    assert first.sources.model == "~/project/model"
+    forget(folder, "two")
+    (folder / "deep").mkdir()
+    monkeypatch.chdir(folder / "deep")
+    (folder / "punie.toml").write_text('model = "other"\nadapter = "lora"\n')
+    done = await again(folder, checks=False)
+    assert done.report.summary.answered == 4
+    assert done.report.run.model == first.model
+    forget(folder, "two")
+    template = folder / "model" / "chat_template.jinja"
+    settings = folder / "model" / "tokenizer_config.json"
+    kept = json.loads(settings.read_text())
+    text = template.read_text() if template.exists() else kept.pop("chat_template")
+    settings.write_text(json.dumps(kept))
+    template.write_text(f"{text}{{# changed #}}")
+    with pytest.raises(InputError, match="chat template: ") as caught:
+        await again(folder, checks=False)
+    assert "\n  model: " in caught.value.message
+
+
+def forget(folder: Path, prompt: str) -> None:
+    """Make a run owe one answer, as if it had been killed before."""
+    run = head(folder).model_copy(update={"status": RunStatus.INTERRUPTED})
+    with RunStore(folder) as store:
+        store.update(run)
+        with closing(sqlite3.connect(store.path)) as db, db:
+            db.execute("DELETE FROM outcomes WHERE prompt_id = ?", (prompt,))

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from punie.cli.wish import Wish
 from punie.errors import InputError
+from punie.models.catalog import BUILTINS
 from punie.records.run import ModelIdentity, Run, RunStatus, Sources
 from punie.records.suite import EvalSuite
 from punie.records.trust import Incident, IncidentKind
+from punie.reporting.numbers import counted
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite
@@ -26,7 +28,7 @@ def sources_of(
     """Where the parts of a run that begins now come from; `adapter` is a folder as written."""
     return Sources(
         suite=BUILTIN if suite.source == BUILTIN else _kept(suite.source),
-        model=_kept(identity.name) if Path(identity.name).expanduser().exists() else identity.name,
+        model=identity.name if identity.name in BUILTINS else _kept_if_there(identity.name),
         adapter=_kept(adapter) if identity.adapter and adapter else None,
         url=wish.url,
         output=_kept(wish.output) if wish.output else None,
@@ -75,7 +77,7 @@ def refuse_another_model(run: Run, endpoint: Endpoint) -> None:
 
 def going_on(wish: Wish, run: Run, owed: int, versions: dict[str, str]) -> Run:
     """The head of `run` as it starts to ask the `owed` questions that are left."""
-    what = f"{owed} questions were left to ask"
+    what = f"{counted(owed, 'question')} {'was' if owed == 1 else 'were'} left to ask"
     was = run.provenance.versions
     changed = [
         f"{name} {was.get(name, 'none')} → {versions.get(name, 'none')}"
@@ -167,6 +169,10 @@ def _kept(path: str | Path) -> str:
     home = Path.home()
     inside = home != Path("/") and absolute.is_relative_to(home)
     return str(Path("~") / absolute.relative_to(home)) if inside else str(absolute)
+
+
+def _kept_if_there(name: str) -> str:
+    return _kept(name) if Path(name).expanduser().exists() else name
 
 
 def _here(kept: str) -> str:

@@ -230,7 +230,7 @@ class RunStore:
         if run.status is not RunStatus.RUNNING:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        what = "punie was ended from outside while it measured"
+        what = "ended from outside while it measured"
         killed = Incident(at=now, kind=IncidentKind.KILLED, what=what)
         ended = {
             "status": RunStatus.INTERRUPTED,
