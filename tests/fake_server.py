@@ -115,7 +115,10 @@ Answers = Mapping[str, str | Reply]
 
 
 class FakeServer:
-    """Listens on 127.0.0.1 while its context is open. `requests` is what it saw, in order."""
+    """Listens on 127.0.0.1 while its context is open. `requests` is what it saw, in order.
+
+    `waiting` counts the chats whose content is still to come.
+    """
 
     def __init__(
         self,
@@ -133,6 +136,7 @@ class FakeServer:
         self.requests: list[SeenRequest] = []
         self.log = log or self.requests.append
         self.chats = 0
+        self.waiting = 0
         self.kept: list[bytes] = []
         self.started = 0.0
         self.connections: set[_Connection] = set()
@@ -303,8 +307,12 @@ class _Connection(asyncio.Protocol):
         """Headers and keepalives at once, content later, in chunks as a real stream would."""
         self.transport.write(_head(200, kind, "Transfer-Encoding: chunked\r\n") + _chunk(head))
         last = _chunk(payload) + b"0\r\n\r\n"
-        delay = self.server.wait_s()
-        asyncio.get_running_loop().call_later(delay, self.transport.write, last)
+        self.server.waiting += 1
+        asyncio.get_running_loop().call_later(self.server.wait_s(), self._send_last, last)
+
+    def _send_last(self, last: bytes) -> None:
+        self.server.waiting -= 1
+        self.transport.write(last)
 
     def _break_off(self, payload: bytes, kind: str) -> None:
         """Half of the promised body, then RST instead of FIN."""
