@@ -142,21 +142,32 @@ def follows(finding: Finding) -> str:
 
 
 def timeline(run: Run) -> list[Event]:
-    """The run's incidents in the order of their time, each with its time of day."""
-    return [_event(each, run) for each in sorted(run.incidents, key=lambda each: each.at)]
+    """The run's incidents in the order of their time, each with its time of day.
+
+    The day is said only where it is another than the run's own.
+    """
+    timed = [(_moment(each.at), each) for each in run.incidents]
+    timed.sort(key=lambda pair: pair[0] or datetime.max.replace(tzinfo=UTC))
+    return [
+        Event(_time_of(moment, each, run), each.kind.value, one_line(each.what, SENTENCE))
+        for moment, each in timed
+    ]
 
 
-def _event(incident: Incident, run: Run) -> Event:
+def _moment(written: str) -> datetime | None:
+    """An ISO time in UTC; None where a hand has written something else."""
     try:
-        moment = datetime.fromisoformat(incident.at)
-    except ValueError:
-        at = one_line(incident.at, 40)
-    else:
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment
-        # The day is said only where it is another than the run's own.
-        day = "" if run.created_at[:10] == f"{moment:%Y-%m-%d}" else f"{moment:%Y-%m-%d} "
-        at = f"{day}{moment:%H:%M} UTC"
-    return Event(at, incident.kind.value, one_line(incident.what, SENTENCE))
+        moment = datetime.fromisoformat(written)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _time_of(moment: datetime | None, incident: Incident, run: Run) -> str:
+    if moment is None:
+        return one_line(incident.at, 40)
+    day = "" if run.created_at[:10] == f"{moment:%Y-%m-%d}" else f"{moment:%Y-%m-%d} "
+    return f"{day}{moment:%H:%M} UTC"
 
 
 def retries(summary: Summary) -> str:

@@ -1,0 +1,164 @@
+"""The judgement of a measurement, and the words for what a person meets in it."""
+
+import pytest
+
+from punie.records.result import Completion, Culprit, EvalFault, EvalResult, FaultKind, Outcome
+from punie.records.run import Run, RunStatus
+from punie.records.suite import EvalPrompt
+from punie.records.summary import Summary
+from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
+from punie.reporting.soundness import (
+    checks_line,
+    findings,
+    follows,
+    resume_command,
+    retries,
+    soundness,
+    timeline,
+)
+from punie.reporting.wording import CULPRITS, FAULTS, notes
+from synthetic_run import INCIDENTS, PASSED, WARNED, report_of, with_trust
+
+
+def a_run(
+    *outcomes: Outcome,
+    checks: Checks | None = PASSED,
+    incidents: tuple[Incident, ...] = (),
+    status: RunStatus = RunStatus.DONE,
+) -> tuple[Run, Summary]:
+    rows = [(EvalPrompt(id=each.prompt_id, messages=()), each) for each in outcomes]
+    run = with_trust(report_of(rows, status=status), checks, incidents).run
+    assert run.summary
+    return run, run.summary
+
+
+def an_answer(*failures: FaultKind) -> EvalResult:
+    return EvalResult(
+        prompt_id="p",
+        prompt_hash="",
+        attempts=1 + len(failures),
+        failures=failures,
+        completion=Completion(latency_s=1),
+    )
+
+
+FAULT = EvalFault(prompt_id="q", prompt_hash="", kind=FaultKind.TIMEOUT, message="")
+SKIPPED = Checks(skipped=True)
+
+
+def test_everything_a_person_can_meet_has_words():
+    assert FAULTS.keys() == set(FaultKind)
+    assert CULPRITS.keys() == set(Culprit)
+    assert all(words.meaning and words.remedy for words in FAULTS.values())
+
+
+def test_a_run_in_which_all_went_well_is_sound():
+    said = soundness(*a_run(an_answer()))
+    assert said == ("sound", "Sound: every self-check passed, and every request was answered.")
+
+
+def test_what_was_put_right_is_told_and_does_not_count_against_it():
+    run, summary = a_run(an_answer(FaultKind.SERVER_DIED), incidents=(INCIDENTS[0],) * 2)
+    said = soundness(run, summary)
+    assert said.level == "sound"
+    assert said.sentence.endswith(
+        "answered. 1 answer came on a later try and the server was restarted twice."
+    )
+    assert retries(summary) == "1 answer came on a later try; before it: server died (1)"
+
+
+def test_a_run_that_nobody_checked_is_not_called_sound():
+    level, sentence = soundness(*a_run(an_answer(), checks=None))
+    assert level == "unchecked"
+    assert not sentence.startswith("Sound")
+
+
+def test_a_note_alone_does_not_count_against_it():
+    checks = Checks(findings=tuple(each for each in WARNED.findings if each.level != "warning"))
+    said = soundness(*a_run(an_answer(), checks=checks))
+    assert said.sentence.startswith("Sound: no self-check found anything serious")
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (a_run(FAULT), "Nothing was measured"),
+        (a_run(an_answer(), FAULT), "1 request could not be measured"),
+        (a_run(an_answer(), checks=WARNED), "1 self-check warned (seed)"),
+        (a_run(an_answer(), checks=SKIPPED), "no self-checks were made (--no-checks)"),
+        (a_run(an_answer(), status=RunStatus.INTERRUPTED), "the run was interrupted"),
+        (a_run(an_answer(), status=RunStatus.FAILED), "the run failed before its end"),
+        (a_run(an_answer(), status=RunStatus.RUNNING), "the run has not ended"),
+        (
+            a_run(an_answer(), incidents=(Incident(at="", kind=IncidentKind.GAVE_UP, what=""),)),
+            "the server was given up",
+        ),
+    ],
+)
+def test_every_reason_for_care_is_named(run: tuple[Run, Summary], reason: str):
+    level, sentence = soundness(*run)
+    assert level == "care"
+    assert reason in sentence
+
+
+@pytest.mark.parametrize(
+    ("run", "owed"),
+    [
+        (a_run(an_answer()), False),
+        (a_run(an_answer(), checks=WARNED), False),
+        (a_run(an_answer(), FAULT), True),
+        (a_run(an_answer(), status=RunStatus.INTERRUPTED), True),
+        (a_run(an_answer(), status=RunStatus.FAILED), True),
+        (a_run(an_answer(), FAULT, status=RunStatus.RUNNING), False),
+    ],
+)
+def test_the_command_stands_where_something_is_owed(run: tuple[Run, Summary], *, owed: bool):
+    expected = "punie eval --resume 20261121-0152-k3f9" if owed else ""
+    assert resume_command(*run) == expected
+    head, summary = run
+    assert not resume_command(head.model_copy(update={"sources": None}), summary)
+
+
+def test_a_hostile_id_stays_one_word_of_the_command():
+    run, summary = a_run(FAULT)
+    told = resume_command(run.model_copy(update={"id": "x; rm -rf ~\n\x1b"}), summary)
+    assert told == "punie eval --resume 'x; rm -rf ~ ␛'"
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        (None, ""),
+        (SKIPPED, "skipped (--no-checks)"),
+        (Checks(), "none applies here"),
+        (Checks(findings=PASSED.findings[:1]), "passed"),
+        (PASSED, "all 4 passed"),
+        (WARNED, "2 passed, 1 warning, 1 note"),
+    ],
+)
+def test_the_checks_in_a_few_words(checks: Checks | None, words: str):
+    assert checks_line(checks) == words
+
+
+def test_the_worst_finding_comes_first():
+    assert [each.name for each in findings(WARNED)][:2] == ["seed", "concurrency"]
+
+
+@pytest.mark.parametrize(
+    ("consequence", "sentence"),
+    [("", ""), ("so it is", "So it is."), ("It is.", "It is."), ("really?", "Really?")],
+)
+def test_a_consequence_is_a_sentence(consequence: str, sentence: str):
+    finding = Finding(name="x", level=Level.NOTE, sentence="y", consequence=consequence)
+    assert follows(finding) == sentence
+
+
+def test_the_timeline_is_in_order_and_in_utc():
+    late = INCIDENTS[0].model_copy(update={"at": "2026-11-21T04:00:00+02:00"})
+    run, _ = a_run(an_answer(), incidents=(INCIDENTS[1], late, INCIDENTS[2]))
+    assert [each.at for each in timeline(run)] == ["02:00 UTC", "02:31 UTC", "2026-11-22 07:05 UTC"]
+
+
+def test_skipped_checks_are_a_warning_of_their_own():
+    said = [note.text for note in notes(*a_run(an_answer(), checks=SKIPPED))]
+    assert any("No self-checks were made (--no-checks)" in text for text in said)
