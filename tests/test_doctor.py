@@ -14,7 +14,7 @@ from rich.console import Console
 
 from fake_server import Behaviour, FakeServer
 from punie.cli.environment import check_environment
-from punie.errors import EXIT_GATE, EXIT_OK
+from punie.errors import EXIT_GATE, EXIT_OK, EXIT_UNMEASURED
 from punie.models.checkup import check_caches
 from punie.records.checkup import Checkup, State, note, ok, problem
 from punie.reporting.checkup import checkup_table, summary_line
@@ -37,10 +37,12 @@ def doctor(
     folder: Path, *words: str, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PUNIE_", "OPENAI_", "HF_"))}
+    # Servers of whoever else uses this machine are none of a test's business.
+    own = {"COLUMNS": "80", "HF_HUB_OFFLINE": "1", "PUNIE_STATE": f"{folder}-state"}
     return subprocess.run(
         [sys.executable, "-m", "punie.cli.main", "doctor", *words],
         cwd=folder,
-        env={**kept, "COLUMNS": "80", "HF_HUB_OFFLINE": "1", **(env or {})},
+        env={**kept, **own, **(env or {})},
         capture_output=True,
         text=True,
         timeout=120,
@@ -101,6 +103,15 @@ def test_a_settings_file_that_cannot_be_read_is_a_line_too(tmp_path: Path) -> No
     assert done.returncode == EXIT_GATE
     assert "did you mean model" in lines["settings"]["found"]
     assert lines["python"]["state"] == "ok"
+
+
+def test_a_selftest_that_fails_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = doctor(tmp_path, "--selftest", "--json", env={"PUNIE_CACHE": str(tmp_path / "file")})
+    lines = lines_of(done)
+    assert done.returncode == EXIT_UNMEASURED
+    assert lines["selftest"]["state"] == "problem"
+    assert str(tmp_path / "file") in lines["selftest"]["found"]
 
 
 def run_fake(port_of: list[int], tmp_path: Path, *flags: str) -> subprocess.Popen[str]:

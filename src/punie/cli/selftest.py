@@ -44,7 +44,9 @@ def selftest() -> Checkup:
         except Exception as error:  # noqa: BLE001 - whatever it was, the selftest failed
             failure = f"{type(error).__name__}: {error}"
         if failure:
-            return problem(NAME, f"{failure}{_log_end(root)}", "report it with these lines")
+            # A server that failed has brought its log along.
+            log = "" if "of its log" in failure else _log_end(root)
+            return problem(NAME, f"{failure}{log}", "look at the problems above, or report this")
     seconds = time.monotonic() - began
     return ok(
         NAME,
