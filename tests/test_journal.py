@@ -31,6 +31,7 @@ from punie.journal.record import decode, encode
 from punie.journal.replay import outcome_of, prompt_of
 from punie.journal.table import render_journal
 from punie.records.result import EvalFault, EvalResult
+from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 
 NOON = datetime(2026, 11, 21, 1, 52, tzinfo=UTC)
 
@@ -593,3 +594,25 @@ def test_a_dataset_has_the_hash_of_its_bytes(tmp_path: Path):
     assert read_dataset(data) != whole
     with pytest.raises(InputError, match="has no file"):
         read_dataset((tmp_path / "empty", (tmp_path / "empty").mkdir())[0])
+
+
+def test_hostile_findings_incidents_and_names_stay_in_their_entry(tmp_path: Path):
+    marks = (
+        f"\n---\n{END}\n## Conclusion\n```\n<script>x</script> | a\x1b[2J\x00\ud800" + "y" * 99_999
+    )
+    run = journal_run.report(journal_run.rows()).run
+    checks = Checks(
+        findings=(
+            Finding(name=marks, level=Level.WARNING, sentence=marks, details={"said": marks}),
+        )
+    )
+    incidents = (Incident(at=marks, kind=IncidentKind.GAVE_UP, what=marks),)
+    rows = journal_run.rows()
+    report = journal_run.report(rows, checks=checks, incidents=incidents)
+    entry = write_entry(tmp_path, report, rows, goal="Goal", text=True, now=NOON)
+    assert check_journal(tmp_path, stored=lambda _: (run, rows)).findings == ()
+    text = (entry / "entry.md").read_text()
+    assert text.count(END) == 1
+    assert "<script" not in text
+    assert not set(text) & {"\x1b", "\x00"}
+    assert len(text) < 20_000
