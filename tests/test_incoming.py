@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.serving.incoming import MAX_DEPTH, Asked, Limits, Refused, checked
+from punie.serving.fields import Refused
+from punie.serving.incoming import MAX_DEPTH, Asked, Limits, checked
 
 LIMITS = Limits(max_tokens=100, vocabulary=516, context_length=2048)
 HI = [{"role": "user", "content": "Hi"}]

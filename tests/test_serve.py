@@ -26,7 +26,7 @@ from punie.serving.doorman import is_local
 from punie.serving.endpoint import Endpoint
 from punie.serving.incoming import MAX_BODY_BYTES
 from punie.serving.proxy import Proxy
-from punie.serving.registry import running, state_root
+from punie.serving.registry import running, state_root, sweep
 from test_incoming import BAD_BYTES, BAD_CHATS, BAD_TEXTS, HI
 from test_process import TINY, alive, lora
 
@@ -352,6 +352,45 @@ def test_ctrl_c_twice_ends_it_within_an_answer(tiny_model: Path) -> None:
             assert one.process.wait(10) == 130
         assert not [pid for pid in children if alive(pid)]
         assert one.port not in [entry.port for entry in running()]
+
+
+def test_nothing_outlives_a_sigkill(tiny_model: Path) -> None:
+    with serving(str(tiny_model)) as one:
+        children = psutil.Process(one.process.pid).children(recursive=True)
+        one.process.kill()
+        psutil.wait_procs(children, timeout=10)
+        assert not [child.pid for child in children if alive(child.pid)]
+    assert one.port not in [entry.port for entry in running()]
+    sweep()
+    assert not [path for path in (state_root() / "servers").iterdir() if path.stem.startswith(
+        (f"{one.process.pid}-", *(f"{child.pid}-" for child in children)))]  # fmt: skip
+
+
+def test_term_while_the_model_loads_leaves_nothing(tiny_model: Path) -> None:
+    port = free_port()
+    command = [*PUNIE, "serve", str(tiny_model), "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (children := psutil.Process(process.pid).children(recursive=True)):
+            assert process.poll() is None
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said.endswith("interrupted\n")
+    assert not [child.pid for child in children if alive(child.pid)]
+
+
+def test_a_server_that_dies_again_and_again_ends_it(tiny_model: Path) -> None:
+    with serving(str(tiny_model)) as one:
+        killed: set[int] = set()
+        while one.process.poll() is None:
+            with contextlib.suppress(ValueError, psutil.Error):  # between two starts
+                if (pid := one.upstream.pid) not in killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+            with contextlib.suppress(httpx2.TransportError):
+                assert httpx2.get(f"{one.url}/health").status_code in (200, 503)
+        assert one.process.returncode == 5
+        assert killed
 
 
 def test_a_port_is_chosen_only_where_none_is_asked_for() -> None:

@@ -50,7 +50,7 @@ async def serve_openly(wish: ServeWish, settings: Loaded) -> None:
     from punie.backends.local import prepare, serve
     from punie.cli.pulling import pulling
     from punie.models.catalog import DEFAULT_MODEL
-    from punie.serving.registry import Kind, register, sweep
+    from punie.serving.registry import Kind, register
 
     chosen = wish.model or settings.values.model
     adapter = wish.adapter
@@ -58,7 +58,6 @@ async def serve_openly(wish: ServeWish, settings: Loaded) -> None:
         adapter = Path(settings.values.adapter)
     with _Stopping() as stopping, contextlib.closing(bound_socket(wish.port)) as listening:
         port = int(listening.getsockname()[1])
-        await asyncio.to_thread(sweep)
         with pulling(silent=wish.as_json) as progress:
             model = prepare(chosen or DEFAULT_MODEL, adapter, progress=progress)
         async with contextlib.AsyncExitStack() as stack:

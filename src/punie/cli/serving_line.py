@@ -43,7 +43,9 @@ async def _live(proxy: "Proxy", port: int) -> None:
             for line in _news(proxy, told):
                 told += 1
                 live.console.print(line, markup=False)
-            line = Text(f":{port} {status(proxy)}", no_wrap=True, overflow="ellipsis")
+            # A narrow window leaves the name to what was said at the start.
+            who = f"{proxy.name} :{port}" if console.width >= 80 else f":{port}"
+            line = Text(f"{who} {status(proxy)}", no_wrap=True, overflow="ellipsis")
             live.update(line, refresh=True)
             await asyncio.sleep(SHOWN_EVERY_S)
 

@@ -20,8 +20,9 @@ from starlette.types import Receive, Scope, Send
 from punie.errors import ServerError
 from punie.serving.doorman import Doorman, refusal
 from punie.serving.endpoint import Endpoint
+from punie.serving.fields import Refused
 from punie.serving.folding import Folding
-from punie.serving.incoming import MAX_BODY_BYTES, Asked, Limits, Refused, checked
+from punie.serving.incoming import MAX_BODY_BYTES, Asked, Limits, checked
 from punie.serving.tally import Tally
 from punie.serving.upstream import KEEPALIVE, Upstream, UpstreamFailed
 
