@@ -1,5 +1,6 @@
 """Disks that are full, read-only, locked or torn: a reason, an exit code, and nothing lost."""
 
+import contextlib
 import functools
 import json
 import os
@@ -16,8 +17,8 @@ import pytest
 from killing import fake_server
 from punie.errors import StoreError
 from punie.records.run import RunStatus
-from punie.store.runs import RunStore
-from test_resume import Flaky, a_run, again, folder, head
+from punie.store.runs import ROOM_BYTES, RunStore
+from test_resume import SUITE, Flaky, a_run, again, folder, head
 
 __all__ = ["folder"]
 
@@ -93,31 +94,73 @@ def test_a_file_that_may_not_grow_ends_the_run_resumable(tmp_path: Path, url: st
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A disk of its own as the working folder, with little more room than a run may begin with."""
     disk = tmp_path / "disk"
     disk.mkdir()
+    size = ROOM_BYTES + 2**20
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1300k", "tmpfs", disk],
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk],
         capture_output=True,
         check=False,
     )
     if made.returncode:
         pytest.skip("only root can mount")
     try:
+        monkeypatch.chdir(disk)
         yield disk
+        monkeypatch.chdir(tmp_path)
     finally:
-        subprocess.run(["umount", disk], check=True, capture_output=True)
+        subprocess.run(["umount", "--lazy", disk], check=True, capture_output=True)
 
 
-def test_a_full_disk_ends_the_run_resumable(small_disk: Path, url: str) -> None:
-    fill(small_disk)
-    done = punie(small_disk, *command(url), "--output", "out.jsonl")
+def use_up(disk: Path) -> Path:
+    """Fill the disk to its last byte."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    return ballast
+
+
+async def test_a_disk_that_fills_up_ends_the_run_resumable(small_disk: Path) -> None:
+    (small_disk / "mini.yaml").write_text(SUITE)
+    output = small_disk / "out.jsonl"
+    async with Flaky() as server:
+
+        def full(question: str) -> None:
+            if question == "7":
+                use_up(small_disk)
+
+        server.hear = full
+        with pytest.raises(StoreError, match="full") as caught:
+            await a_run(small_disk, server, output=output)
+        server.hear = str
+        assert "free some disk space" in caught.value.hint
+        assert "punie eval --resume" in caught.value.hint
+        listed = punie(small_disk, "runs", "list")
+        assert "Traceback" not in listed.stderr
+        (small_disk / "ballast").unlink()
+        run = head(small_disk)
+        assert caught.value.hint.endswith(run.id)
+        assert run.summary is not None
+        assert run.summary.answered >= 2
+        server.asked.clear()
+        done = await again(small_disk)
+        assert len(server.questions) == 4 - run.summary.answered
+    assert done.report.summary.answered == 4
+    assert len(output.read_text().splitlines()) == 4
+
+
+def test_no_run_is_begun_on_a_full_disk(small_disk: Path, url: str) -> None:
+    (small_disk / "mini.yaml").write_text(SUITE)
+    assert punie(small_disk, "runs", "list").returncode == 0
+    (small_disk / "ballast").write_bytes(b"x" * 2**21)
+    done = punie(small_disk, *command(url))
+    assert done.returncode == 1
+    assert "MB left" in done.stderr
     assert "free some disk space" in done.stderr
-    listed = punie(small_disk, "runs", "list")
-    assert "Traceback" not in listed.stderr
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    finish(small_disk, resumable(done, small_disk))
-    assert len((small_disk / "out.jsonl").read_text().splitlines()) == PROMPTS
+    assert punie(small_disk, "runs", "list", "--json").stdout.count('"id"') == 0
 
 
 def test_results_that_do_not_fit_leave_the_earlier_ones(tmp_path: Path, url: str) -> None:

@@ -84,11 +84,13 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
             raise InputError("the goal of a journal entry is empty")
     if wish.resume:
         with RunStore(settings.project) as store:
+            store.require_room()
             found = store.find(wish.resume)
             with store.lock(found.id):
                 return await _resume(wish, settings, store, store.find(found.id))
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
+        store.require_room()
         run_id = new_run_id()
         log = store.run_folder(run_id) / "server.log"
         with store.lock(run_id):

@@ -105,6 +105,8 @@ def store_error(path: Path, error: Exception) -> StoreError:
         hint = "another program is writing; try again when it is done"
     elif any(word in text for word in ("full", "No space", "disk I/O", "too large")):
         hint = "free some disk space; what was acknowledged is kept"
+    elif "UNIQUE" in text:
+        hint = "this is a mistake of punie's own: the outcome is kept already, the new one is not"
     elif "readonly" in text.lower().replace("-", ""):
         hint = "the folder is read-only: runs can be shown there, not made"
     return StoreError(f"{path}: {text}", hint=hint)

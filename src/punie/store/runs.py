@@ -1,5 +1,6 @@
 """`RunStore`: runs, their prompts and their outcomes."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -27,6 +28,8 @@ from punie.store.database import (
 )
 from punie.store.lock import run_lock
 
+ROOM_BYTES = 16 * 2**20
+"""A run is not begun with less room on the disk: its log, its WAL and its report need some."""
 Row = tuple[EvalPrompt, Outcome]
 T = TypeVar("T")
 RUN: TypeAdapter[Run] = TypeAdapter(Run)
@@ -67,6 +70,15 @@ class RunStore:
         Entering raises InputError where another one does, StoreError in a read-only project.
         """
         return run_lock(self.run_folder(run_id))
+
+    def require_room(self) -> None:
+        """Raise StoreError where the disk is as good as full, before anything is measured."""
+        free = shutil.disk_usage(self.path.parent).free
+        if free < ROOM_BYTES:
+            raise StoreError(
+                f"the disk of {self.project} has only {free / 2**20:.1f} MB left",
+                hint=f"free some disk space: a run is begun with {ROOM_BYTES / 2**20:.0f} MB",
+            )
 
     def create(self, run: Run, suite: EvalSuite) -> None:
         """Keep a run's head and the prompts it is going to ask, before anything is asked."""
