@@ -259,6 +259,32 @@ def test_running_servers_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert f"pid {os.getpid()}" in line.found
 
 
+def test_a_server_that_was_left_behind_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUNIE_STATE", str(tmp_path))
+    program = (
+        "import sys; from pathlib import Path; from punie.serving.registry import register\n"
+        "register(pid=int(sys.argv[1]), port=8080, model='tiny', adapter=None, project=Path())"
+    )
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+        subprocess.run([sys.executable, "-c", program, str(server.pid)], check=True)
+        (line,) = check_servers()
+        server.kill()
+    assert line.state is State.PROBLEM
+    assert line.mend == f"kill {server.pid}"
+    assert check_servers()[0].state is State.OK
+
+
+async def test_who_never_answers_is_not_waited_for() -> None:
+    import asyncio
+
+    async with FakeServer(Behaviour(fault="hang-all")) as server:
+        line = await asyncio.to_thread(check_endpoint, "lab", server.url, key_env="", model=None)
+    assert line.state is State.PROBLEM
+    assert "no answer within 3 s" in line.found
+
+
 def test_this_environment_fits_its_own_metadata() -> None:
     lines = check_environment()
     assert [line.name for line in lines if line.state is State.PROBLEM] == []

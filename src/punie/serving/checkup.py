@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,8 +41,19 @@ def reach(url: str, headers: Mapping[str, str] | None = None, *, proxies: bool =
     """GET `url` once, within a few seconds, and read nothing of what comes back.
 
     `proxies`: go through those of the environment, as Hugging Face's library does; our own client
-    does not.
+    does not. A thread that is not waited for bounds what no timeout of a socket does: looking up a
+    name, and an answer that comes a byte at a time.
     """
+    replies: list[Reply] = []
+    asking = Thread(
+        target=lambda: replies.append(_get(url, headers or {}, proxies=proxies)), daemon=True
+    )
+    asking.start()
+    asking.join(DEADLINE_S)
+    return replies[0] if replies else Reply(None, DEADLINE_S, _reason(TimeoutError()))
+
+
+def _get(url: str, headers: Mapping[str, str], *, proxies: bool) -> Reply:
     handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
     if not proxies:
         handlers.append(urllib.request.ProxyHandler({}))
@@ -50,7 +62,7 @@ def reach(url: str, headers: Mapping[str, str] | None = None, *, proxies: bool =
     status, why = None, ""
     try:
         # Only http and https come here: endpoints are checked, the hub's address is below.
-        request = urllib.request.Request(url, headers={"User-Agent": "punie", **(headers or {})})  # noqa: S310 - see above
+        request = urllib.request.Request(url, headers={"User-Agent": "punie", **headers})  # noqa: S310 - see above
         with opener.open(request, timeout=DEADLINE_S) as response:
             status = int(response.status)
     except urllib.error.HTTPError as error:
