@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from typing import ClassVar
 
@@ -113,6 +114,7 @@ def main() -> None:
         emit_error(command, error, as_json=as_json)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
         click.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from punie.cli.checked import checked
-from punie.cli.live import showing, watched
+from punie.cli.live import showing
 from punie.cli.resume import (
     as_it_was,
     going_on,
@@ -20,6 +19,7 @@ from punie.cli.resume import (
     sources_of,
 )
 from punie.cli.served import served
+from punie.cli.signals import Signals, signals
 from punie.cli.wish import Wish, chosen_suite
 from punie.cli.written import summary_file, write_report, write_results
 from punie.errors import InputError, PunieError, StoreError
@@ -73,6 +73,11 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
     Raises InputError for what cannot be asked, ModelError, ServerError or EndpointError where
     nothing can be measured, StoreError where nothing could be kept.
     """
+    with signals() as heard:
+        return await _measure(wish, settings, heard)
+
+
+async def _measure(wish: Wish, settings: Loaded, heard: Signals) -> Measured:
     if wish.output:
         format_of(wish.output.name)
         if wish.output.is_dir():
@@ -87,7 +92,7 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
             store.require_room()
             found = store.find(wish.resume)
             with store.lock(found.id):
-                return await _resume(wish, settings, store, store.find(found.id))
+                return await _resume(wish, settings, store, store.find(found.id), heard)
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
         store.require_room()
@@ -99,11 +104,13 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
                 run = _head(wish, settings, suite, endpoint, run_id)
                 run = await checked(wish, settings, suite, service, run)
                 store.create(run, suite)
-                report = await _ask_all(wish, suite, endpoint, run, store)
+                report = await _ask_all(wish, suite, endpoint, run, store, heard=heard)
             return _finish(wish, settings, store, report)
 
 
-async def _resume(wish: Wish, settings: Loaded, store: RunStore, run: Run) -> Measured:
+async def _resume(
+    wish: Wish, settings: Loaded, store: RunStore, run: Run, heard: Signals
+) -> Measured:
     """Ask what `run` owes, of the same model in the same way. Its lock is held."""
     resumed, configured = as_it_was(wish, settings, run)
     refuse_other_questions(wish, run, settings.project)
@@ -125,7 +132,7 @@ async def _resume(wish: Wish, settings: Loaded, store: RunStore, run: Run) -> Me
         run = going_on(wish, run, len(owed), versions)
         run = await checked(wish, settings, suite, service, run)
         store.update(run)
-        report = await _ask_all(wish, suite, endpoint, run, store, owed=owed)
+        report = await _ask_all(wish, suite, endpoint, run, store, heard=heard, owed=owed)
     measured = _finish(resumed, settings, store, report)
     return replace(measured, warnings=(*measured.warnings, *_outdated(settings, run)))
 
@@ -174,6 +181,7 @@ async def _ask_all(
     run: Run,
     store: RunStore,
     *,
+    heard: Signals,
     owed: Sequence[tuple[EvalPrompt, int]] | None = None,
 ) -> EvalReport:
     """Run the evaluation with progress and Ctrl-C; whatever happens, the run's head says so.
@@ -185,7 +193,7 @@ async def _ask_all(
     report = None
     try:
         async with OutcomeWriter(store, run.id) as writer, showing(progress, quiet=wish.quiet):
-            with _stop_on_signal() as stop:
+            with heard.draining() as stop:
                 report = await run_evaluation(
                     suite,
                     endpoint,
@@ -212,35 +220,6 @@ async def _ask_all(
             with contextlib.suppress(StoreError):
                 summary = store.numbers(run)
                 store.update(run.model_copy(update={"status": ended, "summary": summary}))
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Generator[asyncio.Event]:
-    """The first Ctrl-C (or TERM) ends the run after what is in flight, the second at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-
-    def interrupted() -> None:
-        if stop.is_set():
-            if task:
-                task.cancel()
-            return
-        stop.set()
-        if watched():
-            click.echo(err=True)  # the progress line is there
-        click.echo(
-            "ending after the prompts in flight; Ctrl-C again to end now (all is kept)", err=True
-        )
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, interrupted)
-    try:
-        yield stop
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -> Measured:

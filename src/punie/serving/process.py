@@ -188,9 +188,8 @@ class ServerProcess:
                 await self._unless_it_ends(child, self._become_ready(child, probe))
             self._state = ServerState.READY
         except TimeoutError:
-            raise self.failure(
-                f"the server gave no token within {config.start_timeout_s:.0f} s"
-            ) from None
+            error = self.failure(f"the server gave no token within {config.start_timeout_s:.0f} s")
+            raise NoTokenError(error.message, hint=error.hint) from None
         finally:
             if self._state is not ServerState.READY:
                 await self._take_down()
