@@ -7,6 +7,7 @@ import pytest
 
 import journal_run
 from punie.cli.main import main
+from punie.journal.record import decode
 from punie.records.suite import EvalSuite
 from punie.store.runs import RunStore
 
@@ -93,6 +94,20 @@ def test_the_database_is_asked_for_the_run(project: Path, punie: Punie):
     assert found.returncode == 3
     assert "run.json:" in found.stdout
     assert "prompt lost of the database is missing" in found.stdout
+
+
+def test_an_entry_is_written_again_from_its_record(project: Path, punie: Punie):
+    first = Path(json.loads(punie("new", "Goal", "--json").stdout)["data"]["entry"])
+    (project / ".punie" / "punie.db").unlink()
+    again = punie("new", "Goal", "--run", str(first / "run.json"), "--supersedes", first.name)
+    second = Path(again.stdout.strip()).parent
+    assert decode((second / "run.json").read_bytes()).rows == (
+        decode((first / "run.json").read_bytes()).rows
+    )
+    assert punie("check").returncode == 0
+    refused = punie("new", "Goal", "--run", str(first / "run.json"), "--text")
+    assert (refused.returncode, "keeps no prompts" in refused.stderr) == (2, True)
+    assert punie("new", "Goal", "--run", "none.json").returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,12 @@ from punie.cli.output import emit_json
 from punie.errors import EXIT_GATE, EXIT_OK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from punie.journal.check import JournalCheck, StoredRun
+    from punie.records.result import Outcome
+    from punie.records.run import EvalReport
+    from punie.records.suite import EvalPrompt
     from punie.store.runs import RunStore
 
 
@@ -20,7 +25,12 @@ def journal() -> None:
 
 @journal.command("new")
 @click.argument("goal")
-@click.option("--run", "run_name", default="last", help="Which run; the newest by default.")
+@click.option(
+    "--run",
+    "run_name",
+    default="last",
+    help="Which run, or an entry's run.json; the newest run by default.",
+)
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path, exists=True),
@@ -43,6 +53,8 @@ def new(  # noqa: PLR0917 - click passes by name
 
     The numbers are filled in. The sections that only you can write ask for it in a comment.
     """
+    from contextlib import ExitStack
+
     from punie.errors import InputError
     from punie.journal.dataset import read_dataset
     from punie.journal.entry import write_entry
@@ -50,23 +62,49 @@ def new(  # noqa: PLR0917 - click passes by name
     from punie.store.runs import RunStore
 
     settings = load_settings(Path.cwd())
-    with RunStore(settings.project) as store:
-        run = store.find(run_name)
-        if run.summary is None:
-            raise InputError(f"run {run.id} is {run.status.value}: it has no numbers yet")
+    with ExitStack() as stack:
+        if run_name.endswith(".json"):
+            report, rows, kept = _recorded(Path(run_name))
+            wanted = kept if text is None else text
+            if wanted and not kept:
+                raise InputError(f"{run_name} keeps no prompts and answers", hint="--no-text")
+        else:
+            store = stack.enter_context(RunStore(settings.project))
+            head = store.find(run_name)
+            if head.summary is None:
+                raise InputError(f"run {head.id} is {head.status.value}: it has no numbers yet")
+            report, rows = store.report(head), store.rows(head.id)
+            wanted = settings.values.journal.text if text is None else text
         entry = write_entry(
             settings.project,
-            store.report(run),
-            store.rows(run.id),
+            report,
+            rows,
             goal=goal,
             dataset=read_dataset(dataset) if dataset else None,
             supersedes=supersedes,
-            text=settings.values.journal.text if text is None else text,
+            text=wanted,
         )
     if as_json:
-        emit_json("journal new", {"run": run.id, "entry": str(entry)})
+        emit_json("journal new", {"run": report.run.id, "entry": str(entry)})
     else:
         click.echo(str(entry / "entry.md"))
+
+
+def _recorded(
+    record_file: Path,
+) -> "tuple[EvalReport, Iterable[tuple[EvalPrompt, Outcome]], bool]":
+    """A run out of an entry's run.json, and whether its words are kept."""
+    from punie.errors import InputError
+    from punie.journal.reading import read_record
+    from punie.journal.replay import report_of, rows_of
+
+    try:
+        record = read_record(record_file)
+    except OSError as error:
+        raise InputError(f"{record_file}: {error.strerror or error}") from error
+    if record.run.summary is None:
+        raise InputError(f"{record_file}: the run has no numbers")
+    return report_of(record), rows_of(record), record.entry.text
 
 
 @journal.command("render")

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 
 from punie.journal.record import PromptRow, RunRecord
 from punie.records.expect import Expect
-from punie.records.result import Completion, EvalFault, EvalResult, Outcome, Score
+from punie.records.result import (
+    CallForm,
+    Completion,
+    EvalFault,
+    EvalResult,
+    Outcome,
+    Score,
+    ToolCall,
+)
 from punie.records.run import EvalReport
 from punie.records.suite import EvalPrompt, EvalSuite
 
@@ -48,7 +56,7 @@ def outcome_of(row: PromptRow) -> Outcome:
         started_at=row.started_at,
         completion=Completion(
             text=row.spoken.answer if row.spoken else "",
-            tool_calls=row.spoken.tool_calls if row.spoken else (),
+            tool_calls=row.spoken.tool_calls if row.spoken else _wordless(row.forms),
             finish_reason=row.finish_reason,
             latency_s=row.latency_s or 0.0,
             first_token_s=row.first_token_s,
@@ -73,6 +81,11 @@ def outcome_of(row: PromptRow) -> Outcome:
         score=row.score,
         passed=row.passed,
     )
+
+
+def _wordless(forms: tuple[CallForm, ...]) -> tuple[ToolCall, ...]:
+    """Calls of which only the form is known."""
+    return tuple(ToolCall(name="", arguments=None, form=form) for form in forms)
 
 
 def rows_of(record: RunRecord) -> Iterator[tuple[EvalPrompt, Outcome]]:

@@ -68,6 +68,8 @@ def transcript(prompt: EvalPrompt, outcome: Outcome, *, words: bool = True) -> T
             shown["fault"]["text"] = NOT_KEPT
         else:
             shown["answer"]["text"] = NOT_KEPT
+            for made in shown["answer"]["calls"]:
+                made["text"] = NOT_KEPT
     return shown
 
 
