@@ -128,6 +128,7 @@ def swapped(draw: st.DrawFn, good: Any) -> Any:
                     new = draw(st.sampled_from(["zzz", "$ref", "__metadata__", "a"]))
                     here[new] = json.loads(draw(st.sampled_from(VALUES)))
                 case _:
+                    assert is_array(here)
                     here.append(json.loads(draw(st.sampled_from(VALUES))))
             break
     return data

@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 
+from fake_server import FakeServer
 from punie.errors import InputError, SuiteError
-from punie.records.expect import Json, Keywords
-from punie.records.result import Completion, Culprit
+from punie.evaluation.run import run_evaluation
+from punie.records.expect import Expect, Json, Keywords
+from punie.records.result import Completion, Culprit, EvalFault, FaultKind
+from punie.records.run import ModelIdentity, RunStatus
+from punie.records.suite import EvalPrompt, EvalSuite, Message
 from punie.scoring import expressions, json_schema
 from punie.scoring.expressions import MAX_LENGTH, UnscorableError, expression_fault, finds
 from punie.scoring.json_schema import misfits, schema_fault
 from punie.scoring.keywords import score_keywords
 from punie.scoring.structured import score_json
+from punie.serving.endpoint import Endpoint
 from punie.suites.load import load_suite
 
 SLOW = [r"(a|aa)+$", r"^(([a-z])+.)+[A-Z]([a-z])+$"]
@@ -192,3 +197,29 @@ def test_a_megabyte_of_brackets_is_scored(text: str):
     score = score_json(Json(gold={"a": 1}), Completion(text=text), text)
     assert score.value == 0
     assert score.culprit in {Culprit.INVALID_JSON, Culprit.TRUNCATED}
+
+
+@pytest.mark.usefixtures("short_patience")
+async def test_an_answer_that_cannot_be_scored_is_a_fault_and_the_run_goes_on():
+    def prompt(name: str, said: str) -> EvalPrompt:
+        return EvalPrompt(
+            id=name,
+            hash=name,
+            messages=(Message(role="user", content=said),),
+            expect=Expect(keywords=Keywords(all=(SLOW[0],), match="regex", case=True)),
+        )
+
+    suite = EvalSuite(name="s", hash="h", prompts=(prompt("slow", NEEDLE), prompt("fast", "aa")))
+    async with FakeServer() as server:
+        identity = ModelIdentity(name="m", backend="endpoint")
+        endpoint = Endpoint(base_url=server.url, model="m", identity=identity, timeout_s=5)
+        report = await run_evaluation(suite, endpoint, concurrency=1)
+    assert report.run.status is RunStatus.DONE
+    slow, fast = sorted(report.outcomes, key=lambda each: each.prompt_id, reverse=True)
+    assert isinstance(slow, EvalFault)
+    assert slow.kind is FaultKind.UNSCORABLE
+    assert SLOW[0] in slow.message
+    assert not isinstance(fast, EvalFault)
+    assert fast.passed
+    assert report.summary.score is not None
+    assert report.summary.score.n == 1

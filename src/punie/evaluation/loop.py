@@ -14,6 +14,7 @@ from punie.evaluation.ask import Asker, Case, Later
 from punie.records.result import EvalFault, FaultKind, Outcome
 from punie.records.run import Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite
+from punie.scoring.expressions import UnscorableError
 from punie.serving.keeper import Keeper
 
 HOPELESS = frozenset({FaultKind.UNREACHABLE, FaultKind.CONNECTION_LOST})
@@ -132,6 +133,8 @@ class Loop:
             self._progress.in_flight += 1
             try:
                 ended = await asker.attempt(case)
+            except UnscorableError as error:
+                ended = _unscorable(case, error)
             finally:
                 self._progress.in_flight -= 1
                 self._changed.set()
@@ -200,3 +203,18 @@ class Loop:
         else:
             progress.tokens_out += outcome.completion.completion_tokens or 0
             self._hopeless = 0
+
+
+def _unscorable(case: Case, error: UnscorableError) -> EvalFault:
+    """An answer on which the suite's own pattern or schema did not end: nobody's wrong answer."""
+    return EvalFault(
+        prompt_id=case.prompt.id,
+        prompt_hash=case.prompt.hash,
+        repeat=case.repeat,
+        attempts=len(case.failures) + 1,
+        failures=tuple(case.failures),
+        started_at=case.started_at,
+        kind=FaultKind.UNSCORABLE,
+        message=error.message,
+        elapsed_s=time.perf_counter() - case.began,
+    )
