@@ -13,6 +13,7 @@ from punie.reporting.soundness import (
     follows,
     resume_command,
     retries,
+    said,
     soundness,
     timeline,
 )
@@ -53,15 +54,15 @@ def test_everything_a_person_can_meet_has_words():
 
 
 def test_a_run_in_which_all_went_well_is_sound():
-    said = soundness(*a_run(an_answer()))
-    assert said == ("sound", "Sound: every self-check passed, and every request was answered.")
+    judged = soundness(*a_run(an_answer()))
+    assert judged == ("sound", "Sound: every self-check passed, and every request was answered.")
 
 
 def test_what_was_put_right_is_told_and_does_not_count_against_it():
     run, summary = a_run(an_answer(FaultKind.SERVER_DIED), incidents=(INCIDENTS[0],) * 2)
-    said = soundness(run, summary)
-    assert said.level == "sound"
-    assert said.sentence.endswith(
+    judged = soundness(run, summary)
+    assert judged.level == "sound"
+    assert judged.sentence.endswith(
         "answered. 1 answer came on a later try and the server was restarted twice."
     )
     assert retries(summary) == "1 answer came on a later try; before it: server died (1)"
@@ -75,8 +76,8 @@ def test_a_run_that_nobody_checked_is_not_called_sound():
 
 def test_a_note_alone_does_not_count_against_it():
     checks = Checks(findings=tuple(each for each in WARNED.findings if each.level != "warning"))
-    said = soundness(*a_run(an_answer(), checks=checks))
-    assert said.sentence.startswith("Sound: no self-check found anything serious")
+    judged = soundness(*a_run(an_answer(), checks=checks))
+    assert judged.sentence.startswith("Sound: no self-check found anything serious")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,11 @@ def test_a_consequence_is_a_sentence(consequence: str, sentence: str):
     assert follows(finding) == sentence
 
 
+def test_two_sentences_do_not_run_into_each_other():
+    finding = Finding(name="x", level=Level.NOTE, sentence="it broke", consequence="so what")
+    assert said(finding) == "It broke. So what."
+
+
 def test_the_timeline_is_in_order_and_in_utc():
     late = INCIDENTS[0].model_copy(update={"at": "2026-11-21T04:00:00+02:00"})
     run, _ = a_run(an_answer(), incidents=(INCIDENTS[1], late, INCIDENTS[2]))
@@ -160,5 +166,5 @@ def test_the_timeline_is_in_order_and_in_utc():
 
 
 def test_skipped_checks_are_a_warning_of_their_own():
-    said = [note.text for note in notes(*a_run(an_answer(), checks=SKIPPED))]
-    assert any("No self-checks were made (--no-checks)" in text for text in said)
+    texts = [note.text for note in notes(*a_run(an_answer(), checks=SKIPPED))]
+    assert any("No self-checks were made (--no-checks)" in text for text in texts)

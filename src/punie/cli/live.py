@@ -117,7 +117,8 @@ def facts(progress: Progress, elapsed_s: float) -> str:
         # all come late and together, would promise hours.
         rate = (done + progress.in_flight / 2) / elapsed_s
         left = progress.total - progress.done - progress.in_flight / 2
-        parts.append(f"{done / elapsed_s:.2g}/s")
+        each_second = done / elapsed_s
+        parts.append(f"{each_second:.2g}/s" if each_second < 100 else f"{each_second:.0f}/s")
         if not progress.note:
             parts.append(f"{time_left(left / rate)} left")
     elif progress.in_flight:

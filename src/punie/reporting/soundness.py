@@ -131,13 +131,17 @@ def checks_line(checks: Checks | None) -> str:
 
 def said(finding: Finding) -> str:
     """A finding and what follows from it, on one line."""
-    return one_line(f"{finding.sentence} {follows(finding)}", SENTENCE)
+    return one_line(f"{_sentence(finding.sentence)} {follows(finding)}", SENTENCE)
 
 
 def follows(finding: Finding) -> str:
     """What follows from a finding, as a sentence; empty where nothing does."""
-    words = finding.consequence.strip()
-    end = "" if words.endswith((".", "!", "?")) else "."
+    return _sentence(finding.consequence)
+
+
+def _sentence(text: str) -> str:
+    words = text.strip()
+    end = "" if words.endswith((".", "!", "?", "…")) else "."
     return f"{words[0].upper()}{words[1:]}{end}" if words else ""
 
 
