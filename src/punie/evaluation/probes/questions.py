@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from punie.evaluation.ask import LOST, Asker, Case, Later, Patience
 from punie.records.base import canonical_json
+from punie.records.expect import Expect
 from punie.records.result import Completion, EvalFault, FaultKind
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt, EvalSuite
@@ -87,7 +88,7 @@ class Questions:
         if self._lost is not None:
             raise NotAnswered(self._lost)
         longest = min(max_tokens, prompt.max_tokens or self._sampling.max_tokens)
-        case = Case(replace(prompt, max_tokens=longest))
+        case = Case(replace(prompt, max_tokens=longest, expect=Expect()))  # nothing to score
         outcome = await asker.attempt(case)
         while isinstance(outcome, Later):
             await asyncio.sleep(outcome.pause_s)
