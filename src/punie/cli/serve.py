@@ -1,6 +1,5 @@
 """`punie serve`: a model with its adapter for daily use, behind OpenAI's interface."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +72,7 @@ def serve_command(
     from punie.settings import load_settings
 
     wish = ServeWish(model, adapter, port, max_tokens, as_json=as_json)
-    try:
-        asyncio.run(serve_openly(wish, load_settings(Path.cwd())))
-    except asyncio.CancelledError:  # by a signal before it was ready, or by the second one
-        raise KeyboardInterrupt from None
+    serve_openly(wish, load_settings(Path.cwd()))
     return EXIT_OK
 
 

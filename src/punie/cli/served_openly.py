@@ -41,45 +41,58 @@ class ServeWish:
     as_json: bool = False
 
 
-async def serve_openly(wish: ServeWish, settings: Loaded) -> None:
+def serve_openly(wish: ServeWish, settings: Loaded) -> None:
     """Serve until Ctrl-C, TERM, or the model's server is given up.
 
     Raises InputError for a port that is taken, ModelError or ServerError where nothing can be
-    served (any more).
+    served (any more), KeyboardInterrupt where it was told to end at once.
     """
-    from punie.backends.local import prepare, serve
+    from punie.backends.local import prepare
     from punie.cli.pulling import pulling
     from punie.models.catalog import DEFAULT_MODEL
-    from punie.serving.registry import Kind, register
 
-    chosen = wish.model or settings.values.model
     adapter = wish.adapter
     if adapter is None and wish.model is None and settings.values.adapter:
-        adapter = Path(settings.values.adapter)
-    with _Stopping() as stopping, contextlib.closing(bound_socket(wish.port)) as listening:
-        port = int(listening.getsockname()[1])
+        adapter = Path(settings.values.adapter)  # of the project's model, and of no other
+    with contextlib.closing(bound_socket(wish.port)) as listening:
+        # Not within the event loop: what is downloaded here may take long, and Ctrl-C must end it.
         with pulling(silent=wish.as_json) as progress:
-            model = prepare(chosen or DEFAULT_MODEL, adapter, progress=progress)
-        async with contextlib.AsyncExitStack() as stack:
-            starting = f"starting mlx_lm.server with {model.identity.name}"
-            with waiting_for(starting, quiet=wish.as_json):
-                endpoint = await stack.enter_async_context(serve(model, log_file(port)))
-            from punie.serving.proxy import Proxy
+            name = wish.model or settings.values.model or DEFAULT_MODEL
+            model = prepare(name, adapter, progress=progress)
+        try:
+            asyncio.run(_serve(model, listening, settings.project, wish))
+        except asyncio.CancelledError:  # by a signal before it was ready, or by the second one
+            raise KeyboardInterrupt from None
 
-            proxy = await stack.enter_async_context(
-                Proxy(endpoint, name=shown_name(model), port=port, max_tokens=wish.max_tokens)
-            )
-            entry = register(
-                pid=os.getpid(),
-                port=port,
-                model=model.identity.name,
-                adapter=str(model.adapter) if model.adapter else None,
-                project=settings.project,
-                kind=Kind.SERVE,
-            )
-            if entry is not None:
-                stack.enter_context(entry)
-            await _until_stopped(proxy, model, listening, stopping, wish)
+
+async def _serve(
+    model: "LocalModel", listening: socket.socket, project: Path, wish: ServeWish
+) -> None:
+    from punie.backends.local import serve
+    from punie.serving.registry import Kind, register
+
+    port = int(listening.getsockname()[1])
+    async with contextlib.AsyncExitStack() as stack:
+        stopping = stack.enter_context(_Stopping())
+        starting = f"starting mlx_lm.server with {model.identity.name}"
+        with waiting_for(starting, quiet=wish.as_json):
+            endpoint = await stack.enter_async_context(serve(model, log_file(port)))
+        from punie.serving.proxy import Proxy
+
+        proxy = await stack.enter_async_context(
+            Proxy(endpoint, name=shown_name(model), port=port, max_tokens=wish.max_tokens)
+        )
+        entry = register(
+            pid=os.getpid(),
+            port=port,
+            model=model.identity.name,
+            adapter=str(model.adapter) if model.adapter else None,
+            project=project,
+            kind=Kind.SERVE,
+        )
+        if entry is not None:
+            stack.enter_context(entry)
+        await _until_stopped(proxy, model, listening, stopping, wish)
 
 
 async def _until_stopped(
