@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.numpy import (
     load_file,  # pyright: ignore[reportUnknownVariableType]
@@ -22,12 +23,20 @@ from punie.cli.measure import measure
 from punie.cli.wish import Wish
 from punie.errors import EXIT_INTERRUPTED, InputError
 from punie.evaluation.checks import self_check
-from punie.evaluation.probes.questions import SHORT_CHARACTERS, SHORT_TOKENS, characters, sample
+from punie.evaluation.probes.questions import (
+    SHORT_CHARACTERS,
+    SHORT_TOKENS,
+    Questions,
+    characters,
+    said,
+    sample,
+)
 from punie.evaluation.run import new_run, run_evaluation
 from punie.records.result import EvalResult
 from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
 from punie.records.trust import Checks, Finding, Level
+from punie.serving.client import ChatClient
 from punie.serving.endpoint import Abilities, Endpoint
 from punie.settings import load_settings
 from punie.suites.catalog import find_suite
@@ -206,6 +215,40 @@ async def test_after_the_checks_a_real_server_holds_the_adapter(
         )
     bare, adapted, after_checks = said
     assert adapted == after_checks != bare
+
+
+async def test_the_base_of_an_adapted_server_is_the_base(tiny_model: Path, tmp_path: Path) -> None:
+    suite = a_suite(*prompts(3))
+    bare: list[str] = []
+    async with serve_model(str(tiny_model)) as endpoint, ChatClient(endpoint) as client:
+        questions = Questions(client, suite, new_run(suite, endpoint))
+        bare = [said(await questions.ask(prompt)) for prompt in suite.prompts]
+    for kind in ("lora", "dora"):
+        adapter = lora(tmp_path / kind, scale=20.0)
+        if kind == "dora":
+            decompose(adapter)
+        async with serve_model(str(tiny_model), adapter=adapter) as endpoint:
+            assert endpoint.base_model == str(tiny_model)
+            without = replace(endpoint, model=endpoint.base_model)
+            async with ChatClient(endpoint) as client, ChatClient(without) as base_client:
+                run = new_run(suite, endpoint)
+                questions, base = (Questions(c, suite, run) for c in (client, base_client))
+                before = [said(await questions.ask(prompt)) for prompt in suite.prompts]
+                assert [said(await base.ask(prompt)) for prompt in suite.prompts] == bare
+                after = [said(await questions.ask(prompt)) for prompt in suite.prompts]
+        assert before == after != bare
+
+
+def decompose(adapter: Path) -> None:
+    """Make a LoRA adapter one of DoRA, which has a magnitude for each output."""
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config["fine_tune_type"] = "dora"
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    weights = load_file(adapter / "adapters.safetensors")
+    for name in [name for name in weights if name.endswith("lora_b")]:
+        outputs = weights[name].shape[1]
+        weights[name.replace("lora_b", "m")] = np.full(outputs, 3.0, dtype=np.float32)
+    save_file(weights, adapter / "adapters.safetensors")
 
 
 async def test_tools_that_are_dropped_are_told() -> None:
