@@ -136,6 +136,11 @@ def _suites() -> Iterator[Case]:
         ("a Windows name", r"..\..\s.yaml", "no such file"),
     ):
         yield Case("suite name", name, ("suites", "show", asked), 2, asked[:60], what)
+    yield Case(
+        "suite name", "a link out of the project", ("suites", "show", "out"), 2, "suites/out.yaml",
+        "outside of the project",
+        {"data/suites/out.yaml": lambda path: path.symlink_to("/etc/hostname")},
+    )  # fmt: skip
     for rows in ("../r.jsonl", "/etc/r.jsonl", "sub/../../r.jsonl", "link.jsonl", "x" * 300):
         file = rows if rows.endswith(".jsonl") else f"{rows}.jsonl"
         files: dict[str, Content] = {"d/s.yaml": f"name: s\nprompts: {file}\n", "r.jsonl": "{}\n"}

@@ -13,11 +13,12 @@ from jsonschema import Draft202012Validator
 from punie.records.expect import ToolCalls
 from punie.records.result import Completion, ToolCall
 from punie.records.suite import EvalPrompt
+from punie.scoring.json_text import is_array, is_object
 from punie.scoring.score import overall, score_prompt
 from punie.suites.catalog import builtin_names, builtin_suite
 from punie.suites.file_form import PromptForm
 from punie.suites.schema import suite_schema
-from punie.suites.yaml_source import YamlSource, is_list, is_mapping
+from punie.suites.yaml_source import YamlSource
 
 BASELINE = builtin_suite("baseline")
 QUICK = builtin_suite("quick")
@@ -213,11 +214,11 @@ def scored(prompt: EvalPrompt, completion: Completion) -> float:
 
 def accepted(pattern: Any, choice: int) -> Any:
     """One value that a pattern accepts: the first, or with choice -1 the last."""
-    if is_mapping(pattern):
+    if is_object(pattern):
         if "any_of" in pattern:
             return accepted(pattern["any_of"][choice], choice)
         return {key: accepted(each, choice) for key, each in pattern.items()}
-    if is_list(pattern):
+    if is_array(pattern):
         return [accepted(each, choice) for each in pattern]
     return pattern
 

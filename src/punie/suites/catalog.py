@@ -37,7 +37,7 @@ def find_suite(name_or_path: str | Path, project_root: Path | None = None) -> Ev
         return load_suite(Path(name))
     project = _project_files(project_root)
     if name in project:
-        return load_suite(project[name])
+        return _load_inside(project[name], project_root)
     if name in _builtin_files():
         return builtin_suite(name)
     listed = list_suites(project_root)
@@ -53,7 +53,7 @@ def find_suite(name_or_path: str | Path, project_root: Path | None = None) -> Ev
 def list_suites(project_root: Path | None = None) -> list[Listed]:
     """List the project's suites, then the built-in ones that it does not hide."""
     project = _project_files(project_root)
-    listed = [_listed(name, path) for name, path in project.items()]
+    listed = [_listed(name, path, project_root) for name, path in project.items()]
     listed += [
         Listed(name=name, source=BUILTIN, suite=builtin_suite(name))
         for name in builtin_names()
@@ -98,8 +98,18 @@ def _in_order(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.glob(f"*{suffix}") if path.is_file())
 
 
-def _listed(name: str, path: Path) -> Listed:
+def _load_inside(path: Path, project_root: Path | None) -> EvalSuite:
+    """Load a suite that goes by its name: its file must not be a link out of the project."""
+    if project_root is not None and not path.resolve().is_relative_to(project_root.resolve()):
+        raise InputError(
+            f"{path}: is a link to a file outside of the project",
+            hint="give that file's own path, or copy it here",
+        )
+    return load_suite(path)
+
+
+def _listed(name: str, path: Path, project_root: Path | None) -> Listed:
     try:
-        return Listed(name=name, source=str(path), suite=load_suite(path))
+        return Listed(name=name, source=str(path), suite=_load_inside(path, project_root))
     except InputError as error:
         return Listed(name=name, source=str(path), suite=None, error=error)

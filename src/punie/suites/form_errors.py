@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from punie.records import expect as scorers
 from punie.records.suite import FunctionCall, HistoryCall, Tool
+from punie.scoring.json_text import is_array, is_object
 from punie.suites import file_form as form
-from punie.suites.yaml_source import DataPath, is_list, is_mapping
+from punie.suites.yaml_source import DataPath
 
 _EXPECT = ("expect",)
 _NESTED: dict[tuple[str, ...], type[Any]] = {
@@ -92,12 +93,12 @@ def path_in(data: Any, location: tuple[str | int, ...]) -> DataPath:
     path: list[str | int] = []
     here: Any = data
     for i, step in enumerate(location):
-        if is_mapping(here):
+        if is_object(here):
             present = step in here
             here = here[str(step)] if present else None
             if present or i == len(location) - 1:
                 path.append(step)
-        elif is_list(here) and isinstance(step, int) and step < len(here):
+        elif is_array(here) and isinstance(step, int) and step < len(here):
             here = here[step]
             path.append(step)
     return tuple(path)

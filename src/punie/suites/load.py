@@ -8,19 +8,13 @@ from pydantic import ValidationError
 
 from punie.errors import InputError, Problem, SuiteError
 from punie.records.suite import EvalSuite, Tool, suite_hash
+from punie.scoring.json_text import is_array, is_object
 from punie.suites.chats import chat_suite, read_rows
 from punie.suites.file_form import HeaderForm, SuiteForm, WrappedTool
 from punie.suites.form_errors import FormError, form_errors, nearest
 from punie.suites.prompt_check import tool_errors
 from punie.suites.prompts import MAX_PROBLEMS, Inside, PromptReader
-from punie.suites.yaml_source import (
-    DataPath,
-    NotReadableError,
-    YamlSource,
-    is_list,
-    is_mapping,
-    read_text,
-)
+from punie.suites.yaml_source import DataPath, NotReadableError, YamlSource, read_text
 
 SUFFIXES = (".yaml", ".yml", ".jsonl")
 HINT = "mend the file, then punie suites check looks at it again"
@@ -78,7 +72,7 @@ def suite_of(text: str, file: str, *, folder: Path | None) -> EvalSuite:
     except NotReadableError as error:
         raise SuiteError([error.problem], hint=HINT) from None
     problems = list(source.problems)
-    if not is_mapping(source.data):
+    if not is_object(source.data):
         what = "should be a mapping with name and prompts"
         raise SuiteError([*problems, source.problem((), what)], hint=HINT)
     header, sound = _header(source, problems)
@@ -152,7 +146,7 @@ def _read_prompts(source: YamlSource, reader: PromptReader, folder: Path | None)
         read_rows(path, shown, reader, chats=False)
         if not reader.prompts and not reader.found:
             reader.note(source, here, f"{shown} has no rows")
-    elif is_list(prompts) and prompts:
+    elif is_array(prompts) and prompts:
         for i, data in enumerate(prompts):
             reader.read(data, Inside(source, (*here, i)))
     else:

@@ -8,9 +8,10 @@ from punie.records.expect import Expect, Keywords, ToolCalls
 from punie.records.suite import Message, Tool
 from punie.scoring.expressions import expression_fault
 from punie.scoring.json_schema import schema_fault
+from punie.scoring.json_text import is_array, is_object
 from punie.suites.form_errors import FormError, nearest
 from punie.suites.json_rows import json_inside
-from punie.suites.yaml_source import DataPath, is_list, is_mapping
+from punie.suites.yaml_source import DataPath
 
 
 def conversation_errors(prompt: str | None, messages: Sequence[Any] | None) -> Iterator[FormError]:
@@ -43,7 +44,7 @@ def message_errors(messages: Sequence[Message], *, open_end: bool = True) -> Ite
         for j, call in enumerate(message.tool_calls):
             if not call.function.name:
                 yield FormError((*here, "tool_calls", j, "function", "name"), "is empty")
-            if not is_mapping(json_inside(call.function.arguments)):
+            if not is_object(json_inside(call.function.arguments)):
                 place = (*here, "tool_calls", j, "function", "arguments")
                 yield FormError(place, "should be the JSON text of an object")
     if open_end and messages and messages[-1].role not in {"user", "tool"}:
@@ -57,14 +58,14 @@ def tool_errors(tool: Tool) -> Iterator[FormError]:
     if parameters.get("type", "object") != "object":
         yield FormError(("parameters", "type"), "should be object")
     properties = parameters.get("properties", {})
-    if not is_mapping(properties):
+    if not is_object(properties):
         yield FormError(("parameters", "properties"), "should be a mapping of names to schemas")
         return
     for name, schema in properties.items():
         if not isinstance(schema, dict | bool):
             yield FormError(("parameters", "properties", name), "should be a JSON Schema")
     required = parameters.get("required", [])
-    if not is_list(required):
+    if not is_array(required):
         yield FormError(("parameters", "required"), "should be a list of names")
         return
     for i, name in enumerate(required):
@@ -125,7 +126,7 @@ def _call_errors(expected: ToolCalls, tools: Sequence[Tool]) -> Iterator[FormErr
             yield FormError((*here, "calls", i, "name"), what)
             continue
         properties = tool.parameters.get("properties")
-        known = list(properties) if is_mapping(properties) else []
+        known = list(properties) if is_object(properties) else []
         open_ended = tool.parameters.get("additionalProperties", False) is not False
         for name, pattern in call.arguments.items():
             path = (*here, "calls", i, "arguments", name)
@@ -137,12 +138,12 @@ def _call_errors(expected: ToolCalls, tools: Sequence[Tool]) -> Iterator[FormErr
 
 def _argument_errors(pattern: Any, path: DataPath) -> Iterator[FormError]:
     """A mapping with `any_of` accepts any of a list; everything else is a value."""
-    if is_list(pattern):
+    if is_array(pattern):
         for i, each in enumerate(pattern):
             yield from _argument_errors(each, (*path, i))
-    elif is_mapping(pattern) and "any_of" in pattern:
+    elif is_object(pattern) and "any_of" in pattern:
         accepted = pattern["any_of"]
-        if not is_list(accepted) or not accepted:
+        if not is_array(accepted) or not accepted:
             yield FormError((*path, "any_of"), "should be a list of accepted values")
         else:
             yield from _argument_errors(accepted, (*path, "any_of"))
@@ -151,7 +152,7 @@ def _argument_errors(pattern: Any, path: DataPath) -> Iterator[FormError]:
             yield FormError((*path, key), what, key=True)
         if not isinstance(pattern.get("optional", False), bool):
             yield FormError((*path, "optional"), "should be true or false")
-    elif is_mapping(pattern):
+    elif is_object(pattern):
         for key in pattern:
             if key.lower().replace("-", "").replace("_", "") == "anyof":
                 yield FormError((*path, key), "unknown key; did you mean any_of?", key=True)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from punie.errors import Problem
 from punie.records.expect import Expect
 from punie.records.suite import EvalPrompt, Message, Tool, prompt_hash
+from punie.scoring.json_text import is_object
 from punie.suites.file_form import DefaultsForm, PromptForm, ToolUse, WrappedTool
 from punie.suites.form_errors import FormError, form_errors, nearest, path_in
 from punie.suites.prompt_check import (
@@ -22,7 +23,7 @@ from punie.suites.prompt_check import (
     message_errors,
     tool_errors,
 )
-from punie.suites.yaml_source import DataPath, is_mapping
+from punie.suites.yaml_source import DataPath
 
 MAX_PROBLEMS = 100
 """Kept of a file, in the order of reading; the others are counted. Nobody reads more."""
@@ -96,7 +97,7 @@ class PromptReader:
     def read(self, data: Any, at: Place) -> None:
         """Read one prompt as the suite file writes it: into `prompts`, or into `problems`."""
         before = self.found
-        self.claim_id(data.get("id") if is_mapping(data) else None, at)
+        self.claim_id(data.get("id") if is_object(data) else None, at)
         form, broken = self._form(data, at)
         if form is None:
             return
@@ -167,7 +168,7 @@ class PromptReader:
         except ValidationError as error:
             wrong = list(form_errors(error, PromptForm, data))
         self.report(at, wrong)
-        if not is_mapping(data):
+        if not is_object(data):
             return None, set()
         rest: dict[str, Any] = dict(data)
         for each in wrong:

@@ -4,8 +4,8 @@ import ast
 import inspect
 from typing import Any
 
+from punie.scoring.json_text import is_array, is_object
 from punie.suites import file_form
-from punie.suites.yaml_source import is_list, is_mapping
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -70,9 +70,9 @@ def _docstrings() -> dict[str, dict[str, str]]:
 
 def _without_titles(schema: Any, *, names: bool = False) -> Any:
     """Drop the titles that pydantic makes of field names; `names`: the keys are the file's own."""
-    if is_list(schema):
+    if is_array(schema):
         return [_without_titles(each) for each in schema]
-    if not is_mapping(schema):
+    if not is_object(schema):
         return schema
     return {
         key: _without_titles(value, names=not names and key in {"properties", "$defs"})

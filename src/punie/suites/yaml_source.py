@@ -11,7 +11,7 @@ author wrote, where YAML 1.1 would have made them False, 10, 90 and a date.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import yaml
 
@@ -36,16 +36,6 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-
-
-def is_mapping(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Narrow plain data to a mapping: keys are always texts there."""
-    return isinstance(value, dict)
-
-
-def is_list(value: Any) -> TypeGuard[list[Any]]:
-    """Narrow plain data to a list."""
-    return isinstance(value, list)
 
 
 class NotReadableError(Exception):
