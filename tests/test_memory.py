@@ -168,8 +168,10 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers() -> None:
 
 
 def test_a_growing_server_is_stopped_before_the_system_does() -> None:
-    assert memory_cap(10_000, at(4)) == 1800
-    assert memory_cap(1_500, at(4)) == 1425
+    small, big = MemoryEstimate(5 * 10**8, 0, 0, 0), MemoryEstimate(5 * 10**9, 0, 0, 0)
+    assert memory_cap(64 * 10**9, small) == 25 * 10**8
+    assert memory_cap(64 * 10**9, big) == 10**10
+    assert memory_cap(8 * 10**9, big) == 76 * 10**8
 
 
 def suite(*texts: str, max_tokens: int = 64) -> EvalSuite:

@@ -14,7 +14,7 @@ from punie.models.fingerprint import adapter_hash
 from punie.models.pull import Progress, quiet
 from punie.models.resolve import resolve
 from punie.records.run import ModelIdentity
-from punie.serving.config import ServerConfig
+from punie.serving.config import DECODE_CONCURRENCY, ServerConfig
 from punie.serving.endpoint import Endpoint
 
 
@@ -71,9 +71,21 @@ def prepare(
 
 
 @asynccontextmanager
-async def serve(model: LocalModel, log: Path) -> AsyncGenerator[Endpoint]:
-    """Serve a prepared model; the server's output goes to the file `log`."""
-    config = ServerConfig(model=model.path, adapter=model.adapter, log=log)
+async def serve(
+    model: LocalModel, log: Path, *, concurrency: int = 1, memory_cap_bytes: int | None = None
+) -> AsyncGenerator[Endpoint]:
+    """Serve a prepared model; the server's output goes to the file `log`.
+
+    `concurrency` is how many requests will come at once. Above `memory_cap_bytes` the server is
+    started again.
+    """
+    config = ServerConfig(
+        model=model.path,
+        adapter=model.adapter,
+        log=log,
+        decode_concurrency=max(DECODE_CONCURRENCY, concurrency),
+        memory_cap_bytes=memory_cap_bytes,
+    )
     backend = MlxBackend(
         model.identity,
         tools=model.renders_tools,

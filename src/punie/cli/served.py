@@ -135,5 +135,12 @@ async def _local(
     )
     async with contextlib.AsyncExitStack() as stack:
         with waiting_for(f"starting mlx_lm.server with {model.identity.name}", quiet=wish.quiet):
-            endpoint = await stack.enter_async_context(serve(model, log))
+            endpoint = await stack.enter_async_context(
+                serve(
+                    model,
+                    log,
+                    concurrency=memory.concurrency,
+                    memory_cap_bytes=memory.cap_bytes,
+                )
+            )
         yield Served(endpoint, memory)

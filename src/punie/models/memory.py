@@ -189,11 +189,12 @@ def fit_memory(
 
 
 def memory_cap(free: int, estimate: MemoryEstimate) -> int:
-    """Bytes above which a server is growing and not working: twice the estimate.
+    """Bytes above which a server is growing and not working: twice the estimate, or 2 GB above it.
 
     Never more than what was free when it started, less a reserve, so that the system need not kill.
     """
-    return max(estimate.weights, min(2 * estimate.total, int(0.95 * free)))
+    generous = max(2 * estimate.total, estimate.total + 2_000_000_000)
+    return max(estimate.weights, min(generous, int(0.95 * free)))
 
 
 def gigabytes(size: int) -> str:

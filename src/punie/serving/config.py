@@ -10,6 +10,9 @@ SECONDS_PER_GB = 20.0
 """A slow disk reads 100 MB/s; twice that long is allowed before a load counts as stuck. A token
 needs every weight once too: the deadlines of an answer grow with the same number."""
 
+DECODE_CONCURRENCY = 32
+"""mlx_lm's own default."""
+
 
 class ServerConfig(Record):
     """One model, with or without one adapter, on one port of this machine.
@@ -23,8 +26,8 @@ class ServerConfig(Record):
     port: int = 0
     log: Path
     """Where the child's stdout and stderr go."""
-    decode_concurrency: int = 32
-    """Answers written side by side in one batch."""
+    decode_concurrency: int = DECODE_CONCURRENCY
+    """Answers written side by side in one batch; further requests wait, silently."""
     prompt_concurrency: int = 8
     """Prompts read side by side in one batch."""
     chat_template_args: dict[str, bool | int | str] = Field(default_factory=dict)

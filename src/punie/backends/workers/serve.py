@@ -209,13 +209,14 @@ def main() -> None:
     if blas := os.environ.get(BLAS):
         ctypes.CDLL(blas, mode=ctypes.RTLD_GLOBAL)
     import mlx_lm.server as mlx_server  # noqa: PLC0415 - only after BLAS
+    from mlx_lm.models.cache import LRUPromptCache  # noqa: PLC0415 - only after BLAS
 
     report_the_port()
     take_the_adapter_off_and_on(mlx_server.ModelProvider)
     report_what_loads(mlx_server.ModelProvider)
     end_with_the_generation(mlx_server.ResponseGenerator)
     admit_often(mlx_server.TimeBudget)
-    cache_no_whole_batches(mlx_server.LRUPromptCache)
+    cache_no_whole_batches(LRUPromptCache)
     survive_odd_tool_calls(mlx_server.ToolCallFormatter)
     mlx_server.main()
 
