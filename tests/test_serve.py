@@ -25,7 +25,7 @@ from punie.errors import InputError
 from punie.serving.doorman import is_local
 from punie.serving.endpoint import Endpoint
 from punie.serving.incoming import MAX_BODY_BYTES
-from punie.serving.proxy import Proxy
+from punie.serving.proxy import MAX_IN_FLIGHT, Proxy
 from punie.serving.registry import running, state_root, sweep
 from test_incoming import BAD_BYTES, BAD_CHATS, BAD_TEXTS, HI
 from test_process import TINY, alive, lora
@@ -415,6 +415,10 @@ async def three_words(writer: asyncio.StreamWriter) -> None:
             await endless(writer)
 
 
+async def silence(_writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
 async def nothing(_writer: asyncio.StreamWriter) -> None:
     pass
 
@@ -431,14 +435,17 @@ async def proxied(answer: Any) -> AsyncGenerator[tuple[str, asyncio.Event, Proxy
         await reader.readuntil(b"\r\n\r\n")
         head = b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
         writer.write(head)
-        with contextlib.suppress(ConnectionError):
-            await answer(writer)
+        tasks = [asyncio.ensure_future(answer(writer)), asyncio.ensure_future(reader.read())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         writer.close()
         gone.set()
 
     upstream = await asyncio.start_server(handle, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1"
-    endpoint = Endpoint(base_url=base, model="default_model", identity=TINY)
+    endpoint = Endpoint(base_url=base, model="default_model", identity=TINY, first_token_s=1.0)
     with contextlib.closing(bound_socket(free_port())) as listening:
         port = int(listening.getsockname()[1])
         proxy = Proxy(endpoint, name="tiny", port=port, max_tokens=9)
@@ -480,6 +487,19 @@ async def test_a_server_that_dies_within_an_answer_is_told_of() -> None:
 async def test_a_server_that_says_nothing_gives_a_status() -> None:
     async with proxied(nothing) as (url, _, _proxy), httpx2.AsyncClient() as client:
         assert (await client.post(url, json={"messages": HI, "stream": True})).status_code == 503
+    async with proxied(silence) as (url, _, _proxy), httpx2.AsyncClient(timeout=30) as client:
+        hung = await client.post(url, json={"messages": HI})
+        assert hung.status_code == 504
+        assert "no token in time" in error_of(hung)["message"]
+
+
+async def test_more_than_the_server_writes_side_by_side_are_asked_to_wait() -> None:
+    async with proxied(endless) as (url, _, proxy), httpx2.AsyncClient(timeout=30) as client:
+        proxy.tally.in_flight = MAX_IN_FLIGHT
+        full = await client.post(url, json={"messages": HI})
+        assert full.status_code == 429
+        assert full.headers["retry-after"] == "1"
+        proxy.tally.in_flight = 0
 
 
 def test_the_snippets_can_be_pasted() -> None:

@@ -26,7 +26,8 @@ from punie.serving.incoming import MAX_BODY_BYTES, Asked, Limits, checked
 from punie.serving.tally import Tally
 from punie.serving.upstream import KEEPALIVE, Upstream, UpstreamFailed
 
-MAX_IN_FLIGHT = 64
+MAX_IN_FLIGHT = 32
+"""As many as mlx_lm writes side by side; one that waits for its turn looks like a hang."""
 BODY_TIMEOUT_S = 30.0
 PATIENCE_S = 2.0
 """A restart that takes longer is answered with 503; clients ask again after `RETRY_AFTER_S`."""

@@ -4,6 +4,7 @@ Beside the client the only module that imports the HTTP client: a client measure
 this one hands on the parts of an answer that it does not look into.
 """
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator
@@ -60,18 +61,21 @@ class Upstream:
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         url = self._endpoint.url.rstrip("/") + path
+        stream = bool(body.get("stream"))
+        patience = self._endpoint.first_token_s if stream else None
         try:
-            async with self._client.stream("POST", url, content=content, headers=headers) as reply:
+            async with (
+                asyncio.timeout(patience) as until_the_first,
+                self._client.stream("POST", url, content=content, headers=headers) as reply,
+            ):
                 if reply.status_code != 200:
                     raise _refusal(reply.status_code, await _beginning(reply))
-                async with aclosing(_events(reply, stream=bool(body.get("stream")))) as events:
+                async with aclosing(_events(reply, stream=stream)) as events:
                     async for event in events:
+                        until_the_first.reschedule(None)
                         yield event
-        except httpx2.TimeoutException:
-            seconds = self._endpoint.timeout_s
-            raise UpstreamFailed(
-                504, f"the model gave no token within {seconds:.0f} s", broken=True
-            ) from None
+        except (TimeoutError, httpx2.TimeoutException):
+            raise UpstreamFailed(504, "the model gave no token in time", broken=True) from None
         except (httpx2.TransportError, httpx2.StreamError):
             raise UpstreamFailed(503, "the model's server is gone", broken=True) from None
 
