@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from punie.errors import ModelError
@@ -15,13 +16,14 @@ _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 def render(
+    folder: Path,
     templates: Mapping[str, str],
     settings: Mapping[str, Any],
     renderings: Sequence[tuple[str, Mapping[str, Any]]],
 ) -> list[str]:
     """What each rendering writes, a template's name and its variables; "" where it is refused.
 
-    `settings` has the special tokens. Raises ModelError for a template that takes too much time or
+    `folder` is the model's, for the message; `settings` has the special tokens. Raises ModelError for a template that takes too much time or
     memory, or writes without end.
     """
     request = {
@@ -40,18 +42,19 @@ def render(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _endless(f"takes more than {DEADLINE_S:g} s") from None
+        raise _endless(folder, f"takes more than {DEADLINE_S:g} s") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         # A signal is that of the limit on processor time, or of a system out of memory.
         killed = done.returncode < 0 or not said
-        raise _endless("takes too much processor time" if killed else said[-1][:200])
+        what = "takes too much processor time" if killed else said[-1][:200]
+        raise _endless(folder, what)
     return cast("list[str]", json.loads(done.stdout)["texts"])
 
 
-def _endless(what: str) -> ModelError:
+def _endless(folder: Path, what: str) -> ModelError:
     return ModelError(
-        f"the model's chat template {what}",
+        f"{folder}: its chat template {what}",
         hint="it would stop a server too: get another copy of the model, or mend the template",
     )
 

@@ -73,6 +73,7 @@ def template_abilities(folder: Path) -> TemplateAbilities:
         return {"messages": messages, "tools": tools, "enable_thinking": think}
 
     system, tools, on, off = render(
+        folder,
         template,
         settings,
         [
