@@ -1,5 +1,5 @@
 # make eval   set up and measure the built-in model        make test   set up and run the tests
-# make lint   style, types, layers                          make bench  figures of speed and memory
+# make lint   style, types, layers                          make bench  figures of speed and trust
 # EXTRAS=a,b  further extras of pyproject.toml              PYTHON=…    an interpreter of your choice
 
 VENV   := .venv
@@ -39,6 +39,8 @@ format: setup
 
 bench: setup
 	$(BIN)/python tests/bench/bench_eval.py $(ARGS)
+	$(BIN)/python tests/bench/bench_load.py
+	$(BIN)/python tests/bench/bench_trust.py $(ARGS)
 
 setup: $(VENV)/.ready-dev$(EXTRAS)
 
