@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -72,6 +73,8 @@ async def _serve(
     from punie.serving.registry import Kind, register
 
     port = int(listening.getsockname()[1])
+    # It warns of each part that is sent to a client which has just left, and that is no news here.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     async with contextlib.AsyncExitStack() as stack:
         stopping = stack.enter_context(_Stopping())
         starting = f"starting mlx_lm.server with {model.identity.name}"

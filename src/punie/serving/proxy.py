@@ -230,6 +230,7 @@ class Asking:
                             started = True
                         if line := _line(event, asked):
                             await send(_part(line))
+                            await asyncio.sleep(0)  # hear of a client that leaves, and be fair
             await send(_part(b"data: [DONE]\n\n"))
         except UpstreamFailed as failure:
             if not started:
