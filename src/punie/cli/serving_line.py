@@ -72,10 +72,10 @@ def _news(proxy: "Proxy", told: int) -> list[str]:
 
 def status(proxy: "Proxy") -> str:
     """What was asked and what it costs, the most telling first, for a line that may be cut."""
-    from punie.reporting.numbers import byte_size, compact, duration
+    from punie.reporting.numbers import byte_size, compact, counted, duration
 
     tally, keeper = proxy.tally, proxy.endpoint.keeper
-    parts = [f"{tally.requests} requests"]
+    parts = [counted(tally.requests, "request")]
     if keeper is not None and keeper.waiting:
         parts.insert(0, keeper.waiting)
     if tally.in_flight:
