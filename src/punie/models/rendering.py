@@ -23,8 +23,8 @@ def render(
 ) -> list[str]:
     """What each rendering writes, a template's name and its variables; "" where it is refused.
 
-    `folder` is the model's, for the message; `settings` has the special tokens. Raises ModelError for a template that takes too much time or
-    memory, or writes without end.
+    `folder` is the model's, for the message; `settings` has the special tokens. Raises ModelError
+    for a template that takes too much time or memory, or writes without end.
     """
     request = {
         "templates": dict(templates),
