@@ -173,6 +173,34 @@ async def port_taken(lab: Lab) -> None:
         assert process_of(endpoint).port != port
 
 
+# A punie that was killed with its guardian left its server running.
+
+
+@case("stale server", "starting")
+async def stale_server(lab: Lab) -> None:
+    """The next punie ends it before it starts its own; one whose owner lives is left alone."""
+    script = (
+        "import subprocess, sys; from pathlib import Path; from punie.serving.registry import *\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; print(1, flush=True);"
+        " time.sleep(600)'], stdout=subprocess.PIPE, start_new_session=True)\n"
+        "child.stdout.readline()\n"
+        "register(pid=child.pid, port=1, model='m', adapter=None, project=Path())\n"
+        "print(child.pid, flush=True); sys.stdin.read(); import os; os._exit(0)\n"
+    )
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert owner.stdin is not None
+    assert owner.stdout is not None
+    stale = int(await owner.stdout.readline())
+    async with lab.serving(lab.fake()):
+        assert runs(stale)
+    owner.stdin.close()
+    await owner.wait()
+    async with lab.serving(lab.fake()):
+        assert not runs(stale)
+
+
 # The server ends.
 
 
@@ -739,6 +767,8 @@ async def eight_at_once(lab: Lab) -> None:
     heads = [json.loads(each)["data"]["run"] for each in said]
     assert len({head["id"] for head in heads}) == 8
     assert [head["summary"]["answered"] for head in heads] == [5] * 8
+    noticed = {each["name"] for head in heads for each in head["checks"]["findings"]}
+    assert "neighbours" in noticed
     assert not servers_under(lab.folder)
 
 

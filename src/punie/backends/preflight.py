@@ -1,5 +1,6 @@
 """Before a model is served: whether it fits into memory, and at which concurrency."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from punie.records.base import canonical_json
 from punie.records.suite import MESSAGES, EvalPrompt, EvalSuite
 from punie.records.trust import Finding, Level
 from punie.serving.free_memory import free_memory
+from punie.serving.registry import Kind, running
 
 NAME = "memory"
 
@@ -67,6 +69,22 @@ def preflight(
         return Preflight(concurrency, Finding(name=NAME, level=Level.NOTE, sentence=sentence))
     fit = fit_memory(lambda n: estimates[n - 1], wanted=concurrency, free=free)
     return Preflight(fit.concurrency, _finding(fit, tokens), memory_cap(free, fit.estimate))
+
+
+def neighbours() -> Finding | None:
+    """What other punies serve on this machine just now; None where there is nothing."""
+    others = [entry for entry in running() if entry.owner_pid != os.getpid()]
+    names = sorted(Path(entry.model).name for entry in others if entry.kind is Kind.SERVER)
+    if not names:
+        return None
+    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return Finding(
+        name="neighbours",
+        level=Level.NOTE,
+        sentence=f"Another punie serves on this machine too: {listed}.",
+        consequence="answers take longer here than they would alone",
+        details={"servers": len(names)},
+    )
 
 
 def estimates_of(

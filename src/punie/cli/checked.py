@@ -17,7 +17,10 @@ async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Serve
     """
     findings: tuple[Finding, ...] = ()
     if service.memory is not None:
-        findings = (service.memory.finding,)
+        from punie.backends.preflight import neighbours
+
+        found = (service.memory.finding, neighbours())
+        findings = tuple(finding for finding in found if finding is not None)
         lower = min(run.concurrency, service.memory.concurrency)
         run = run.model_copy(update={"concurrency": lower})
     checks = Checks(skipped=True)

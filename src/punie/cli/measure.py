@@ -33,6 +33,7 @@ from punie.evaluation.run import (
 from punie.records.run import EvalReport, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite
 from punie.reporting.soundness import command_of, resume_command
+from punie.serving.awake import awake
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.store.export import format_of
@@ -73,7 +74,7 @@ async def measure(wish: Wish, settings: Loaded) -> Measured:
     Raises InputError for what cannot be asked, ModelError, ServerError or EndpointError where
     nothing can be measured, StoreError where nothing could be kept.
     """
-    with signals() as heard:
+    with awake(), signals() as heard:
         return await _measure(wish, settings, heard)
 
 
