@@ -82,7 +82,8 @@ class Project:
             for n in range(prompts)
         ]
         (root / "mini.yaml").write_text("name: mini\nprompts:\n" + "".join(rows))
-        flags = f"--url {url} --model m --concurrency {concurrency} --output out.jsonl --json --no-checks"
+        flags = f"--url {url} --model m --concurrency {concurrency}"
+        flags += " --output out.jsonl --json --no-checks"
         self.fresh = ["eval", "mini.yaml", *flags.split(), "--journal", "Killed and resumed"]
         self.resume = ["eval", "--resume", "last", "--json", "--no-checks"]
 
