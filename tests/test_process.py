@@ -264,11 +264,6 @@ def test_the_command_line_is_narrow() -> None:
     assert "--host 127.0.0.1" in joined
     assert "--allowed-origins http://127.0.0.1,http://localhost" in joined
     assert "--trust-remote-code" not in joined
-    trusting = config.model_copy(
-        update={"trust_remote_code": True, "chat_template_args": {"enable_thinking": False}}
-    )
-    assert "--trust-remote-code" in server_argv(trusting)
-    assert '{"enable_thinking": false}' in server_argv(trusting)
 
 
 def test_a_child_sees_no_key_and_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from punie.evaluation.ask import Patience
 from punie.evaluation.clock import Clock
 from punie.evaluation.run import run_evaluation
 from punie.records.result import EvalFault, EvalResult, FaultKind, Outcome
-from punie.records.run import EvalReport, ModelIdentity, RunStatus
+from punie.records.run import EvalReport, ModelIdentity, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling
 from punie.records.trust import IncidentKind
 from punie.serving.config import ServerConfig
@@ -272,8 +272,14 @@ async def real_server_killed_in_flight(lab: Lab) -> None:
             if len(seen) == 2:
                 process.kill()
 
-        report = await lab.evaluate(endpoint, prompts=12, record=kill_once)
+        heads: list[Run] = []
+
+        async def keep(head: Run) -> None:
+            heads.append(head)
+
+        report = await lab.evaluate(endpoint, prompts=12, record=kill_once, record_head=keep)
     assert report.run.status is RunStatus.DONE
+    assert [head.incidents for head in heads] == [report.run.incidents]
     assert len(seen) == 12
     assert all(isinstance(each, EvalResult) for each in seen)
     assert process.life == 2

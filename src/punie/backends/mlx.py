@@ -1,7 +1,6 @@
 """The mlx backend: a real `mlx_lm.server` that punie owns."""
 
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -37,10 +36,6 @@ def server_argv(config: ServerConfig) -> list[str]:
     argv += ["--prompt-concurrency", str(config.prompt_concurrency)]
     if config.adapter is not None:
         argv += ["--adapter-path", str(config.adapter)]
-    if config.chat_template_args:
-        argv += ["--chat-template-args", json.dumps(config.chat_template_args)]
-    if config.trust_remote_code:
-        argv += ["--trust-remote-code"]
     return argv
 
 

@@ -46,7 +46,8 @@ from punie.store.writer import OutcomeWriter
 class Measured:
     """A finished eval and where its parts are."""
 
-    report: EvalReport
+    report: EvalReport = field(repr=False)
+    """Left out of the text form, which asyncio writes of a finished task: it is megabytes."""
     report_html: Path
     entry: Path | None
     output: Path | None
@@ -200,6 +201,7 @@ async def _ask_all(
                     endpoint,
                     run=run,
                     record=writer.write,
+                    record_head=writer.update,
                     progress=progress,
                     stop=stop,
                     owed=owed,
@@ -219,8 +221,9 @@ async def _ask_all(
         if report is None:
             # What went wrong is on its way up already; a full disk must not hide it.
             with contextlib.suppress(StoreError):
-                summary = store.numbers(run)
-                store.update(run.model_copy(update={"status": ended, "summary": summary}))
+                head = store.find(run.id)  # with what befell the machine meanwhile
+                numbers = {"status": ended, "summary": store.numbers(head)}
+                store.update(head.model_copy(update=numbers))
 
 
 def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -> Measured:

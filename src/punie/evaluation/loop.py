@@ -5,8 +5,9 @@ import contextlib
 import heapq
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from punie.analysis.degenerate import AnswerCounts
 from punie.analysis.summary import Tally
@@ -15,7 +16,9 @@ from punie.records.result import EvalFault, FaultKind, Outcome
 from punie.records.run import Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite
 from punie.scoring.expressions import UnscorableError
-from punie.serving.keeper import Keeper
+
+if TYPE_CHECKING:
+    from punie.serving.keeper import Keeper
 
 HOPELESS = frozenset({FaultKind.UNREACHABLE, FaultKind.CONNECTION_LOST})
 """Faults that say that nobody is there any more, at a server that is not ours."""
@@ -25,6 +28,7 @@ PAUSING = 4
 LOOK_S = 0.2
 
 Record = Callable[[Outcome], Awaitable[None]]
+RecordHead = Callable[[Run], Awaitable[None]]
 Asked = tuple[EvalPrompt, int]
 """A prompt and which of its repeats, counted from 0."""
 
@@ -55,17 +59,16 @@ class Loop:
         self,
         suite: EvalSuite,
         run: Run,
-        work: Sequence[Asked],
+        work: Iterable[Asked],
         *,
         record: Record | None,
         progress: Progress,
         stop: asyncio.Event,
-        keeper: Keeper | None,
+        keeper: "Keeper | None",
     ) -> None:
         self.tally = Tally(suite.prompts)
         self.answers = AnswerCounts()
         self.kept: list[Outcome] = []
-        self._owed = {(prompt.id, repeat) for prompt, repeat in work}
         self._work = iter(work)
         self._standing: dict[tuple[str, int], tuple[EvalPrompt, Outcome]] = {}
         self._run = run
@@ -78,14 +81,16 @@ class Loop:
         self._order = itertools.count()
         self._changed = asyncio.Event()
         self._began = time.perf_counter()
-        progress.total = len(work)
 
-    def go_on_from(self, before: Iterable[tuple[EvalPrompt, Outcome]]) -> None:
+    def go_on_from(
+        self, before: Iterable[tuple[EvalPrompt, Outcome]], owed: Iterable[Asked]
+    ) -> None:
         """Count what was measured earlier; a fault that is owed stands until it is asked again."""
         progress = self._progress
+        keys = {(prompt.id, repeat) for prompt, repeat in owed}
         for prompt, outcome in before:
             key = (prompt.id, outcome.repeat)
-            if key in self._owed:
+            if key in keys:
                 self._standing[key] = (prompt, outcome)
                 continue
             self.tally.add(prompt, outcome)

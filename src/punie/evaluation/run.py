@@ -9,7 +9,7 @@ from punie.errors import InputError
 from punie.evaluation.ask import IN_PROMPT, NATIVE, Asker, Patience
 from punie.evaluation.clock import Clock
 from punie.evaluation.incidents import Incidents
-from punie.evaluation.loop import Asked, Loop, Progress, Record
+from punie.evaluation.loop import Asked, Loop, Progress, Record, RecordHead
 from punie.records.result import Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, EvalSuite
@@ -60,6 +60,7 @@ async def run_evaluation(
     repeats: int = 1,
     tools: str = "auto",
     record: Record | None = None,
+    record_head: RecordHead | None = None,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
     patience: Patience | None = None,
@@ -70,9 +71,10 @@ async def run_evaluation(
     """Ask every prompt of `suite`, `repeats` times each, at most `concurrency` at once.
 
     Each outcome is handed to `record` and awaited; without `record` the outcomes are held in the
-    report. A request that fails is tried again with patience and then becomes a fault; the run goes
-    on. Setting `stop` ends it after what is in flight. The report's status tells how it ended:
-    done, interrupted (by `stop`), or failed (nobody answers any more).
+    report. `record_head` is handed the run's head when something befell the machine. A request that
+    fails is tried again with patience and then becomes a fault; the run goes on. Setting `stop`
+    ends it after what is in flight. The report's status tells how it ended: done, interrupted (by
+    `stop`), or failed (nobody answers any more).
 
     `run` is the head to complete, from `new_run` or `self_check`; its concurrency, repeats and
     tools mode then count instead of the arguments. What its checks found gets one finding more:
@@ -87,12 +89,15 @@ async def run_evaluation(
     run = run or new_run(suite, endpoint, concurrency=concurrency, repeats=repeats, tools=tools)
     progress = progress or Progress(total=0)
     stop = stop or asyncio.Event()
-    work = list(_in_rounds(suite, run.repeats)) if owed is None else list(owed)
+    progress.total = len(suite.prompts) * run.repeats if owed is None else len(owed)
+    work = _in_rounds(suite, run.repeats) if owed is None else owed
+    incidents = Incidents(endpoint.keeper, run.incidents)
+    if record is not None and record_head is not None:
+        record = _with_heads(record, record_head, run, incidents)
     loop = Loop(
         suite, run, work, record=record, progress=progress, stop=stop, keeper=endpoint.keeper
     )
-    loop.go_on_from(before)
-    incidents = Incidents(endpoint.keeper, run.incidents)
+    loop.go_on_from(before, owed or ())
     async with ChatClient(endpoint) as client:
         asker = Asker(
             client,
@@ -129,6 +134,17 @@ def with_finding(checks: Checks | None, finding: Finding) -> Checks | None:
         return checks
     others = tuple(each for each in checks.findings if each.name != finding.name)
     return checks.model_copy(update={"findings": (*others, finding)})
+
+
+def _with_heads(record: Record, record_head: RecordHead, run: Run, incidents: Incidents) -> Record:
+    """Record the run's incidents with the first outcome after them: a kill must not hide them."""
+
+    async def record_both(outcome: Outcome) -> None:
+        await record(outcome)
+        if incidents.news():
+            await record_head(run.model_copy(update={"incidents": incidents.in_order()}))
+
+    return record_both
 
 
 def check_sampling(suite: EvalSuite, endpoint: Endpoint) -> None:

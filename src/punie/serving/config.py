@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from pydantic import Field
-
 from punie.records.base import Record
 
 SECONDS_PER_GB = 20.0
@@ -30,8 +28,6 @@ class ServerConfig(Record):
     """Answers written side by side in one batch; further requests wait, silently."""
     prompt_concurrency: int = 8
     """Prompts read side by side in one batch."""
-    chat_template_args: dict[str, bool | int | str] = Field(default_factory=dict)
-    trust_remote_code: bool = False
     start_timeout_s: float = 120.0
     """From the start to the first token of a probe."""
     first_token_s: float = 120.0

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from punie.records.run import ModelIdentity
-from punie.serving.keeper import Keeper
+
+if TYPE_CHECKING:  # a server of somebody else needs none of it
+    from punie.serving.keeper import Keeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Endpoint:
     context_length: int | None = None
     base_model: str | None = None
     decode: Callable[[Sequence[int]], str] | None = None
-    keeper: Keeper | None = None
+    keeper: "Keeper | None" = None
 
     @property
     def url(self) -> str:

@@ -14,6 +14,7 @@ from collections import deque
 from typing import Self
 
 from punie.records.result import Outcome
+from punie.records.run import Run
 from punie.store.runs import RunStore
 
 GAP_S = 0.005
@@ -28,7 +29,7 @@ class OutcomeWriter:
     def __init__(self, store: RunStore, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
-        self._waiting: deque[tuple[Outcome, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[Outcome | Run, asyncio.Future[None]]] = deque()
         self._arrived = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._commit_until_closed, name="punie-store")
@@ -36,10 +37,17 @@ class OutcomeWriter:
 
     async def write(self, outcome: Outcome) -> None:
         """Commit one outcome."""
+        await self._commit(outcome)
+
+    async def update(self, run: Run) -> None:
+        """Replace the run's head, because something befell the machine."""
+        await self._commit(run)
+
+    async def _commit(self, record: Outcome | Run) -> None:
         assert self._loop is not None
         done = self._loop.create_future()
         with self._arrived:
-            self._waiting.append((outcome, done))
+            self._waiting.append((record, done))
             self._arrived.notify()
         await done
 
@@ -69,7 +77,10 @@ class OutcomeWriter:
                 return
             failure: Exception | None = None
             try:
-                self._store.add(self._run_id, [outcome for outcome, _ in batch])
+                records = [record for record, _ in batch]
+                self._store.add(self._run_id, [r for r in records if not isinstance(r, Run)])
+                for head in (r for r in records if isinstance(r, Run)):
+                    self._store.update(head)
             except Exception as error:  # noqa: BLE001 - handed to whoever awaits the outcome
                 failure = error
             last = time.monotonic()
