@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.backends.preflight import estimates_of, preflight
+from punie.backends.preflight import cap_for_serving, estimates_of, preflight
 from punie.errors import ModelError
 from punie.models.memory import (
     MemoryEstimate,
@@ -346,3 +346,14 @@ def estimated_by_measured(run: dict[str, Any]) -> float:
     parts = ("weights_bytes", "kv_cache_bytes", "prefill_bytes", "runtime_bytes")
     details = run["checks"]["findings"][0]["details"]
     return sum(details[part] for part in parts) / run["summary"]["peak_memory_bytes"]
+
+
+def test_a_server_for_daily_use_gets_a_cap_or_is_refused(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cap = cap_for_serving(tiny_model, context=2048, max_tokens=256)
+    assert cap is not None
+    assert cap > 2_000_000_000
+    monkeypatch.setattr("punie.backends.preflight.free_memory", lambda: 50_000_000)
+    with pytest.raises(ModelError, match="does not fit"):
+        cap_for_serving(tiny_model, context=2048, max_tokens=256)

@@ -25,6 +25,8 @@ from punie.serving.free_memory import free_memory
 from punie.serving.registry import Kind, running
 
 NAME = "memory"
+USUAL_PROMPT = 2048
+"""Tokens that an editor's request may well have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,28 @@ def preflight(
         return Preflight(concurrency, Finding(name=NAME, level=Level.NOTE, sentence=sentence))
     fit = fit_memory(lambda n: estimates[n - 1], wanted=concurrency, free=free)
     return Preflight(fit.concurrency, _finding(fit, tokens), memory_cap(free, fit.estimate))
+
+
+def cap_for_serving(
+    folder: Path, *, context: int | None, max_tokens: int, adapter: Path | None = None
+) -> int | None:
+    """The memory above which a server for daily use is restarted; None where it cannot be told.
+
+    `context` is the model's longest, in tokens: nobody knows yet what will be asked. Raises
+    ModelError where a prompt of `USUAL_PROMPT` tokens does not fit.
+    """
+    free = free_memory()
+    usual = min(USUAL_PROMPT, context or USUAL_PROMPT)
+    least, most = (
+        estimates_of(
+            folder, longest_prompt_tokens=tokens, max_tokens=max_tokens, up_to=1, adapter=adapter
+        )
+        for tokens in (usual, max(usual, context or usual))
+    )
+    if least is None or most is None:
+        return None
+    fit_memory(lambda n: least[n - 1], wanted=1, free=free)
+    return memory_cap(free, most[0])
 
 
 def neighbours() -> Finding | None:

@@ -41,18 +41,12 @@ def _tell(checks: Checks) -> None:
     """One line for each finding that is not ok, or one for all."""
     from rich.text import Text
 
+    from punie.reporting.soundness import said
+
     notes = err()
     notable = [each for each in checks.findings if each.level is not Level.OK]
     for finding in notable:
         style = "bold yellow" if finding.level is Level.WARNING else "bold"
-        notes.print(Text.assemble((finding.level.value, style), ": ", _sentences(finding)))
+        notes.print(Text.assemble((finding.level.value, style), ": ", said(finding)))
     if not notable and not checks.skipped:
         notes.print(f"checks passed ({len(checks.findings)}) in {checks.seconds:.1f} s")
-
-
-def _sentences(finding: Finding) -> str:
-    """What was found and what follows, safe for a terminal: a server may have worded parts."""
-    from punie.text import visible
-
-    follows = f" {finding.consequence[:1].upper()}{finding.consequence[1:]}."
-    return visible(finding.sentence + (follows if finding.consequence else ""))

@@ -70,6 +70,7 @@ async def _serve(
     model: "LocalModel", listening: socket.socket, project: Path, wish: ServeWish
 ) -> None:
     from punie.backends.local import serve
+    from punie.backends.preflight import cap_for_serving
     from punie.serving.registry import Kind, register
 
     port = int(listening.getsockname()[1])
@@ -79,7 +80,15 @@ async def _serve(
         stopping = stack.enter_context(_Stopping())
         starting = f"starting mlx_lm.server with {model.identity.name}"
         with waiting_for(starting, quiet=wish.as_json):
-            endpoint = await stack.enter_async_context(serve(model, log_file(port)))
+            cap = cap_for_serving(
+                model.path,
+                context=model.context_length,
+                max_tokens=wish.max_tokens,
+                adapter=model.adapter,
+            )
+            endpoint = await stack.enter_async_context(
+                serve(model, log_file(port), memory_cap_bytes=cap)
+            )
         from punie.serving.proxy import Proxy
 
         proxy = await stack.enter_async_context(
