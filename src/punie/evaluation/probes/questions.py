@@ -18,7 +18,7 @@ from punie.serving.endpoint import Endpoint
 
 SHORT_TOKENS = 8
 """The longest answer to a question: a big model on a slow machine writes a few tokens a second."""
-SHORT_CHARACTERS = 1000
+SHORT_CHARACTERS = 400
 """A prompt within this is preferred: reading it costs little."""
 TOOL_CHARACTERS = 400
 """What a tool's signature counts for."""
