@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pydantic import JsonValue
 
 from fake_server import Behaviour, FakeServer, SeenRequest
+from punie.analysis.parts import EARLIER
 from punie.cli.eval import exit_code
 from punie.cli.main import cli
 from punie.cli.measure import Measured, measure
@@ -21,7 +23,8 @@ from punie.cli.wish import Wish
 from punie.errors import InputError, StoreError
 from punie.records.result import FaultKind
 from punie.records.run import Run, RunStatus
-from punie.records.trust import IncidentKind
+from punie.records.trust import Finding, IncidentKind, Level
+from punie.reporting.soundness import soundness
 from punie.settings import load_settings
 from punie.store.runs import RunStore
 
@@ -252,6 +255,93 @@ async def test_another_folder_resumes_as_well(
         done = await again(folder)
     assert done.report.summary.faults == 0
     assert "fault" not in (folder / "out.csv").read_text().split("\n", 1)[1]
+
+
+async def two_parts(folder: Path, server: Flaky, *, first: bool, second: bool) -> Run:
+    """The run whose two parts, of which the second asks one question, had self-checks or not."""
+    await a_run(folder, server, checks=first)
+    forget(folder, "two")
+    return (await again(folder, checks=second)).report.run
+
+
+@pytest.mark.parametrize(("first", "second"), [(False, True), (True, False)])
+async def test_a_part_without_checks_keeps_its_mark(
+    folder: Path, *, first: bool, second: bool
+) -> None:
+    async with Flaky() as server:
+        run = await two_parts(folder, server, first=first, second=second)
+    assert run.checks is not None
+    assert run.summary is not None
+    assert run.checks.skipped
+    assert run.checks.partly
+    assert run.checks.seconds > 0
+    assert "seed" in {each.name for each in run.checks.findings}
+    level, sentence = soundness(run, run.summary)
+    assert level == "care"
+    assert "no self-checks were made for a part of the answers" in sentence
+    assert head(folder) == run
+
+
+async def test_parts_that_had_the_same_checks_are_not_told_apart(folder: Path) -> None:
+    async with Flaky() as server:
+        run = await two_parts(folder, server, first=True, second=True)
+        assert run.checks is not None
+        assert run.summary is not None
+        assert soundness(run, run.summary).sentence.startswith("Sound: every self-check passed")
+        assert not any(EARLIER in each.sentence for each in run.checks.findings)
+        run = await two_parts(folder, server, first=False, second=False)
+    assert run.checks is not None
+    assert run.checks.skipped
+    assert not run.checks.partly
+
+
+async def test_a_part_that_kept_no_answer_leaves_no_mark(folder: Path) -> None:
+    async with Flaky("A", "B", "7", "8") as server:
+        await a_run(folder, server, checks=False)
+        server.refused = set()
+        run = (await again(folder, checks=True)).report.run
+    assert run.checks is not None
+    assert not run.checks.skipped
+
+
+async def test_a_warning_of_an_earlier_part_stays(folder: Path) -> None:
+    async with Flaky() as server:
+        first = (await a_run(folder, server, checks=True)).report.run
+        assert first.checks is not None
+        warning = Finding(name="seed", level=Level.WARNING, sentence="Answers differ.")
+        others = tuple(each for each in first.checks.findings if each.name != "seed")
+        checks = first.checks.model_copy(update={"findings": (*others, warning), "seconds": 100.0})
+        with RunStore(folder) as store:
+            store.update(first.model_copy(update={"checks": checks}))
+        for _ in range(2):
+            forget(folder, "two")
+            await again(folder, checks=True)
+    run = head(folder)
+    assert run.checks is not None
+    assert run.checks.seconds > 100
+    assert not run.checks.skipped
+    (seed,) = (each for each in run.checks.findings if each.name == "seed")
+    assert seed.level is Level.WARNING
+    assert seed.sentence == f"{EARLIER}Answers differ."
+    assert len({each.name for each in run.checks.findings}) == len(run.checks.findings)
+
+
+async def test_memory_is_looked_at_for_all_repeats_of_a_resumed_run(
+    folder: Path, tiny_model: Path
+) -> None:
+    words = {"suite": "mini.yaml", "model": str(tiny_model), "max_tokens": 3, "concurrency": 8}
+    seen: list[JsonValue] = []
+    for repeats, resumed in ((3, False), (3, True), (1, False)):
+        if resumed:
+            forget(folder, "two")
+            measured = await again(folder, concurrency=8, checks=False)
+        else:
+            measured = await evaluate(folder, **words, repeats=repeats, checks=False)
+        checks = measured.report.run.checks
+        assert checks is not None
+        (memory,) = (each for each in checks.findings if each.name == "memory")
+        seen.append(memory.details["kv_cache_bytes"])
+    assert seen[0] == seen[1] != seen[2]
 
 
 def changed(**fields: str) -> Callable[[Run], Run]:

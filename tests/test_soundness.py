@@ -45,6 +45,10 @@ def an_answer(*failures: FaultKind) -> EvalResult:
 
 FAULT = EvalFault(prompt_id="q", prompt_hash="", kind=FaultKind.TIMEOUT, message="")
 SKIPPED = Checks(skipped=True)
+PARTLY = PASSED.model_copy(update={"skipped": True, "partly": True})
+FOUND = Checks(
+    skipped=True, findings=(Finding(name="degenerate", level=Level.WARNING, sentence="Alike."),)
+)
 
 
 def test_everything_a_person_can_meet_has_words():
@@ -87,6 +91,11 @@ def test_a_note_alone_does_not_count_against_it():
         (a_run(an_answer(), FAULT), "1 request could not be measured"),
         (a_run(an_answer(), checks=WARNED), "1 self-check warned (seed)"),
         (a_run(an_answer(), checks=SKIPPED), "no self-checks were made (--no-checks)"),
+        (
+            a_run(an_answer(), checks=PARTLY),
+            "no self-checks were made for a part of the answers (--no-checks)",
+        ),
+        (a_run(an_answer(), checks=FOUND), "(--no-checks) and 1 finding warned (degenerate)"),
         (a_run(an_answer(), status=RunStatus.INTERRUPTED), "the run was interrupted"),
         (a_run(an_answer(), status=RunStatus.FAILED), "the run failed before its end"),
         (a_run(an_answer(), status=RunStatus.RUNNING), "the run has not ended"),
@@ -131,6 +140,8 @@ def test_a_hostile_id_stays_one_word_of_the_command():
     [
         (None, ""),
         (SKIPPED, "skipped (--no-checks)"),
+        (FOUND, "skipped (--no-checks)"),
+        (PARTLY, "skipped for a part of the answers (--no-checks); all 4 passed"),
         (Checks(), "none applies here"),
         (Checks(findings=PASSED.findings[:1]), "passed"),
         (PASSED, "all 4 passed"),
@@ -168,3 +179,5 @@ def test_the_timeline_is_in_order_and_in_utc():
 def test_skipped_checks_are_a_warning_of_their_own():
     texts = [note.text for note in notes(*a_run(an_answer(), checks=SKIPPED))]
     assert any("No self-checks were made (--no-checks)" in text for text in texts)
+    texts = [note.text for note in notes(*a_run(an_answer(), checks=PARTLY))]
+    assert any("For a part of the answers no self-checks were made" in text for text in texts)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from punie.analysis.parts import joined
 from punie.cli.checked import checked
 from punie.cli.live import showing
 from punie.cli.resume import (
@@ -131,8 +132,12 @@ async def _resume(
         endpoint = service.endpoint
         refuse_another_model(run, endpoint)
         versions = provenance(wish.argv, settings.project).versions
+        kept = len(suite.prompts) * run.repeats - len(owed)
+        before = run.checks
         run = going_on(wish, run, len(owed), versions)
         run = await checked(wish, settings, suite, service, run)
+        if kept and run.checks is not None:  # what is said is said of the answers before as well
+            run = run.model_copy(update={"checks": joined(before, run.checks)})
         store.update(run)
         report = await _ask_all(wish, suite, endpoint, run, store, heard=heard, owed=owed)
     measured = _finish(resumed, settings, store, report)

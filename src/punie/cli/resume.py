@@ -50,6 +50,7 @@ def as_it_was(wish: Wish, settings: Loaded, run: Run) -> tuple[Wish, Loaded]:
         url=sources.url,
         backend=run.model.backend,
         concurrency=wish.concurrency or run.concurrency,
+        repeats=run.repeats,
         output=wish.output or (Path(_here(sources.output)) if sources.output else None),
         journal=wish.journal or sources.goal,
     )

@@ -27,10 +27,16 @@ class Finding(Record):
 
 
 class Checks(Record):
-    """The self-checks of one run. `skipped` stamps a run that was told not to make them."""
+    """The self-checks of one run. `skipped` stamps a run that was told not to make them.
+
+    What is found without asking anything, such as `memory` and `degenerate`, stands in either case.
+    """
 
     findings: tuple[Finding, ...] = ()
     skipped: bool = False
+    partly: bool = False
+    """With `skipped`: a part of the answers had checks, and another part, resumed or before, none.
+    """
     seconds: float = 0.0
 
 

@@ -67,13 +67,21 @@ def _concerns(run: Run, summary: Summary) -> list[str]:
         found.append("the server was given up")
     if summary.faults:
         found.append(f"{counted(summary.faults, 'request')} could not be measured")
-    if run.checks and run.checks.skipped:
-        found.append("no self-checks were made (--no-checks)")
+    unchecked = run.checks is not None and run.checks.skipped
+    if run.checks and unchecked:
+        found.append(f"no self-checks were made{_of_a_part(run.checks)} (--no-checks)")
     warnings = [each for each in findings(run.checks) if each.level is Level.WARNING]
     if warnings:
         names = _listed([one_line(each.name, 40) for each in warnings])
-        found.append(f"{counted(len(warnings), 'self-check')} warned ({names})")
+        # What was found without asking anything, where no self-checks were made, is none of them.
+        what = "finding" if unchecked else "self-check"
+        found.append(f"{counted(len(warnings), what)} warned ({names})")
     return found
+
+
+def _of_a_part(checks: Checks) -> str:
+    """Which answers had no self-checks; empty where it was all of them."""
+    return " for a part of the answers" if checks.partly else ""
 
 
 def _mended(run: Run, summary: Summary) -> str:
@@ -114,9 +122,14 @@ def checks_line(checks: Checks | None) -> str:
     if checks is None:
         return ""
     if checks.skipped:
-        return "skipped (--no-checks)"
+        told = f"skipped{_of_a_part(checks)} (--no-checks)"
+        return f"{told}; {_counts(checks)}" if checks.partly and checks.findings else told
     if not checks.findings:
         return "none applies here"
+    return _counts(checks)
+
+
+def _counts(checks: Checks) -> str:
     levels = [each.level for each in checks.findings]
     passed = levels.count(Level.OK)
     if passed == len(levels):

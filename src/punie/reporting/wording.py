@@ -189,11 +189,12 @@ def notes(run: Run, summary: Summary) -> list[Note]:
             )
         )
     if run.checks and run.checks.skipped:
+        which = "For a part of the answers no" if run.checks.partly else "No"
         said.append(
             Note(
                 "warning",
-                "No self-checks were made (--no-checks): whether seed, tools and adapter take "
-                "effect here is not known.",
+                f"{which} self-checks were made (--no-checks): whether seed, tools and adapter "
+                "take effect here is not known.",
             )
         )
     if failed := summary.must_pass_failed:
