@@ -19,13 +19,15 @@ import httpx2
 import psutil
 import pytest
 
+from punie.backends.mlx import MlxBackend
 from punie.cli.served_openly import bound_socket, listening_to
 from punie.cli.snippets import snippets
 from punie.errors import InputError
+from punie.serving.config import DECODE_CONCURRENCY, ServerConfig
 from punie.serving.doorman import is_local
 from punie.serving.endpoint import Endpoint
 from punie.serving.incoming import MAX_BODY_BYTES
-from punie.serving.proxy import MAX_IN_FLIGHT, Proxy
+from punie.serving.proxy import Proxy
 from punie.serving.registry import running, state_root, sweep
 from test_incoming import BAD_BYTES, BAD_CHATS, BAD_TEXTS, HI
 from test_process import TINY, alive, lora
@@ -379,6 +381,39 @@ def test_term_while_the_model_loads_leaves_nothing(tiny_model: Path) -> None:
     assert not [child.pid for child in children if alive(child.pid)]
 
 
+BUSY = """
+import sys
+import punie.backends.preflight
+from punie.cli.main import main
+
+def busy(*_, **__):
+    print("busy", flush=True)
+    while True:
+        pass
+
+punie.backends.preflight.cap_for_serving = busy
+main()
+"""
+
+
+def test_ctrl_c_again_and_again_reaches_code_that_does_not_wait(tiny_model: Path) -> None:
+    command = [sys.executable, "-c", BUSY, "serve", str(tiny_model), "--port", str(free_port())]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "busy\n"
+            for patience_s in (0.5, 0.5, 10, 10):  # two may have been one to the system
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(patience_s)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert said.endswith("interrupted\n")
+
+
 def test_a_server_that_dies_again_and_again_ends_it(tiny_model: Path) -> None:
     with serving(str(tiny_model)) as one:
         killed: set[int] = set()
@@ -423,8 +458,32 @@ async def nothing(_writer: asyncio.StreamWriter) -> None:
     pass
 
 
+async def keepalives(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b": keepalive 1/2\n\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def a_word_then_keepalives(writer: asyncio.StreamWriter) -> None:
+    await three_words(writer)
+    await keepalives(writer)
+
+
 @asynccontextmanager
-async def proxied(answer: Any) -> AsyncGenerator[tuple[str, asyncio.Event, Proxy]]:
+async def before(endpoint: Endpoint) -> AsyncGenerator[tuple[str, Proxy]]:
+    """A proxy before an endpoint, and the address of its chats."""
+    with contextlib.closing(bound_socket(free_port())) as listening:
+        port = int(listening.getsockname()[1])
+        proxy = Proxy(endpoint, name="tiny", port=port, max_tokens=9)
+        async with proxy, listening_to(proxy, listening):
+            yield f"http://127.0.0.1:{port}{CHAT}", proxy
+
+
+@asynccontextmanager
+async def proxied(
+    answer: Any, *, first_token_s: float = 1.0, timeout_s: float = 600.0
+) -> AsyncGenerator[tuple[str, asyncio.Event, Proxy]]:
     """A proxy before a server that begins a stream and goes on with `answer`.
 
     The event is set once the server has noticed that its reader is gone.
@@ -444,13 +503,15 @@ async def proxied(answer: Any) -> AsyncGenerator[tuple[str, asyncio.Event, Proxy
         gone.set()
 
     upstream = await asyncio.start_server(handle, "127.0.0.1", 0)
-    base = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1"
-    endpoint = Endpoint(base_url=base, model="default_model", identity=TINY, first_token_s=1.0)
-    with contextlib.closing(bound_socket(free_port())) as listening:
-        port = int(listening.getsockname()[1])
-        proxy = Proxy(endpoint, name="tiny", port=port, max_tokens=9)
-        async with upstream, proxy, listening_to(proxy, listening):
-            yield f"http://127.0.0.1:{port}{CHAT}", gone, proxy
+    endpoint = Endpoint(
+        base_url=f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1",
+        model="default_model",
+        identity=TINY,
+        first_token_s=first_token_s,
+        timeout_s=timeout_s,
+    )
+    async with upstream, before(endpoint) as (url, proxy):
+        yield url, gone, proxy
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -471,12 +532,7 @@ async def test_a_client_that_leaves_ends_the_work(stream: bool) -> None:
 async def test_a_server_that_dies_within_an_answer_is_told_of() -> None:
     async with proxied(three_words) as (url, _, proxy), httpx2.AsyncClient() as client:
         streamed = await client.post(url, json={"messages": HI, "stream": True})
-        assert streamed.status_code == 200
-        assert "[DONE]" not in streamed.text
-        last = streamed.text.strip().split("\n\n")[-1]
-        assert (
-            "ended within its answer" in json.loads(last.removeprefix("data: "))["error"]["message"]
-        )
+        assert "ended within its answer" in error_within(streamed)
         whole = await client.post(url, json={"messages": HI})
         assert whole.status_code == 503
         assert whole.headers["retry-after"]
@@ -493,9 +549,96 @@ async def test_a_server_that_says_nothing_gives_a_status() -> None:
         assert "no token in time" in error_of(hung)["message"]
 
 
+def error_within(stream: httpx2.Response) -> str:
+    """The message of the error object that ends a stream."""
+    assert stream.status_code == 200
+    assert "[DONE]" not in stream.text
+    last = stream.text.strip().split("\n\n")[-1]
+    message: str = json.loads(last.removeprefix("data: "))["error"]["message"]
+    return message
+
+
+@pytest.mark.parametrize(
+    ("answer", "deadlines", "said"),
+    [
+        (keepalives, {"first_token_s": 0.3}, "no token in time"),
+        (a_word_then_keepalives, {"first_token_s": 0.3}, "fell silent"),
+        (endless, {"timeout_s": 0.5}, "not whole within"),
+    ],
+)
+async def test_no_sign_of_life_stands_for_a_token(
+    answer: Any, deadlines: dict[str, float], said: str
+) -> None:
+    async with (
+        proxied(answer, **deadlines) as (url, gone, proxy),
+        httpx2.AsyncClient(timeout=20) as client,
+    ):
+        whole = await client.post(url, json={"messages": HI})
+        assert whole.status_code == 504
+        assert whole.headers["retry-after"]
+        assert said in error_of(whole)["message"]
+        streamed = await client.post(url, json={"messages": HI, "stream": True})
+        assert said in error_within(streamed)
+        async with asyncio.timeout(10):
+            await gone.wait()
+        assert proxy.tally.failed == 2
+        assert proxy.tally.in_flight == 0
+
+
+async def test_a_client_that_reads_slowly_is_no_silence_of_the_server() -> None:
+    async def much(writer: asyncio.StreamWriter) -> None:
+        event = {"choices": [{"index": 0, "delta": {"content": "x" * 2**20}}]}
+        for _ in range(16):
+            writer.write(f"data: {json.dumps(event)}\n\n".encode())
+            await writer.drain()
+        writer.write(b"data: [DONE]\n\n")
+
+    async with (
+        proxied(much, first_token_s=0.5) as (url, _, _proxy),
+        httpx2.AsyncClient(timeout=20) as client,
+        client.stream("POST", url, json={"messages": HI, "stream": True}) as reply,
+    ):
+        await asyncio.sleep(1.0)  # twice as long as the server itself may be silent
+        assert (await reply.aread()).endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_server_that_freezes_is_told_of_and_comes_back(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    config = ServerConfig(
+        model=tiny_model, log=tmp_path / "log", first_token_s=1.5, total_s=600, stop_grace_s=0.2
+    )
+    async with (
+        MlxBackend(TINY, tools=True).serve(config) as endpoint,
+        before(endpoint) as (url, proxy),
+        httpx2.AsyncClient(timeout=30) as client,
+    ):
+        keeper = endpoint.keeper
+        assert keeper is not None
+        assert keeper.process.pid is not None
+        keeping = asyncio.create_task(proxy.keep_up())
+        long = {"messages": HI, "max_tokens": 2000, "temperature": 0, "stream": True}
+        async with client.stream("POST", url, json=long) as reply:
+            parts = reply.aiter_text()
+            begun = await anext(parts)
+            os.kill(keeper.process.pid, signal.SIGSTOP)
+            streamed = begun + "".join([part async for part in parts])
+        assert "fell silent" in json.loads(streamed.split("data: ")[-1])["error"]["message"]
+        assert "[DONE]" not in streamed
+        async with asyncio.timeout(30):
+            while (again := await client.post(url, json={"messages": HI})).status_code != 200:
+                assert again.status_code in (503, 504)
+                assert int(again.headers["retry-after"]) > 0
+                assert error_of(again)
+        assert keeper.life == 2
+        assert ["hung" in each.what for each in keeper.incidents] == [True]
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
 async def test_more_than_the_server_writes_side_by_side_are_asked_to_wait() -> None:
     async with proxied(endless) as (url, _, proxy), httpx2.AsyncClient(timeout=30) as client:
-        proxy.tally.in_flight = MAX_IN_FLIGHT
+        proxy.tally.in_flight = DECODE_CONCURRENCY
         full = await client.post(url, json={"messages": HI})
         assert full.status_code == 429
         assert full.headers["retry-after"] == "1"

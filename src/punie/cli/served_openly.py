@@ -4,19 +4,19 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 
 from punie.cli.live import waiting_for
 from punie.cli.output import emit_json
 from punie.cli.serving_line import status_line
+from punie.cli.signals import Signals, signals
 from punie.errors import InputError
 from punie.settings import Loaded
 
@@ -77,7 +77,7 @@ async def _serve(
     # It warns of each part that is sent to a client which has just left, and that is no news here.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     async with contextlib.AsyncExitStack() as stack:
-        stopping = stack.enter_context(_Stopping())
+        heard = stack.enter_context(signals())
         starting = f"starting mlx_lm.server with {model.identity.name}"
         with waiting_for(starting, quiet=wish.as_json):
             cap = cap_for_serving(
@@ -104,36 +104,41 @@ async def _serve(
         )
         if entry is not None:
             stack.enter_context(entry)
-        await _until_stopped(proxy, model, listening, stopping, wish)
+        await _until_stopped(proxy, model, listening, heard, wish)
 
 
 async def _until_stopped(
     proxy: "Proxy",
     model: "LocalModel",
     listening: socket.socket,
-    stopping: "_Stopping",
+    heard: Signals,
     wish: ServeWish,
 ) -> None:
     """Answer until told to stop. Raises ServerError when the model's server is given up."""
     port = int(listening.getsockname()[1])
     async with listening_to(proxy, listening), status_line(proxy, port, quiet=wish.as_json):
-        _announce(proxy, model, port, wish)
-        stopping.ready = True
-        keeping = asyncio.create_task(proxy.keep_up())
-        stopped = asyncio.create_task(stopping.asked.wait())
-        try:
-            await asyncio.wait({keeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if keeping.done():
-                keeping.result()
-        finally:
-            for task in (keeping, stopped):
-                task.cancel()
-            await asyncio.gather(keeping, stopped, return_exceptions=True)
+        with heard.draining(said="") as stop:  # what is said depends on what is in flight
+            _announce(proxy, model, port, wish)
+            await _while_kept_up(proxy, stop)
         if proxy.tally.in_flight:
             click.echo(
                 f"ending within {FINISH_S} s, after what is in flight; Ctrl-C again: at once",
                 err=True,
             )
+
+
+async def _while_kept_up(proxy: "Proxy", stop: asyncio.Event) -> None:
+    """Wait for `stop`. Raises ServerError when the model's server is given up before."""
+    keeping = asyncio.create_task(proxy.keep_up())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({keeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()
+    finally:
+        for task in (keeping, stopped):
+            task.cancel()
+        await asyncio.gather(keeping, stopped, return_exceptions=True)
 
 
 def bound_socket(port: int | None) -> socket.socket:
@@ -236,31 +241,6 @@ async def listening_to(proxy: "Proxy", listening: socket.socket) -> AsyncGenerat
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
             raise
-
-
-class _Stopping:
-    """The first Ctrl-C (or TERM) stops in good order, the second, or one at the start, at once."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.ready = False
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self._interrupted)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.remove_signal_handler(number)
-
-    def _interrupted(self) -> None:
-        if self.ready and not self.asked.is_set():
-            self.asked.set()
-        elif self._task is not None:
-            self._task.cancel()
 
 
 def _announce(proxy: "Proxy", model: "LocalModel", port: int, wish: ServeWish) -> None:

@@ -1,8 +1,8 @@
-"""Ctrl-C and TERM, from the first moment of an eval to its last: asked once, it ends in good order.
+"""Ctrl-C and TERM, from a command's first moment to its last: asked once, it ends in good order.
 
-While prompts are in flight the first signal lets them end. At any other time, and for the second
-signal, the task is cancelled: what is open is closed, a server is given its grace. A further one
-cancels the grace too.
+While prompts or requests are in flight the first signal lets them end. At any other time, and for
+the second signal, the task is cancelled: what is open is closed, a server is given its grace. A
+further one cancels the grace too.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from punie.cli.live import watched
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 3
 """After so many signals even code that does not wait for anything is interrupted."""
+ENDING = "ending after the prompts in flight; Ctrl-C again to end now (all is kept)"
 
 
 class Signals:
@@ -27,6 +28,7 @@ class Signals:
         self._task = task
         self._loop = asyncio.get_running_loop()
         self._stop: asyncio.Event | None = None
+        self._said = ""
         self._cancels = 0
 
     def hear(self, _number: int, _frame: FrameType | None) -> None:
@@ -34,7 +36,7 @@ class Signals:
         stop = self._stop
         if stop is not None and not stop.is_set():
             self._stop = None
-            self._loop.call_soon_threadsafe(_end_softly, stop)
+            self._loop.call_soon_threadsafe(_end_softly, stop, self._said)
             return
         self._cancels += 1
         if self._cancels >= PATIENCE:
@@ -42,8 +44,9 @@ class Signals:
         self._loop.call_soon_threadsafe(self._task.cancel)
 
     @contextmanager
-    def draining(self) -> Generator[asyncio.Event]:
-        """Give the event that the first signal sets, instead of cancelling."""
+    def draining(self, said: str = ENDING) -> Generator[asyncio.Event]:
+        """Give the event that the first signal sets, instead of cancelling; `said` is then said."""
+        self._said = said
         self._stop = asyncio.Event()
         try:
             yield self._stop
@@ -51,13 +54,12 @@ class Signals:
             self._stop = None
 
 
-def _end_softly(stop: asyncio.Event) -> None:
+def _end_softly(stop: asyncio.Event, said: str) -> None:
     stop.set()
-    if watched():
-        click.echo(err=True)  # the progress line is there
-    click.echo(
-        "ending after the prompts in flight; Ctrl-C again to end now (all is kept)", err=True
-    )
+    if said:
+        if watched():
+            click.echo(err=True)  # the progress line is there
+        click.echo(said, err=True)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from punie.errors import ServerError
+from punie.serving.config import DECODE_CONCURRENCY
 from punie.serving.doorman import Doorman, refusal
 from punie.serving.endpoint import Endpoint
 from punie.serving.fields import Refused
@@ -26,7 +27,7 @@ from punie.serving.incoming import MAX_BODY_BYTES, Asked, Limits, checked
 from punie.serving.tally import Tally
 from punie.serving.upstream import KEEPALIVE, Upstream, UpstreamFailed
 
-MAX_IN_FLIGHT = 32
+MAX_IN_FLIGHT = DECODE_CONCURRENCY
 """As many as mlx_lm writes side by side; one that waits for its turn looks like a hang."""
 BODY_TIMEOUT_S = 30.0
 PATIENCE_S = 2.0

@@ -8,7 +8,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Self, cast
 
 import httpx2
@@ -55,27 +55,41 @@ class Upstream:
     async def answer(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The events of an answer: its parts if the body asks for a stream, or one whole answer.
 
-        Raises UpstreamFailed, before the first event or after it. To be closed by the caller: that
-        is what ends the server's work on a stream that nobody reads any more.
+        A stream may be silent for the endpoint's `first_token_s`, before its first token and
+        between two, and every answer may take `timeout_s`; a sign of life is no token. Raises
+        UpstreamFailed, before the first event or after it. To be closed by the caller: that is what
+        ends the server's work on a stream that nobody reads any more.
         """
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         url = self._endpoint.url.rstrip("/") + path
         stream = bool(body.get("stream"))
-        patience = self._endpoint.first_token_s if stream else None
+        loop = asyncio.get_running_loop()
+        total_s = self._endpoint.timeout_s
+        silence_s = (self._endpoint.first_token_s if stream else None) or total_s
+        end = loop.time() + total_s
+        until, overdue = loop.time() + silence_s, "the model gave no token in time"
         try:
-            async with (
-                asyncio.timeout(patience) as until_the_first,
-                self._client.stream("POST", url, content=content, headers=headers) as reply,
-            ):
-                if reply.status_code != 200:
-                    raise _refusal(reply.status_code, await _beginning(reply))
-                async with aclosing(_events(reply, stream=stream)) as events:
-                    async for event in events:
-                        until_the_first.reschedule(None)
-                        yield event
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout_at(min(until, end)):
+                    request = self._client.stream("POST", url, content=content, headers=headers)
+                    reply = await stack.enter_async_context(request)
+                    if reply.status_code != 200:
+                        raise _refusal(reply.status_code, await _beginning(reply))
+                events = await stack.enter_async_context(aclosing(_events(reply, stream=stream)))
+                while True:
+                    # Not around the yield: a client that reads slowly is no silence of the server.
+                    async with asyncio.timeout_at(min(until, end)):
+                        event = await anext(events, None)
+                    if event is None:
+                        return
+                    yield event
+                    if event is not KEEPALIVE:
+                        until, overdue = loop.time() + silence_s, "the model fell silent"
         except (TimeoutError, httpx2.TimeoutException):
-            raise UpstreamFailed(504, "the model gave no token in time", broken=True) from None
+            if loop.time() >= end:
+                overdue = f"the answer was not whole within {total_s:.0f} s"
+            raise UpstreamFailed(504, overdue, broken=True) from None
         except (httpx2.TransportError, httpx2.StreamError):
             raise UpstreamFailed(503, "the model's server is gone", broken=True) from None
 
