@@ -140,10 +140,17 @@ async def test_a_complete_run_says_so_and_asks_nothing(folder: Path) -> None:
         assert len(server.questions) == 4
         done = await again(folder)
         assert server.questions == []
-    assert done.was_complete
     assert exit_code(done) == 0
     assert any("complete" in line for line in done.warnings)
     assert done.report.run == first.report.run
+
+
+async def test_the_gate_of_a_complete_run_stays_closed(folder: Path) -> None:
+    suite = SUITE.replace("category: letters, prompt: B", "must_pass: true, prompt: B")
+    (folder / "mini.yaml").write_text(suite)
+    async with Flaky() as server:
+        assert exit_code(await a_run(folder, server)) == 3
+        assert exit_code(await again(folder)) == 3
 
 
 async def test_a_run_that_was_killed_after_its_last_answer_is_only_finished(folder: Path) -> None:
@@ -160,7 +167,7 @@ async def test_a_run_that_was_killed_after_its_last_answer_is_only_finished(fold
         assert server.asked == []
     assert first.report_html.exists()
     assert len([json.loads(line) for line in output.read_text().splitlines()]) == 4
-    assert not done.was_complete
+    assert not any("complete" in line for line in done.warnings)
     assert head(folder).status is RunStatus.DONE
     assert done.report.summary.score == first.report.summary.score
 

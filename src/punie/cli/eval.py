@@ -101,8 +101,6 @@ def exit_code(measured: "Measured") -> int:
     """The worst that happened decides, as `punie --help` lists it."""
     run = measured.report.run
     summary = measured.report.summary
-    if measured.was_complete:
-        return EXIT_OK
     if run.status == "interrupted":
         return EXIT_INTERRUPTED
     if not summary.answered:

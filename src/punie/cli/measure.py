@@ -52,8 +52,6 @@ class Measured:
     report_html: Path
     entry: Path | None
     output: Path | None
-    was_complete: bool = False
-    """A resumed run that owed nothing."""
     unwritten: bool = False
     """Something of it could not be written; the warnings say what."""
     warnings: tuple[str, ...] = ()
@@ -126,7 +124,7 @@ async def _resume(
             store.update(run)
         measured = _finish(resumed, settings, store, store.report(run))
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
-        return replace(measured, was_complete=was_complete, warnings=(*said, *measured.warnings))
+        return replace(measured, warnings=(*said, *measured.warnings))
     log = store.run_folder(run.id) / "server.log"
     async with served(resumed, configured, log, suite) as service:
         endpoint = service.endpoint
