@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from punie.cli.live import waiting_for
+from punie.cli.starting import starting
 from punie.cli.wish import Wish
 from punie.errors import EndpointError, InputError
 from punie.evaluation.run import DEFAULT_CONCURRENCY
@@ -126,15 +127,15 @@ async def _local(
     adapter = wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
     with pulling(silent=wish.quiet) as progress:
         model = prepare(chosen or DEFAULT_MODEL, adapter, demo=chosen is None, progress=progress)
-    memory = preflight(
-        model.path,
-        suite,
-        concurrency=wish.concurrency or settings.values.concurrency or DEFAULT_CONCURRENCY,
-        repeats=wish.repeats or 1,
-        adapter=model.adapter,
-    )
     async with contextlib.AsyncExitStack() as stack:
-        with waiting_for(f"starting mlx_lm.server with {model.identity.name}", quiet=wish.quiet):
+        async with starting(model.identity.name, quiet=wish.quiet):
+            memory = preflight(
+                model.path,
+                suite,
+                concurrency=wish.concurrency or settings.values.concurrency or DEFAULT_CONCURRENCY,
+                repeats=wish.repeats or 1,
+                adapter=model.adapter,
+            )
             endpoint = await stack.enter_async_context(
                 serve(
                     model,
