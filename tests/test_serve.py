@@ -620,9 +620,11 @@ async def test_a_server_that_freezes_is_told_of_and_comes_back(
         long = {"messages": HI, "max_tokens": 2000, "temperature": 0, "stream": True}
         async with client.stream("POST", url, json=long) as reply:
             parts = reply.aiter_text()
-            begun = await anext(parts)
+            streamed = ""
+            while "data: " not in streamed:
+                streamed += await anext(parts)
             os.kill(keeper.process.pid, signal.SIGSTOP)
-            streamed = begun + "".join([part async for part in parts])
+            streamed += "".join([part async for part in parts])
         assert "fell silent" in json.loads(streamed.split("data: ")[-1])["error"]["message"]
         assert "[DONE]" not in streamed
         async with asyncio.timeout(30):
