@@ -424,7 +424,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--storm-s", type=float, default=0.0)
     parser.add_argument("--grow-bytes", type=int, default=0)
     parser.add_argument("--load-s", type=float, default=0.0, help="as if it read a big model")
-    parser.add_argument("--adapter", help="what it says that it loaded")
+    parser.add_argument("--loaded", help="the model that it says it loaded")
+    parser.add_argument("--adapter", help="the adapter that it says it loaded")
     parser.add_argument("--first-token-s", type=float, default=0.0)
     parser.add_argument("--keepalives", type=int, default=0)
     parser.add_argument("--chatter-bytes", type=int, default=0)
@@ -464,7 +465,7 @@ async def _serve(options: argparse.Namespace) -> None:
         async with server:
             report(event="listening", port=server.port)
             await asyncio.sleep(options.load_s)
-            report(event="loaded", adapter=options.adapter, adapted_layers=1)
+            report(event="loaded", model=options.loaded, adapter=options.adapter, adapted_layers=1)
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             await stopped.wait()

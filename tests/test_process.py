@@ -30,7 +30,10 @@ from punie.serving.request import ChatRequest
 TINY = ModelIdentity(name="tiny", backend="mlx")
 REPORT = "import os, json; f = int(os.environ['PUNIE_EVENTS_FD'])\n"
 LISTEN = REPORT + 'os.write(f, b\'{"event": "listening", "port": 1}\\n\')\n'
-LOADED = 'os.write(f, b\'{"event": "loaded", "adapter": null}\\n\')\n'
+LOADED = (
+    "loaded = {'event': 'loaded', 'model': os.environ.get('MODEL', '.'), 'adapter': None}\n"
+    "os.write(f, (json.dumps(loaded) + '\\n').encode())\n"
+)
 SLEEP = "import time; time.sleep(600)\n"
 
 
@@ -38,7 +41,8 @@ def child(tmp_path: Path, source: str, **config: object) -> ServerProcess:
     settings = ServerConfig.model_validate(
         {"model": tmp_path, "log": tmp_path / "server.log", **config}
     )
-    return ServerProcess([sys.executable, "-c", source], dict(os.environ), settings)
+    env = {**os.environ, "MODEL": str(tmp_path)}
+    return ServerProcess([sys.executable, "-c", source], env, settings)
 
 
 async def at_once(_base_url: str) -> None:
@@ -182,7 +186,8 @@ async def test_another_adapter_than_asked_is_not_ready(tmp_path: Path) -> None:
 
 
 async def test_an_adapter_that_changes_no_layer_is_not_ready(tmp_path: Path) -> None:
-    loaded = json.dumps({"event": "loaded", "adapter": str(tmp_path), "adapted_layers": 0})
+    told = {"model": str(tmp_path), "adapter": str(tmp_path), "adapted_layers": 0}
+    loaded = json.dumps({"event": "loaded", **told})
     source = LISTEN + f"os.write(f, b'{loaded}\\n')\n" + SLEEP
     process = child(tmp_path, source, adapter=tmp_path)
     with pytest.raises(ServerError, match="changed no layer"):

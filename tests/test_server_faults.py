@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from punie.evaluation.clock import Clock
 from punie.evaluation.run import run_evaluation
 from punie.records.result import EvalFault, EvalResult, FaultKind, Outcome
 from punie.records.run import EvalReport, ModelIdentity, Run, RunStatus
-from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling
+from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
 from punie.records.trust import IncidentKind
 from punie.serving.config import ServerConfig
 from punie.serving.endpoint import Endpoint
@@ -72,7 +72,7 @@ class Lab:
     def fake(self, *flags: str, **config: Any) -> ServerProcess:
         """A fake server that is not started yet."""
         settings = {"model": self.folder, "log": self.log, "start_timeout_s": 20.0} | config
-        argv = [sys.executable, str(FAKE), *flags]
+        argv = [sys.executable, str(FAKE), "--loaded", str(self.folder), *flags]
         return ServerProcess(argv, dict(os.environ), ServerConfig.model_validate(settings))
 
     @asynccontextmanager
@@ -302,6 +302,16 @@ async def dies_each_time(lab: Lab) -> None:
     assert len(faults(report)) < 30  # the others are owed
 
 
+@case("dies now and then", "in flight")
+async def dies_now_and_then(lab: Lab) -> None:
+    """Enough answers in between forgive what was before: no number of deaths ends such a run."""
+    process = lab.fake("--fault", "exit", "--after", "20")
+    async with lab.serving(process) as endpoint:
+        report = await lab.evaluate(endpoint, prompts=100, concurrency=1)
+    assert report.summary.answered == 100
+    assert len(restarts(report)) == 5 > HURRY.in_a_row
+
+
 @case("a prompt that kills", "in flight")
 async def one_prompt_kills(lab: Lab) -> None:
     """The prompt is a fault after its second try; the others are answered."""
@@ -394,6 +404,32 @@ async def frozen_in_flight(lab: Lab) -> None:
     assert report.summary.answered == 9
     assert process.life == 2
     assert report.summary.retry_reasons == {"server died": report.summary.retried}
+
+
+@case("hang", "in flight, with tools")
+async def frozen_in_flight_with_tools(lab: Lab) -> None:
+    """Such an answer is not streamed: only asking the server tells a hang from a long answer."""
+    requests = lab.folder / "requests.jsonl"
+    flags = ("--log", str(requests), "--first-token-s", "1")
+    process = lab.fake(*flags, first_token_s=3.0, total_s=600.0, stop_grace_s=0.2)
+    frozen: list[int] = []
+
+    async def freeze_in_flight() -> None:
+        await until(lambda: "Question" in requests.read_text())
+        assert process.pid is not None
+        frozen.append(process.pid)
+        os.kill(process.pid, signal.SIGSTOP)
+
+    tool = Tool(name="add")
+    prompts = tuple(replace(prompt, tools=(tool,)) for prompt in questions(1).prompts)
+    suite = questions(1).model_copy(update={"prompts": prompts})
+    async with lab.serving(process) as endpoint:
+        freezing = asyncio.create_task(freeze_in_flight())
+        report = await run_evaluation(suite, endpoint)
+        await freezing
+    assert report.summary.answered == 1
+    assert "hung" in restarts(report)[0]
+    assert not runs(frozen[0])
 
 
 @case("slow, not hung", "in flight")
@@ -511,6 +547,14 @@ async def chatty(lab: Lab) -> None:
 
 
 # It serves something else than was asked for.
+
+
+@case("wrong model", "starting")
+async def wrong_model(lab: Lab) -> None:
+    process = lab.fake("--loaded", "/elsewhere")
+    with pytest.raises(ServerError, match=r"loaded /elsewhere, not "):
+        async with lab.serving(process):
+            pytest.fail("it must not become ready")
 
 
 @case("wrong adapter", "starting")

@@ -188,7 +188,7 @@ class Asker:
         try:
             async with self._turn() as life:
                 before = self._clock.ahead()
-                completion = await self._client.ask(self._request(case))
+                completion = await self._ask(self._request(case), life)
         except RequestFailed as fault:
             if nap := self._slept(before):
                 return self._again(case, FaultKind.SLEPT, nap)
@@ -200,6 +200,24 @@ class Asker:
             return case.result(completion, None)
         self._keeper.answered()
         return case.result(completion, self._keeper.memory_bytes)
+
+    async def _ask(self, request: ChatRequest, life: int) -> Completion:
+        """Send the request; a server of our own that is silent for long is looked at meanwhile.
+
+        An answer that is not streamed gives no sign of life before its end.
+        """
+        silence_s = self._client.endpoint.first_token_s
+        if self._keeper is None or silence_s is None or not request.tools:
+            return await self._client.ask(request)
+        asking = asyncio.ensure_future(self._client.ask(request))
+        try:
+            while not (await asyncio.wait({asking}, timeout=silence_s))[0]:
+                with suppress(ServerError):  # the request ends with the server
+                    await self._keeper.revive(life)
+            return asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[int]:

@@ -231,7 +231,10 @@ class Keeper:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.process.config.total_s):
-                    await self._idle.wait()
+                    # A death meanwhile has it started again at once: nothing to wait for then.
+                    while self._in_use and life == self.life:
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(self._idle.wait(), WATCH_S)
             async with self._repair:
                 if life == self.life and self.process.state is ServerState.READY:
                     grown = f"{now / 1e9:.1f} GB, above its cap of {cap / 1e9:.1f} GB"

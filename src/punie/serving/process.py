@@ -231,6 +231,8 @@ class ServerProcess:
         loaded = child.loaded or {}
         if "error" in loaded:
             raise self.failure(f"the model could not be loaded: {loaded['error']}")
+        if loaded.get("model") != str(self.config.model):
+            raise self.failure(f"the server loaded {loaded.get('model')}, not {self.config.model}")
         wanted = str(self.config.adapter) if self.config.adapter else None
         if loaded.get("adapter") != wanted:
             raise self.failure(
