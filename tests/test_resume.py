@@ -172,6 +172,50 @@ async def test_a_run_that_was_killed_after_its_last_answer_is_only_finished(fold
     assert done.report.summary.score == first.report.summary.score
 
 
+async def test_a_kill_after_the_last_answer_keeps_wall_time_and_cost(folder: Path) -> None:
+    async with Flaky("A") as server:
+        endpoint = f'url = "{server.url}"\nmodel = "m"\nprice_input = 9.0\nprice_output = 9.0\n'
+        (folder / "punie.toml").write_text(f"[endpoints.lab]\n{endpoint}")
+        first = await evaluate(folder, suite="mini.yaml", url="lab")
+        server.refused = set()
+        whole = (await again(folder)).report.summary
+        assert whole.cost
+        with RunStore(folder) as store:  # as after a kill in the second part
+            earlier = first.report.summary
+            store.update(
+                head(folder).model_copy(update={"status": RunStatus.RUNNING, "summary": earlier})
+            )
+        settled = head(folder).summary
+        assert settled is not None
+        done = (await again(folder)).report.summary
+    assert done == settled
+    assert earlier.wall_s < done.wall_s <= whole.wall_s
+    assert done.cost == whole.cost
+
+
+async def test_a_run_that_is_killed_while_its_lock_is_waited_for_is_settled_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Flaky("A") as server:
+        first = await a_run(folder, server)
+        server.refused = set()
+        done = (await again(folder)).report
+        killed = done.run.model_copy(
+            update={"status": RunStatus.RUNNING, "summary": first.report.summary}
+        )
+        with RunStore(folder) as store:
+            require_room = RunStore.require_room
+
+            def dies_meanwhile(opened: RunStore) -> None:
+                require_room(opened)
+                store.update(killed)
+
+            monkeypatch.setattr(RunStore, "require_room", dies_meanwhile)
+            summary = (await again(folder)).report.summary
+    assert summary.answered == 4
+    assert head(folder).incidents[-1].kind is IncidentKind.KILLED
+
+
 async def test_repeats_sampling_and_selection_come_from_the_run(folder: Path) -> None:
     async with Flaky("8") as server:
         words = {"repeats": 2, "temperature": 0.5, "max_tokens": 9, "category": "numbers"}

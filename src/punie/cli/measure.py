@@ -93,6 +93,7 @@ async def _measure(wish: Wish, settings: Loaded, heard: Signals) -> Measured:
             store.require_room()
             found = store.find(wish.resume)
             with store.lock(found.id):
+                store.settle(found.id)
                 return await _resume(wish, settings, store, store.find(found.id), heard)
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
@@ -120,7 +121,8 @@ async def _resume(
     if not owed:
         was_complete = run.status is RunStatus.DONE
         if not was_complete:  # ended from outside after its last answer
-            run = run.model_copy(update={"status": RunStatus.DONE, "summary": store.numbers(run)})
+            summary = run.summary or store.numbers(run)
+            run = run.model_copy(update={"status": RunStatus.DONE, "summary": summary})
             store.update(run)
         measured = _finish(resumed, settings, store, store.report(run))
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
@@ -132,7 +134,7 @@ async def _resume(
         versions = provenance(wish.argv, settings.project).versions
         kept = len(suite.prompts) * run.repeats - len(owed)
         before = run.checks
-        run = going_on(wish, run, len(owed), versions)
+        run = going_on(wish, run, len(owed), versions, prices=endpoint.prices)
         run = await checked(wish, settings, suite, service, run)
         if kept and run.checks is not None:  # what is said is said of the answers before as well
             run = run.model_copy(update={"checks": joined(before, run.checks)})
@@ -174,7 +176,7 @@ def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, ru
         update={
             "selection": selection,
             "provenance": provenance(wish.argv, settings.project),
-            "sources": sources_of(wish, suite, endpoint.identity, adapter),
+            "sources": sources_of(wish, suite, endpoint, adapter),
         }
     )
 

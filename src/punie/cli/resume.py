@@ -8,7 +8,7 @@ from pathlib import Path
 from punie.cli.wish import Wish
 from punie.errors import InputError
 from punie.models.catalog import BUILTINS
-from punie.records.run import ModelIdentity, Run, RunStatus, Sources
+from punie.records.run import Run, RunStatus, Sources
 from punie.records.suite import EvalSuite
 from punie.records.trust import Incident, IncidentKind
 from punie.reporting.numbers import counted
@@ -22,10 +22,9 @@ AFRESH = "measure it as a new run: punie eval without --resume"
 SHOWN_HASH = 12
 
 
-def sources_of(
-    wish: Wish, suite: EvalSuite, identity: ModelIdentity, adapter: str | None
-) -> Sources:
+def sources_of(wish: Wish, suite: EvalSuite, endpoint: Endpoint, adapter: str | None) -> Sources:
     """Where the parts of a run that begins now come from; `adapter` is a folder as written."""
+    identity = endpoint.identity
     return Sources(
         suite=BUILTIN if suite.source == BUILTIN else _kept(suite.source),
         model=identity.name if identity.name in BUILTINS else _kept_if_there(identity.name),
@@ -33,6 +32,7 @@ def sources_of(
         url=wish.url,
         output=_kept(wish.output) if wish.output else None,
         goal=wish.journal,
+        prices=endpoint.prices,
     )
 
 
@@ -76,8 +76,15 @@ def refuse_another_model(run: Run, endpoint: Endpoint) -> None:
     _refuse(run, [each for each in pairs if each[1] != each[2]])
 
 
-def going_on(wish: Wish, run: Run, owed: int, versions: dict[str, str]) -> Run:
-    """The head of `run` as it starts to ask the `owed` questions that are left."""
+def going_on(
+    wish: Wish,
+    run: Run,
+    owed: int,
+    versions: dict[str, str],
+    *,
+    prices: tuple[float, float] | None,
+) -> Run:
+    """The head of `run` as it starts to ask the `owed` questions that are left, at `prices`."""
     what = f"{counted(owed, 'question')} {'was' if owed == 1 else 'were'} left to ask"
     was = run.provenance.versions
     changed = [
@@ -94,6 +101,7 @@ def going_on(wish: Wish, run: Run, owed: int, versions: dict[str, str]) -> Run:
             "status": RunStatus.RUNNING,
             "concurrency": wish.concurrency or run.concurrency,
             "incidents": (*run.incidents, incident),
+            "sources": _sources(run).model_copy(update={"prices": prices}),
         }
     )
 

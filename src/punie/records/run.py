@@ -70,6 +70,8 @@ class Sources(Record):
     """The file that the results go to."""
     goal: str | None = None
     """That of the journal entry that was asked for."""
+    prices: tuple[float, float] | None = None
+    """(input, output) per million tokens, where the endpoint's were declared."""
 
 
 class Run(Record):

@@ -52,7 +52,7 @@ class RunStore:
         # A run that is at work, or a place that cannot be written to, is left as it is.
         for (run_id,) in self._query("SELECT id FROM runs WHERE status = ?", ("running",)):
             with suppress(InputError, StoreError), self.lock(run_id):
-                self._settle(run_id)
+                self.settle(run_id)
 
     def __enter__(self) -> Self:
         return self
@@ -201,7 +201,8 @@ class RunStore:
         """The summary of a run that did not write its own, made from its rows.
 
         Its wall time is that of its earlier parts, and from the first question of the last part
-        to the last answer; its memory is what earlier parts noted.
+        to the last answer; its memory is what earlier parts noted. `run.summary` must be that of
+        the earlier parts alone: what it says of the last part already would count twice.
         """
         resumed = [each.at for each in run.incidents if each.kind is IncidentKind.RESUMED]
         since = _seconds(resumed[-1] if resumed else run.created_at)
@@ -216,6 +217,7 @@ class RunStore:
         return tally.summary(
             wall_s=(earlier.wall_s if earlier else 0.0) + ((last or 0.0) - (first or 0.0)),
             peak_memory_bytes=earlier.peak_memory_bytes if earlier else None,
+            prices=run.sources.prices if run.sources else None,
         )
 
     def rows(self, run_id: str) -> Iterator[Row]:
@@ -236,8 +238,8 @@ class RunStore:
         except sqlite3.Error as error:
             raise store_error(self.path, error) from error
 
-    def _settle(self, run_id: str) -> None:
-        """Say of a run that was killed what is true of it; its lock is held."""
+    def settle(self, run_id: str) -> None:
+        """Say of a run that was killed what is true of it; the caller holds its lock."""
         run = self.find(run_id)
         if run.status is not RunStatus.RUNNING:
             return
