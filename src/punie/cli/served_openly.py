@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from punie.cli.live import waiting_for
 from punie.cli.output import emit_json
 from punie.cli.serving_line import status_line
 from punie.cli.signals import Signals, signals
+from punie.cli.starting import starting
 from punie.errors import InputError
 from punie.settings import Loaded
 
@@ -78,8 +78,7 @@ async def _serve(
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     async with contextlib.AsyncExitStack() as stack:
         heard = stack.enter_context(signals())
-        starting = f"starting mlx_lm.server with {model.identity.name}"
-        with waiting_for(starting, quiet=wish.as_json):
+        async with starting(model.identity.name, quiet=wish.as_json):
             cap = cap_for_serving(
                 model.path,
                 context=model.context_length,
