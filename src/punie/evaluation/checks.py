@@ -38,7 +38,8 @@ from punie.serving.endpoint import Endpoint
 
 OUR_PROMPTS, THEIR_PROMPTS = 4, 2
 """Prompts that are asked: fewer of somebody else's endpoint, where each may cost money."""
-THEIRS_IN_FLIGHT = 4
+THEIRS_IN_FLIGHT = 8
+"""What an eval has in flight unless it is told otherwise."""
 
 
 async def self_check(suite: EvalSuite, endpoint: Endpoint, run: Run) -> Run:
@@ -90,7 +91,12 @@ class _SelfCheck:
 
         async def check() -> Finding:
             finding, self.concurrency = await answers_together(
-                self._questions, self._prompts, self._run, self._in_flight(), ours=self._ours
+                self._questions,
+                self._prompts,
+                self._run,
+                in_flight=min(self._most, self._tried()),
+                most=self._most,
+                ours=self._ours,
             )
             return finding
 
@@ -127,14 +133,18 @@ class _SelfCheck:
         fits = context_fits(self._questions, self._suite.prompts, longest, context)
         await self._make("context", fits)
 
-    def _in_flight(self) -> int:
-        """How many questions to ask at once, to show what this run's concurrency does."""
-        most = self._run.concurrency, len(self._suite.prompts) * self._run.repeats
+    @property
+    def _most(self) -> int:
+        """How many questions this run will ever have in flight."""
+        return min(self._run.concurrency, len(self._suite.prompts) * self._run.repeats)
+
+    def _tried(self) -> int:
+        """How many questions to ask at once, at most."""
         if self._ours:
-            return min(*most, MOST_IN_FLIGHT)
+            return MOST_IN_FLIGHT
         if self._endpoint.requests_per_minute is not None:
             return 1  # the declared pace decides how many are in flight
-        return min(*most, THEIRS_IN_FLIGHT)
+        return THEIRS_IN_FLIGHT
 
     async def _make(self, name: str, check: Awaitable[Finding]) -> None:
         began = time.perf_counter()

@@ -15,25 +15,30 @@ MOST_IN_FLIGHT = 16
 
 
 async def answers_together(
-    questions: Questions, prompts: Sequence[EvalPrompt], run: Run, in_flight: int, *, ours: bool
+    questions: Questions,
+    prompts: Sequence[EvalPrompt],
+    run: Run,
+    *,
+    in_flight: int,
+    most: int,
+    ours: bool,
 ) -> tuple[Finding, int]:
     """The finding, and the concurrency that the run should have. Raises NotAnswered.
 
-    Half of the prompts are asked alone first and then among others, so that the batch continues
-    what is cached; the other half first among others, so that the batch reads them too.
+    `in_flight` are tried; `most` is what the run will ever have in flight. Half of the prompts are
+    asked alone first and then among others, so that the batch continues what is cached; the other
+    half first among others, so that the batch reads them too.
     """
-    if in_flight < 2 or len(prompts) < 2:
+    if most < 2:
         sentence = "One prompt at a time is asked, so none can disturb another."
         return Finding(name=NAME, level=Level.OK, sentence=sentence), run.concurrency
+    if in_flight < 2:
+        return _untried(most), run.concurrency
     for prompt in prompts[::2]:
         await questions.alone(prompt)
     differing = await _differing(questions, prompts, in_flight)
     if not differing:
-        sentence = f"Answers with {in_flight} in flight are those of one by one."
-        finding = Finding(
-            name=NAME, level=Level.OK, sentence=sentence, details={"in_flight": in_flight}
-        )
-        return finding, run.concurrency
+        return _alike(max(in_flight, len(prompts)), in_flight, most), run.concurrency
     for prompt in differing:
         if said(await questions.ask(prompt)) != said(await questions.alone(prompt)):
             return _cannot_tell(prompt), run.concurrency
@@ -77,6 +82,34 @@ async def _differing(
         if said(answer) != said(await questions.alone(prompt))
     }
     return [prompt for prompt in prompts if prompt.id in differing]
+
+
+def _alike(answers: int, in_flight: int, most: int) -> Finding:
+    """No answer differed, as far as that was tried."""
+    details: dict[str, JsonValue] = {"in_flight": in_flight, "answers": answers}
+    sentence = f"{answers} short answers with {in_flight} in flight are those of one by one."
+    if in_flight >= most:
+        return Finding(name=NAME, level=Level.OK, sentence=sentence, details=details)
+    return Finding(
+        name=NAME,
+        level=Level.NOTE,
+        sentence=f"{sentence[:-1]}; this run has up to {most}, which was not tried.",
+        consequence=f"whether {most} in flight change answers is not known; "
+        f"--concurrency {in_flight} stays within what was tried",
+        details={**details, "most": most},
+    )
+
+
+def _untried(most: int) -> Finding:
+    """The endpoint has a declared pace, which the questions of a check would use up."""
+    return Finding(
+        name=NAME,
+        level=Level.NOTE,
+        sentence=f"Answers in company were not tried at the declared pace; this run has up to "
+        f"{most} in flight.",
+        consequence="whether company changes answers is not known",
+        details={"most": most},
+    )
 
 
 def _cannot_tell(prompt: EvalPrompt) -> Finding:
