@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from punie.cli.main import cli
 from punie.errors import InputError, StoreError
 from punie.records.result import EvalFault, EvalResult
 from punie.records.run import RunStatus
@@ -78,6 +80,62 @@ def test_a_run_that_was_killed_is_settled_with_the_numbers_of_its_rows(tmp_path:
     assert settled.summary is not None
     assert settled.summary.answered == 3
     assert settled.summary.wall_s == pytest.approx(10.5), "of the last part: its two answers"
+
+
+def edit_id(project: Path, new: str) -> None:
+    """Do to the database what somebody can who hands a project on."""
+    with closing(sqlite3.connect(database_of(project))) as db, db:
+        db.execute("UPDATE runs SET id = ?1, head = json_set(head, '$.id', ?1)", (new,))
+
+
+@pytest.mark.parametrize("where", ["absolute", "..", "../../precious", "a/../../precious", ""])
+def test_an_id_that_leads_elsewhere_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    project = tmp_path / "project"
+    precious = project / "precious"
+    precious.mkdir(parents=True)
+    for name in ("pid", "lock", "report.html"):
+        (precious / name).write_text("mine")
+    with RunStore(project) as store:
+        store.create(a_run(status=RunStatus.RUNNING), a_suite())
+    (project / ".punie" / "runs" / "a").mkdir(parents=True)
+    edit_id(project, str(precious) if where == "absolute" else where)
+    monkeypatch.chdir(project)
+    assert CliRunner().invoke(cli, ["runs", "list"]).exit_code == 0
+    for words in (["report", "last"], ["runs", "delete", "last", "--yes"]):
+        error = CliRunner().invoke(cli, words).exception
+        assert isinstance(error, StoreError), words
+        assert "outside of" in error.message
+    assert {path.name: path.read_text() for path in precious.iterdir()} == {
+        "pid": "mine",
+        "lock": "mine",
+        "report.html": "mine",
+    }
+
+
+@pytest.mark.parametrize("link", ["runs", "runs/r1", "runs/r1/pid", "runs/r1/report.html"])
+def test_a_link_in_the_state_folder_is_not_followed(tmp_path: Path, link: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "r1").mkdir(parents=True)
+    project = tmp_path / "project"
+    project.mkdir()
+    with RunStore(project) as store:
+        store.create(a_run(status=RunStatus.DONE), a_suite())
+        place = project / ".punie" / link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(elsewhere)
+        with pytest.raises(StoreError, match="outside of"), store.lock("r1"):
+            pass
+    assert [path.name for path in elsewhere.rglob("*")] == ["r1"]
+
+
+def test_the_state_folder_itself_may_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / ".punie").symlink_to(tmp_path / "disk")
+    with RunStore(tmp_path / "project") as store, store.lock("r1"):
+        assert (tmp_path / "disk" / "runs" / "r1" / "lock").exists()
 
 
 def test_a_run_is_worked_on_once_at_a_time(tmp_path: Path) -> None:

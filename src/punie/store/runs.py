@@ -1,5 +1,7 @@
 """`RunStore`: runs, their prompts and their outcomes."""
 
+import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +32,7 @@ from punie.store.lock import run_lock
 
 ROOM_BYTES = 16 * 2**20
 """A run is not begun with less room on the disk: its log, its WAL and its report need some."""
+RUN_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 Row = tuple[EvalPrompt, Outcome]
 T = TypeVar("T")
 RUN: TypeAdapter[Run] = TypeAdapter(Run)
@@ -61,8 +64,19 @@ class RunStore:
         self._db.close()
 
     def run_folder(self, run_id: str) -> Path:
-        """`.punie/runs/ID`: the server's log and the HTML report."""
-        return self.project / STATE_FOLDER / "runs" / run_id
+        """`.punie/runs/ID`: the server's log and the HTML report.
+
+        Raises StoreError where an id or a link leads out of it: a project may come from somebody
+        else, and what is in the folder is written over, and deleted with the run.
+        """
+        state = self.project / STATE_FOLDER
+        folder = state / "runs" / run_id
+        if not RUN_ID.fullmatch(run_id) or _leads_away(folder, state):
+            raise StoreError(
+                f"the files of run {run_id[:80]!r} would lie outside of {state / 'runs'}",
+                hint=f"punie made no such run; {damaged_hint(self.path)}",
+            )
+        return folder
 
     def lock(self, run_id: str) -> AbstractContextManager[None]:
         """Keep every other punie from working on this run.
@@ -336,6 +350,13 @@ def _outcome_columns(outcome: Outcome) -> tuple[object, ...]:
     if isinstance(outcome, EvalFault):
         return (*head, outcome.kind, None, None, body)
     return (*head, None, outcome.score, outcome.passed, body)
+
+
+def _leads_away(folder: Path, state: Path) -> bool:
+    """Whether a run's folder, or something in it, is a link to elsewhere; `state` itself may be."""
+    place = Path(os.path.realpath(state), "runs", folder.name)
+    links = any(path.is_symlink() for path in folder.glob("*"))
+    return links or Path(os.path.realpath(folder)) != place
 
 
 def _seconds(moment: str) -> float:
