@@ -395,6 +395,34 @@ async def test_memory_is_looked_at_for_all_repeats_of_a_resumed_run(
     assert seen[0] == seen[1] != seen[2]
 
 
+async def test_results_outside_of_the_project_are_written_only_when_named_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.json"
+    async with Flaky("A", "7") as server:
+        first = await a_run(folder, server, output=output)
+        (folder / "link").symlink_to(tmp_path)
+        linked = folder / "link" / "linked.json"
+        (tmp_path / "linked.json").write_text("precious")
+        output.write_text("precious")
+        server.refused = {"7"}
+        done = await again(folder)
+        assert output.read_text() == "precious"
+        assert done.output is None
+        assert any(
+            f"runs export {done.report.run.id} --output {output}" in w for w in done.warnings
+        )
+        assert first.report.run.sources is not None
+        sources = first.report.run.sources.model_copy(update={"output": str(linked)})
+        with RunStore(folder) as store:
+            store.update(head(folder).model_copy(update={"sources": sources}))
+        server.refused = set()
+        await again(folder)
+        assert linked.read_text() == "precious"
+        await again(folder, output=output)
+    assert len(json.loads(output.read_text())["outcomes"]) == 4
+
+
 def changed(**fields: str) -> Callable[[Run], Run]:
     def change(run: Run) -> Run:
         return run.model_copy(update={"model": run.model.model_copy(update=fields)})

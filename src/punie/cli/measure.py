@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from punie.cli.live import showing
 from punie.cli.resume import (
     as_it_was,
     going_on,
+    left_unwritten,
     refuse_another_model,
     refuse_other_questions,
     sources_of,
@@ -126,7 +128,8 @@ async def _resume(
             store.update(run)
         measured = _finish(resumed, settings, store, store.report(run))
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
-        return replace(measured, warnings=(*said, *measured.warnings))
+        notes = (*said, *measured.warnings, *_left_unwritten(wish, settings, run))
+        return replace(measured, warnings=notes)
     log = store.run_folder(run.id) / "server.log"
     async with served(resumed, configured, log, suite) as service:
         endpoint = service.endpoint
@@ -141,7 +144,17 @@ async def _resume(
         store.update(run)
         report = await _ask_all(wish, suite, endpoint, run, store, heard=heard, owed=owed)
     measured = _finish(resumed, settings, store, report)
-    return replace(measured, warnings=(*measured.warnings, *_outdated(settings, run)))
+    notes = (*_left_unwritten(wish, settings, run), *_outdated(settings, run))
+    return replace(measured, warnings=(*measured.warnings, *notes))
+
+
+def _left_unwritten(wish: Wish, settings: Loaded, run: Run) -> Iterator[str]:
+    """Say where results would have gone that only the command line may send there."""
+    if output := left_unwritten(wish, settings, run):
+        yield (
+            f"the results were not written to {output}, outside of the project; to write them:"
+            f" punie runs export {run.id} --output {shlex.quote(str(output))}"
+        )
 
 
 def _outdated(settings: Loaded, run: Run) -> Iterator[str]:

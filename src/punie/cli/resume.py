@@ -51,11 +51,23 @@ def as_it_was(wish: Wish, settings: Loaded, run: Run) -> tuple[Wish, Loaded]:
         backend=run.model.backend,
         concurrency=wish.concurrency or run.concurrency,
         repeats=run.repeats,
-        output=wish.output or (Path(_here(sources.output)) if sources.output else None),
+        output=wish.output or (None if left_unwritten(wish, settings, run) else _output(sources)),
         journal=wish.journal or sources.goal,
     )
     values = settings.values.model_copy(update={"adapter": None})
     return resumed, replace(settings, values=values)
+
+
+def left_unwritten(wish: Wish, settings: Loaded, run: Run) -> Path | None:
+    """The file of a run's results that is not written again unless `--output` names it once more.
+
+    It lies outside of the project, where its database, which may come from somebody else, must not
+    choose what is written over.
+    """
+    output = _output(_sources(run))
+    if wish.output or output is None or output.resolve().is_relative_to(settings.project.resolve()):
+        return None
+    return output
 
 
 def refuse_other_questions(wish: Wish, run: Run, project: Path) -> None:
@@ -104,6 +116,10 @@ def going_on(
             "sources": _sources(run).model_copy(update={"prices": prices}),
         }
     )
+
+
+def _output(sources: Sources) -> Path | None:
+    return Path(_here(sources.output)) if sources.output else None
 
 
 def _sources(run: Run) -> Sources:
