@@ -35,7 +35,7 @@ from punie.evaluation.run import new_run, run_evaluation
 from punie.records.result import EvalResult
 from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
-from punie.records.trust import Checks, Finding, Level
+from punie.records.trust import Finding, Level
 from punie.serving.client import ChatClient
 from punie.serving.endpoint import Abilities, Endpoint
 from punie.settings import load_settings
@@ -528,11 +528,14 @@ async def test_no_checks_sends_less_and_is_stamped(
         assert "checks passed (5) in" in capsys.readouterr().err
         server.requests.clear()
         run = await measured(folder, server, checks=False)
-        assert run.checks == Checks(skipped=True)
+        skipped = run.checks
+        assert skipped is not None
+        assert skipped.skipped
+        assert [each.name for each in skipped.findings] == ["degenerate"]  # which asks nothing
         assert len(server.requests) == 11  # the first shows that somebody answers
         (folder / "punie.toml").write_text("checks = false\n")
         server.requests.clear()
-        assert (await measured(folder, server)).checks == Checks(skipped=True)
+        assert (await measured(folder, server)).checks == skipped
         assert len(server.requests) == 11
         run = await measured(folder, server, checks=True, quiet=True)
         assert run.checks is not None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from punie.backends.local import serve_model as serve_model
     from punie.evaluation.checks import self_check as self_check
+    from punie.evaluation.run import new_run as new_run
     from punie.evaluation.run import run_evaluation as run_evaluation
     from punie.records.result import Completion as Completion
     from punie.records.result import EvalFault as EvalFault
@@ -37,6 +38,7 @@ _PLACES = {
     "ServerProcess": "punie.serving.process",
     "find_suite": "punie.suites.catalog",
     "load_suite": "punie.suites.load",
+    "new_run": "punie.evaluation.run",
     "run_evaluation": "punie.evaluation.run",
     "score_keyword_presence": "punie.scoring.score",
     "score_prompt": "punie.scoring.score",

@@ -129,9 +129,9 @@ async def run_evaluation(
 
 
 def with_finding(checks: Checks | None, finding: Finding) -> Checks | None:
-    """The checks with one finding more, where checks were made."""
-    if checks is None or checks.skipped:
-        return checks
+    """The checks with one finding more, which needs no question: also where checks were skipped."""
+    if checks is None:
+        return None
     others = tuple(each for each in checks.findings if each.name != finding.name)
     return checks.model_copy(update={"findings": (*others, finding)})
 
