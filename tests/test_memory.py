@@ -128,6 +128,11 @@ def test_no_config_makes_it_fail(config: dict[str, object]) -> None:
         assert made.total >= made.runtime > 0
 
 
+def test_small_and_large_parts_are_said_in_their_own_unit() -> None:
+    said = str(MemoryEstimate(7_612_000_000, 85_000_000, 1_500, 0))
+    assert said == ("weights 7.61 GB, keys and values 85 MB, reading prompts 1.5 kB, runtime 0 B")
+
+
 @given(st.integers(1, 63), st.integers(1, 4000), st.integers(1, 2000))
 def test_more_work_never_takes_less(concurrency: int, tokens: int, answer: int) -> None:
     now = estimate(SMOLLM2, concurrency, tokens, answer).total

@@ -13,12 +13,12 @@ from punie.backends.blas import find_openblas
 from punie.backends.preflight import preflight
 from punie.errors import PunieError
 from punie.models.catalog import BUILTINS
-from punie.models.memory import gigabytes
 from punie.models.resolve import resolve
 from punie.records.checkup import Checkup, note, ok, problem
 from punie.records.suite import EvalSuite
 from punie.records.trust import Level
 from punie.serving.free_memory import free_memory
+from punie.sizes import byte_size
 
 CHILD_S = 30.0
 INSTALL = "pip install 'punie[mlx]'"
@@ -92,7 +92,7 @@ def check_memory(
     model: str, suite: EvalSuite, *, concurrency: int, adapter: Path | None = None
 ) -> Checkup:
     """Free memory against what serving the project's suite from its model is estimated to take."""
-    free = gigabytes(free_memory())
+    free = byte_size(free_memory())
     path = Path(model).expanduser()
     if path.suffix == ".gguf":
         # Resolving it would convert it, which takes minutes.

@@ -14,7 +14,6 @@ from punie.models.memory import (
     architecture,
     estimate_memory,
     fit_memory,
-    gigabytes,
     memory_cap,
 )
 from punie.models.tokens import longest_in_tokens
@@ -23,6 +22,7 @@ from punie.records.suite import MESSAGES, EvalPrompt, EvalSuite
 from punie.records.trust import Finding, Level
 from punie.serving.free_memory import free_memory
 from punie.serving.registry import Kind, running
+from punie.sizes import byte_size
 
 NAME = "memory"
 USUAL_PROMPT = 2048
@@ -148,7 +148,7 @@ def estimates_of(
 
 def _finding(fit: MemoryFit, tokens: int) -> Finding:
     estimate = fit.estimate
-    needed = f"about {gigabytes(estimate.total)}, {gigabytes(fit.free)} are free"
+    needed = f"about {byte_size(estimate.total)}, {byte_size(fit.free)} are free"
     details = {
         "concurrency": fit.concurrency,
         "wanted": fit.wanted,

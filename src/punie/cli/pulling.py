@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import click
 
 from punie.models.pull import Progress, quiet
-from punie.reporting.numbers import byte_size
+from punie.sizes import byte_size
 
 WORDS = {
     "download": "downloading",

@@ -9,6 +9,7 @@ from punie.models.catalog import BUILTINS
 from punie.models.pull import builtin_folder
 from punie.records.checkup import Checkup, note, ok, problem
 from punie.records.model import ModelSource
+from punie.sizes import byte_size
 
 
 def check_caches() -> list[Checkup]:
@@ -33,7 +34,7 @@ def check_caches() -> list[Checkup]:
         ]
         size = sum(model.size_bytes for model in inside)
         where = ", ".join(_home(folder) for folder in there)
-        lines.append(ok(name, f"{where}: {_models(len(inside))}, {size / 1e9:.1f} GB"))
+        lines.append(ok(name, f"{where}: {_models(len(inside))}, {byte_size(size)}"))
     return lines
 
 
@@ -49,7 +50,7 @@ def _own() -> Checkup:
     pulled = [each.name for each in BUILTINS.values() if builtin_folder(each).is_dir()]
     if not pulled:
         return note(name, f"{_home(root)}: no built-in model yet", "punie models pull")
-    return ok(name, f"{_home(root)}: {', '.join(pulled)}, {size / 1e9:.1f} GB")
+    return ok(name, f"{_home(root)}: {', '.join(pulled)}, {byte_size(size)}")
 
 
 def _models(count: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from punie.errors import ModelError
 from punie.models.safetensors import BITS, TensorInfo
+from punie.sizes import byte_size
 
 KV_STEP = 256
 """mlx_lm's caches grow by so many tokens."""
@@ -69,7 +70,7 @@ class MemoryEstimate:
             "reading prompts": self.prefill,
             "runtime": self.runtime,
         }
-        return ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items())
+        return ", ".join(f"{name} {byte_size(size)}" for name, size in parts.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def fit_memory(
     least = estimate_at(1)
     raise ModelError(
         f"the model does not fit into memory: one prompt at a time takes about "
-        f"{gigabytes(least.total)} ({least}), and {gigabytes(free)} are free",
+        f"{byte_size(least.total)} ({least}), and {byte_size(free)} are free",
         hint=_what_would_help(least),
     )
 
@@ -195,11 +196,6 @@ def memory_cap(free: int, estimate: MemoryEstimate) -> int:
     """
     generous = max(2 * estimate.total, estimate.total + 2_000_000_000)
     return max(estimate.weights, min(generous, int(0.95 * free)))
-
-
-def gigabytes(size: int) -> str:
-    """Bytes for people: `2.6 GB`."""
-    return f"{size / 1e9:.1f} GB" if size >= 950_000_000 else f"{size / 1e6:.0f} MB"
 
 
 def _what_would_help(least: MemoryEstimate) -> str:

@@ -5,12 +5,10 @@ never rounded to it. Spaces are plain ones: HTML keeps a number on one line by i
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from punie.records.summary import Estimate
-
-NOTHING = "–"
-"""What stands where nothing was measured."""
+from punie.sizes import NOTHING, byte_size, scaled
 
 _EXACT = 1e-9
 """Shares nearer to 0 or 1 than this are those, written with floating point's noise."""
@@ -113,29 +111,11 @@ def time_left(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def byte_size(size: float | None) -> str:
-    """Write bytes in powers of 1000, as macOS and disks do: `512 B`, `8.1 MB`, `1.24 GB`."""
-    if size is None or not math.isfinite(size):
-        return NOTHING
-    return _scaled(size, ("B", "kB", "MB", "GB", "TB", "PB"), " ")
-
-
 def compact(number: float | None) -> str:
     """Write a big count in three digits: `950`, `12.3k`, `135M`, `1.5B`."""
     if number is None or not math.isfinite(number):
         return NOTHING
-    return _scaled(number, ("", "k", "M", "B", "T"), "")
-
-
-def _scaled(value: float, units: Sequence[str], space: str) -> str:
-    step = 0
-    while abs(value) >= 999.5 and step < len(units) - 1:
-        value /= 1000
-        step += 1
-    text = _fixed(value, 0) if step == 0 else _significant(value)
-    if step and "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return f"{text}{space}{units[step]}"
+    return scaled(number, ("", "k", "M", "B", "T"), "")
 
 
 def count(number: int | None) -> str:

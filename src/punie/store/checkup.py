@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from punie.records.checkup import Checkup, note, ok, problem
+from punie.sizes import byte_size
 from punie.store.database import DATABASE, STATE_FOLDER, migrations
 
 SCARCE = 200_000_000
@@ -73,7 +74,7 @@ def check_disk(name: str, folder: Path) -> Checkup:
     """Free space where `folder` is, or will be."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     free = shutil.disk_usage(there).free
-    found = f"{free / 1e9:.1f} GB free"
+    found = f"{byte_size(free)} free"
     if free < SCARCE:
         return problem(name, found, "free some space: results may not be kept")
     if free < TIGHT:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from punie.backends.workers.gguf_tokenizer import write_tokenizer
 from punie.errors import ModelError
+from punie.sizes import byte_size
 
 DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
 PERMUTED = ("llama",)
@@ -87,7 +88,7 @@ def _require_space(folder: Path, parameters: int, dtype: str) -> None:
     needed, free = parameters * DTYPES[dtype][1], shutil.disk_usage(folder).free
     if needed + 2**26 > free:
         raise ModelError(
-            f"the converted model takes {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
+            f"the converted model takes {byte_size(needed)}, {byte_size(free)} are free",
             hint="free some space, or set PUNIE_CACHE to a folder on another disk",
         )
 
