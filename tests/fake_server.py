@@ -82,6 +82,8 @@ class Behaviour:
     """The first `storm_s` of every `storm_every_s` refuse with 429 and say when to come back."""
     grow_bytes: int = 0
     """Memory that is taken and kept with each chat."""
+    drip_s: float = 0.0
+    """Between two keepalives while the answer's first byte of content is awaited."""
     keepalives: int = 0
     """`: keepalive` lines at the head of a stream."""
     chatter_bytes: int = 0
@@ -308,7 +310,15 @@ class _Connection(asyncio.Protocol):
         self.transport.write(_head(200, kind, "Transfer-Encoding: chunked\r\n") + _chunk(head))
         last = _chunk(payload) + b"0\r\n\r\n"
         self.server.waiting += 1
-        asyncio.get_running_loop().call_later(self.server.wait_s(), self._send_last, last)
+        loop, delay_s = asyncio.get_running_loop(), self.server.wait_s()
+        if drip_s := self.server.behaviour.drip_s:
+            for number in range(1, int(delay_s / drip_s)):
+                loop.call_later(number * drip_s, self._keep_alive)
+        loop.call_later(delay_s, self._send_last, last)
+
+    def _keep_alive(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(_chunk(b": keepalive\n\n"))
 
     def _send_last(self, last: bytes) -> None:
         self.server.waiting -= 1
@@ -427,6 +437,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--loaded", help="the model that it says it loaded")
     parser.add_argument("--adapter", help="the adapter that it says it loaded")
     parser.add_argument("--first-token-s", type=float, default=0.0)
+    parser.add_argument("--drip-s", type=float, default=0.0)
     parser.add_argument("--keepalives", type=int, default=0)
     parser.add_argument("--chatter-bytes", type=int, default=0)
     parser.add_argument("--drop-logprobs", action="store_true")

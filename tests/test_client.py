@@ -349,7 +349,7 @@ async def failing_with(response: httpx2.Response, **endpoint: Any) -> RequestFai
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7), ("nan", None), ("-3", None), ("soon", None), ("1e99", None)]
+    ("value", "seconds"), [("7", 7), ("nan", None), ("-3", None), ("soon", None), ("1e99", 86_400)]
 )
 async def test_retry_after_is_a_bearable_number(value: str, seconds: float | None) -> None:
     response = httpx2.Response(429, headers={"retry-after": value})
@@ -372,3 +372,27 @@ def test_absurd_counts_and_reasons_are_not_believed() -> None:
     assert completion.prompt_tokens is None
     assert len(completion.finish_reason) <= 64
     completion.model_dump_json()
+
+
+@pytest.mark.parametrize("reason", ["abort", "cancelled", "network_error", "timeout"])
+async def test_an_answer_that_was_broken_off_is_no_answer(reason: str) -> None:
+    choice = {"message": {"content": "half of it"}, "finish_reason": reason}
+    fault = await failing_with(httpx2.Response(200, json={"choices": [choice]}))
+    assert fault.kind is FaultKind.MALFORMED
+    assert fault.retryable
+    assert reason in fault.message
+
+
+async def test_an_answer_of_nothing_at_all_is_no_answer() -> None:
+    choice = {"message": {"content": None}, "finish_reason": None}
+    fault = await failing_with(httpx2.Response(200, json={"choices": [choice]}))
+    assert fault.kind is FaultKind.MALFORMED
+
+
+@pytest.mark.parametrize("before", range(0, 320, 16))
+async def test_no_part_of_a_key_is_kept_where_a_message_is_cut(before: int) -> None:
+    key = "sk-" + "canary" * 8
+    body = {"error": {"message": "x" * before + key}}
+    fault = await failing_with(httpx2.Response(500, json=body), api_key=key)
+    assert "canary" not in fault.message
+    assert len(fault.message) <= 300

@@ -15,6 +15,7 @@ from punie.records.run import ModelIdentity, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
 from punie.serving.client import RequestFailed
 from punie.serving.endpoint import Abilities, Endpoint
+from punie.serving.keeper import RestartPolicy
 
 HASTE = Patience(first_pause_s=0.001, longest_pause_s=0.002)
 
@@ -289,3 +290,21 @@ async def test_a_fault_that_is_not_asked_again_still_stands() -> None:
     assert report.run.status is RunStatus.INTERRUPTED
     assert report.summary.answered + report.summary.faults == 3
     assert report.summary.faults == 1
+
+
+async def test_an_endpoint_that_wants_a_day_is_left_alone() -> None:
+    behaviour = Behaviour(fault="status", status=429, retry_after="86399")
+    prompts = (a_prompt(number) for number in range(100))
+    async with FakeServer(behaviour) as server:
+        report = await run_evaluation(a_suite(*prompts), at(server), concurrency=4)
+        assert len(server.requests) < 20
+    assert report.run.status is RunStatus.FAILED
+    assert report.summary.answered == 0
+    (fault, *_) = report.outcomes
+    assert isinstance(fault, EvalFault)
+    assert "asks to come back in 86399 s" in fault.message
+
+
+@pytest.mark.parametrize(("restart", "pause_s"), [(1, 0.5), (2, 1.0), (3, 2.0), (5, 8.0), (9, 8.0)])
+def test_restarts_pause_longer_each_time(restart: int, pause_s: float) -> None:
+    assert RestartPolicy().pause_s(restart) == pause_s

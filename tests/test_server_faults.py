@@ -312,6 +312,38 @@ async def dies_now_and_then(lab: Lab) -> None:
     assert len(restarts(report)) == 5 > HURRY.in_a_row
 
 
+@case("dies again while it is started again", "in flight")
+async def dies_in_the_restart(lab: Lab) -> None:
+    """A start that fails is one of the tries, not the end."""
+    count = lab.folder / "starts"
+    count.write_text("")
+    argv = [sys.executable, str(FAKE), "--loaded", str(lab.folder), "--fault", "exit"]
+    script = (
+        f"import os, sys; f = open({str(count)!r}, 'a'); f.write('x'); f.close()\n"
+        f"if os.path.getsize({str(count)!r}) == 2: sys.exit(4)\n"
+        f"os.execv({argv[0]!r}, {[*argv, '--after', '3', '--times', '1']!r})"
+    )
+    process = lab.fake()
+    process.argv = [sys.executable, "-c", script]
+    async with lab.serving(process) as endpoint:
+        report = await lab.evaluate(endpoint, prompts=4, concurrency=2)
+    assert report.summary.answered == 4
+    assert [("exit code 3" in why, "exit code 4" in why) for why in restarts(report)][:2] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+@case("cannot be started again", "in flight")
+async def no_disk_for_the_restart(lab: Lab) -> None:
+    process = lab.fake("--fault", "exit", "--after", "2")
+    async with lab.serving(process) as endpoint:
+        process.config = process.config.model_copy(update={"log": Path("/dev/null/log")})
+        report = await lab.evaluate(endpoint, prompts=6)
+    assert report.run.status is RunStatus.FAILED
+    assert "could not be started" in report.run.incidents[-1].what
+
+
 @case("a prompt that kills", "in flight")
 async def one_prompt_kills(lab: Lab) -> None:
     """The prompt is a fault after its second try; the others are answered."""
@@ -430,6 +462,16 @@ async def frozen_in_flight_with_tools(lab: Lab) -> None:
     assert report.summary.answered == 1
     assert "hung" in restarts(report)[0]
     assert not runs(frozen[0])
+
+
+@case("slow to read, and says so", "in flight")
+async def keepalives_are_signs_of_life(lab: Lab) -> None:
+    process = lab.fake("--first-token-s", "2.5", "--drip-s", "0.2", first_token_s=1.5)
+    async with lab.serving(process) as endpoint:
+        report = await lab.evaluate(endpoint, prompts=3)
+    assert report.summary.answered == 3
+    assert process.life == 1
+    assert not second_tries(report)
 
 
 @case("slow, not hung", "in flight")
@@ -762,6 +804,46 @@ async def stop_during_start(lab: Lab) -> None:
     assert process.life == 1
     assert process.pid is not None
     assert not runs(process.pid)
+
+
+@case("stop", "being started again")
+async def stop_during_a_restart(lab: Lab) -> None:
+    """Whoever stops the keeper has the last word, and a run that is stopped does not wait."""
+    process = lab.fake("--fault", "exit", "--after", "2")
+    patient = RestartPolicy(first_pause_s=600.0, longest_pause_s=600.0)
+    endpoint = Endpoint(base_url="", model=BOUND_MODEL, identity=IDENTITY)
+    stop = asyncio.Event()
+    async with owned(process, endpoint, patient) as served:
+        running = asyncio.create_task(lab.evaluate(served, prompts=9, stop=stop))
+        keeper = served.keeper
+        assert keeper is not None
+        await until(lambda: keeper.incidents)
+        stop.set()
+        report = await running
+        reviving = asyncio.create_task(keeper.revive(keeper.life))
+        await until(lambda: len(keeper.incidents) == 2)
+        await keeper.stop()
+        reviving.cancel()
+        await asyncio.gather(reviving, return_exceptions=True)
+        assert process.state is ServerState.STOPPED
+    assert report.run.status is RunStatus.INTERRUPTED
+    assert report.summary.answered + report.summary.faults < 9
+
+
+@case("guardian stopped", "idle")
+async def guardian_does_not_work(lab: Lab) -> None:
+    """Its end is awaited for a bounded time; then both are killed."""
+    process = lab.fake(stop_grace_s=0.2)
+    async with lab.serving(process):
+        (guardian,) = [
+            each
+            for each in psutil.Process().children()
+            if any("guardian" in word for word in each.cmdline())
+        ]
+        guardian.suspend()
+    assert process.pid is not None
+    assert not runs(process.pid)
+    assert not guardian.is_running()
 
 
 @case("stop", "idle")

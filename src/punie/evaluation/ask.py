@@ -7,10 +7,11 @@ one: waiting for a slow-down to pass costs nobody's time.
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from punie.errors import ServerError
 from punie.evaluation.clock import SLEPT_S, Clock
@@ -21,6 +22,7 @@ from punie.scoring.score import overall, score_prompt
 from punie.serving.client import ChatClient, RequestFailed
 from punie.serving.request import ChatRequest
 
+T = TypeVar("T")
 NATIVE, IN_PROMPT = "native", "prompt"
 """How tools reach the model: rendered by its own template, or written into the system turn."""
 LOST = frozenset(
@@ -35,10 +37,10 @@ class Patience:
     """How long to go on with a prompt whose requests fail.
 
     Pauses double from `first_pause_s` to `longest_pause_s`, each varied by up to a half so that
-    clients do not return together. A server that says `Retry-After` is believed, up to
-    `longest_wait_s`; being told to slow down does not use up `attempts`, only `slow_downs`. A
-    prompt that a server of our own did not survive, or during which the machine slept, is asked
-    `again` so many times.
+    clients do not return together. A server that says `Retry-After` is believed; one that wants
+    more than `longest_wait_s` is not asked again. Being told to slow down does not use up
+    `attempts`, only `slow_downs`. A prompt that no answer came to in time, that a server of our own
+    did not survive, or during which the machine slept, is asked `again` so many times.
     """
 
     attempts: int = 4
@@ -63,6 +65,7 @@ class Patience:
         return (
             slow_downs > self.slow_downs
             or naps > self.again
+            or failures.count(FaultKind.TIMEOUT) > self.again
             or others >= self.attempts
             or (ours and lost > self.again)
         )
@@ -180,6 +183,8 @@ class Asker:
     async def attempt(self, case: Case) -> Outcome | Later:
         """Send the case's request once; no network error gets out."""
         await self.pacer.turn(self._stop)
+        if self._keeper is not None and not self._keeper.open:
+            await self._unless_stopped(self._keeper.opened())
         if self._stop.is_set():
             return Later(0.0)
         case.begin()
@@ -231,30 +236,38 @@ class Asker:
         """What follows from a request that failed."""
         if self._keeper is not None and fault.kind in LOST:
             return await self._revived(case, fault, life)
-        if fault.retry_after_s:
-            self.pacer.hold(min(fault.retry_after_s, self._patience.longest_wait_s))
+        if (fault.retry_after_s or 0.0) > self._patience.longest_wait_s:
+            fault.message += f"; it asks to come back in {fault.retry_after_s:.0f} s"
+            fault.retryable = False
+        elif fault.retry_after_s:
+            self.pacer.hold(fault.retry_after_s)
         return self._again(case, fault.kind, fault)
 
     async def _revived(self, case: Case, fault: RequestFailed, life: int) -> Outcome | Later:
         """Have our own server looked at; the prompts that were in flight are asked once more."""
         assert self._keeper is not None
-        reviving = asyncio.ensure_future(self._keeper.revive(life))
-        stopping = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({reviving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            reason = reviving.result() if reviving.done() else None
+            reason = await self._unless_stopped(self._keeper.revive(life))
         except ServerError as error:
             why = error.message.partition("\n")[0]  # without the log
             gone = RequestFailed(FaultKind.SERVER_DIED, why, retryable=False)
             return self._again(case, FaultKind.SERVER_DIED, gone)
-        finally:
-            reviving.cancel()
-            stopping.cancel()
-            await asyncio.gather(reviving, stopping, return_exceptions=True)
         if reason is None:
             return self._again(case, fault.kind, fault)
         died = RequestFailed(FaultKind.SERVER_DIED, reason)
         return self._again(case, FaultKind.SERVER_DIED, died, pause=False)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What `work` gives; None if the run is stopped before, and the work is left."""
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            working.cancel()
+            stopping.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
 
     def _again(
         self, case: Case, kind: FaultKind, fault: RequestFailed, *, pause: bool = True

@@ -20,8 +20,15 @@ from punie.scoring.expressions import UnscorableError
 if TYPE_CHECKING:
     from punie.serving.keeper import Keeper
 
-HOPELESS = frozenset({FaultKind.UNREACHABLE, FaultKind.CONNECTION_LOST})
-"""Faults that say that nobody is there any more, at a server that is not ours."""
+HOPELESS = frozenset(
+    {
+        FaultKind.UNREACHABLE,
+        FaultKind.CONNECTION_LOST,
+        FaultKind.TIMEOUT,
+        FaultKind.RATE_LIMITED,
+    }
+)
+"""Faults that say, in a row, that a server which is not ours answers nothing any more."""
 HOPELESS_IN_A_ROW = 8
 PAUSING = 4
 """For each place, so many prompts may pause at once; memory stays bounded when nobody answers."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -13,6 +14,8 @@ MAX_TEXT = 2**20
 MAX_LINE = 4 * 2**20
 """Bytes of one line of a stream; no server of sound mind sends more."""
 MAX_COUNT = 2**53
+BROKEN_OFF = re.compile("abort|cancel|error|timeout|fail", re.IGNORECASE)
+"""What servers give as the reason for an answer that they did not let the model finish."""
 CALL_MARKER = "<tool_call>"
 
 
@@ -39,11 +42,6 @@ class Answer:
         self._streamed = False
         self._done = False
         self._answered = False
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a first token has come."""
-        return self._first is not None
 
     def feed(self, chunk: bytes) -> None:
         """Take bytes of an event stream; lines may be cut anywhere."""
@@ -72,7 +70,8 @@ class Answer:
             self._event(self._buffer[5:].strip())
         if not self._done and self._finish is None:
             raise ValueError("the answer ended in the middle")
-        if not self._answered:
+        silent = not self._text and not self._reasoning and not self._calls
+        if not self._answered or (silent and self._finish is None):
             raise ValueError("it ended without an answer")
 
     @property
@@ -135,7 +134,7 @@ class Answer:
         body = _mapping(packet)
         choices = _sequence(body.get("choices"))
         if body.get("error"):
-            raise ValueError(f"the server said: {body['error']!r:.300}")
+            raise ValueError(f"the server said: {body['error']!r}")
         self._usage = _mapping(body.get("usage")) or self._usage
         if not choices:
             if key == "message":
@@ -148,8 +147,8 @@ class Answer:
         self._turn(_mapping(choice.get(key)))
         if choice.get("finish_reason"):
             self._finish = _sound(str(choice["finish_reason"]))[:64]
-        if self._finish == "error":
-            raise ValueError("the server ended the answer with an error")
+        if self._finish is not None and BROKEN_OFF.search(self._finish):
+            raise ValueError(f"the server broke the answer off ({self._finish})")
         for token in _sequence(_mapping(choice.get("logprobs")).get("content")):
             self._token(_mapping(token))
 

@@ -12,6 +12,8 @@ from typing import Any
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
 MAX_EVENT = 2**20
+SLACK_S = 2.0
+"""The guardian needs no more than this beyond the grace."""
 GENERATION_FAILED = 70
 """The exit code of a server that can no longer generate: EX_SOFTWARE of sysexits.h."""
 CANNOT_LISTEN = 71
@@ -39,6 +41,7 @@ class Child:
         self.listening = asyncio.Event()
         self.has_loaded = asyncio.Event()
         self.guardian: asyncio.subprocess.Process | None = None
+        self._grace_s = 0.0
         self._started = asyncio.Event()
         self._exit_reason = ""
         self._reader: asyncio.Task[None] | None = None
@@ -57,6 +60,7 @@ class Child:
         self, argv: Sequence[str], env: Mapping[str, str], *, log: Path, grace_s: float
     ) -> None:
         """Start `argv`, its output going to the file `log`; returns once it runs, or has failed."""
+        self._grace_s = grace_s
         log.parent.mkdir(parents=True, exist_ok=True)
         events, events_for_child = os.pipe()
         try:
@@ -89,15 +93,21 @@ class Child:
             guardian.stdin.close()
         waiting = asyncio.ensure_future(guardian.wait())
         try:
-            await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            # Asked twice: no more grace.
-            self.kill()
-            await waiting
-            raise
+            await asyncio.wait({waiting}, timeout=self._grace_s + SLACK_S)
         finally:
-            if self._reader is not None and waiting.done():
-                await self._reader
+            # Asked twice, or the guardian does not do its work: no more grace.
+            if not waiting.done():
+                self.kill()
+                guardian.kill()
+                await waiting
+            await self._end_reading()
+
+    async def _end_reading(self) -> None:
+        """Read to the end of the events; a process that left the group may hold their pipe open."""
+        if self._reader is not None:
+            await asyncio.wait({self._reader}, timeout=SLACK_S)
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
 
     def kill(self) -> None:
         """KILL the program's group now; the guardian notices and ends by itself."""

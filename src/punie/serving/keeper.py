@@ -25,6 +25,7 @@ from punie.serving.process import (
 )
 
 WATCH_S = 1.0
+GROWN = "the server had grown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,15 @@ class Keeper:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    @property
+    def open(self) -> bool:
+        """Whether requests may be sent now, so that `turn` does not wait."""
+        return self._open.is_set()
+
+    async def opened(self) -> None:
+        """Wait until requests may be sent."""
+        await self._open.wait()
+
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[int]:
         """Wait until the server is up, and hold off planned restarts while inside; gives `life`."""
@@ -139,10 +149,9 @@ class Keeper:
 
     def answered(self) -> None:
         """Hear that an answer came: after enough of them, earlier restarts are forgiven."""
-        if self._in_a_row:
-            self._proof += 1
-            if self._proof >= self._policy.proof:
-                self._in_a_row = 0
+        self._proof += 1
+        if self._proof >= self._policy.proof:
+            self._in_a_row = 0
 
     async def revive(self, life: int) -> str | None:
         """Make sure that a server answers, after a request to its start number `life` did not.
@@ -163,7 +172,7 @@ class Keeper:
                     f"the server hung: no token within {self.process.config.first_token_s:.0f} s"
                 )
             await self._restart(reason)
-            return reason
+            return self._last_reason
 
     async def _answers(self) -> bool:
         """Whether the server that lives gives a token in time."""
@@ -184,10 +193,11 @@ class Keeper:
             await asyncio.gather(probing, ended, return_exceptions=True)
 
     async def _restart(self, reason: str) -> None:
-        """Start the server again, holding `_repair`. Raises ServerError when that is the end."""
+        """Start the server until it is up, holding `_repair`. Raises ServerError at the end."""
         self._open.clear()
         try:
-            await self._start_again(reason)
+            while not await self._started_again(reason):
+                reason = self._last_reason
         except ServerError as error:
             if self._given_up is None:
                 self._given_up = error
@@ -197,8 +207,31 @@ class Keeper:
             self.waiting = ""
             self._open.set()
 
-    async def _start_again(self, reason: str) -> None:
-        self._in_a_row += 1
+    async def _started_again(self, reason: str) -> bool:
+        """Try one start, after a pause; whether it went well. Raises ServerError at the end."""
+        self._count(reason)
+        self._note(IncidentKind.RESTARTED, reason)
+        self.waiting = f"restarting the server: {reason}"
+        await asyncio.sleep(self._policy.pause_s(max(1, self._in_a_row)))
+        await self.process.stop()
+        if self._given_up:  # stopped meanwhile
+            raise self._given_up
+        try:
+            await self.process.start(self._probe)
+        except ServerError as error:
+            if self._given_up:
+                raise
+            self._last_reason = error.message.partition("\n")[0].removesuffix(".")
+            return False
+        return True
+
+    def _count(self, reason: str) -> None:
+        """Count a restart, unless it was planned and answers came since the last one.
+
+        Raises ServerError if there were enough.
+        """
+        planned = self.process.state is ServerState.READY and reason.startswith(GROWN)
+        self._in_a_row += not (planned and self._proof)
         self._proof = 0
         self._last_reason = reason
         out_of_memory = self.process.out_of_memory
@@ -207,11 +240,6 @@ class Keeper:
             error = self.process.failure(f"{reason}; that was {times}, so it is not started again")
             raise ServerError(error.message, hint=LESS_MEMORY if out_of_memory else error.hint)
         self._ran_out |= out_of_memory
-        self._note(IncidentKind.RESTARTED, reason)
-        self.waiting = f"restarting the server: {reason}"
-        await asyncio.sleep(self._policy.pause_s(self._in_a_row))
-        await self.process.stop()
-        await self.process.start(self._probe)
 
     async def _watch_memory(self) -> None:
         """Note the peak, so that a killed server's is known, and restart what grew too much."""
@@ -238,7 +266,7 @@ class Keeper:
             async with self._repair:
                 if life == self.life and self.process.state is ServerState.READY:
                     grown = f"{now / 1e9:.1f} GB, above its cap of {cap / 1e9:.1f} GB"
-                    await self._restart(f"the server had grown to {grown}")
+                    await self._restart(f"{GROWN} to {grown}")
         finally:
             self.waiting = ""
             self._open.set()

@@ -96,8 +96,11 @@ class ServerProcess:
 
     @property
     def base_url(self) -> str:
-        """`http://127.0.0.1:PORT/v1`, known once the child listens; a restart may change it."""
-        return f"http://{self.config.host}:{self.port}/v1"
+        """`http://127.0.0.1:PORT/v1`; a restart may change it.
+
+        Until the child listens the port is 0, where nobody ever answers.
+        """
+        return f"http://{self.config.host}:{self.port or 0}/v1"
 
     @property
     def alive(self) -> bool:
@@ -188,11 +191,19 @@ class ServerProcess:
                 await self._unless_it_ends(child, self._become_ready(child, probe))
             self._state = ServerState.READY
         except TimeoutError:
-            error = self.failure(f"the server gave no token within {config.start_timeout_s:.0f} s")
-            raise NoTokenError(error.message, hint=error.hint) from None
+            raise self._no_token() from None
+        except OSError as problem:
+            raise ServerError(
+                f"the server could not be started: {problem}", hint="is there disk and memory left?"
+            ) from problem
         finally:
             if self._state is not ServerState.READY:
                 await self._take_down()
+
+    def _no_token(self) -> NoTokenError:
+        seconds = self.config.start_timeout_s
+        error = self.failure(f"the server gave no token within {seconds:.0f} s")
+        return NoTokenError(error.message, hint=error.hint)
 
     async def _take_down(self) -> None:
         if self._state is ServerState.STOPPED:
