@@ -109,6 +109,17 @@ def test_words_enter_git_only_when_they_may(tmp_path: Path):
     assert "192.168.1.5" not in spoken
 
 
+def test_code_that_was_not_run_is_named_in_an_entry(tmp_path: Path):
+    rows = journal_run.rows()
+    report = journal_run.report(rows)
+    model = report.run.model.model_copy(update={"own_code": ("modeling_own.py",)})
+    report = report.model_copy(update={"run": report.run.model_copy(update={"model": model})})
+    entry = write_entry(tmp_path, report, rows, goal="Code", text=False, now=NOON)
+    assert "- Code of its own: `never run (modeling_own.py)`" in (entry / "entry.md").read_text()
+    assert check_journal(tmp_path).findings == ()
+    assert "Code of its own" not in (write(tmp_path) / "entry.md").read_text()
+
+
 def test_paths_are_relative_and_addresses_are_gone(tmp_path: Path):
     privacy = Privacy(root=tmp_path / "proj", home=Path("/Users/jane"))
     for said, kept in [
@@ -288,7 +299,7 @@ def test_all_findings_of_all_entries_come_at_once(tmp_path: Path):
 
 def test_an_entry_of_an_earlier_format_is_compared_by_hash(tmp_path: Path):
     entry = write(tmp_path)
-    edit(entry / "run.json", '"results_format":2', '"results_format":0')
+    edit(entry / "run.json", '"results_format":3', '"results_format":0')
     resealed(entry)
     assert check_journal(tmp_path).findings == ()
     edit(entry / "entry.md", "| coder ", "| Coder ")

@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from punie.backends.local import prepare
 from punie.errors import ModelError
 from punie.models.adapter import check_adapter
 from punie.models.check import check_model_folder
 from punie.models.quantization import count_parameters, dtype_label, module_shapes
 from punie.models.safetensors import TensorInfo, read_header
+from punie.records.run import ModelIdentity
 
 Spoil = Callable[[Path], None]
 
@@ -219,3 +221,17 @@ def test_packed_weights_are_counted_unpacked():
     assert shapes["model.layers.0.q"] == (64, 64)
     assert count_parameters(tensors, config) == 100 * 64 + 64 * 64 + 64 + 64
     assert dtype_label(tensors, config) == "4-bit, group 32"
+
+
+def test_code_that_a_model_brings_is_recorded_as_never_run(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {
+        "AutoConfig": "configuration_own.OwnConfig",
+        "AutoModel": ["someone/else--modeling_own.OwnModel", None],
+        "AutoTokenizer": "odd\ud800\x1b.Name",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "modeling_own.py").write_text("raise SystemExit(1)")
+    identity = prepare(str(folder)).identity
+    assert identity.own_code == ("configuration_own.py", "modeling_own.py", "odd⟨U+D800⟩␛.py")
+    assert ModelIdentity.model_validate_json(identity.model_dump_json()) == identity

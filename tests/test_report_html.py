@@ -430,3 +430,14 @@ def test_paper_shows_every_row_whatever_the_filter(browser: Chromium, synthetic_
     assert heights == 66
     assert ground == "rgb(255, 255, 255)"
     assert browser.pdf().startswith(b"%PDF")
+
+
+def test_code_that_a_model_brings_is_named_as_never_run():
+    report, rows = synthetic_report(12)
+    assert "Code of its own" not in "".join(render_html(report, rows))
+    hostile = ("<script>window.hacked = 1</script>.py",)
+    model = report.run.model.model_copy(update={"own_code": hostile})
+    report = report.model_copy(update={"run": report.run.model_copy(update={"model": model})})
+    page = "".join(render_html(report, rows))
+    assert "never run (&lt;script&gt;window.hacked = 1&lt;/script&gt;.py)" in page
+    assert hostile[0] not in page

@@ -57,6 +57,7 @@ def prepare(
         adapter=adapter.name if adapter else None,
         adapter_hash=adapter_hash(adapter) if adapter else None,
         builtin_demo=demo,
+        own_code=info.own_code,
     )
     return LocalModel(
         path=model.path,

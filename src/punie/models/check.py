@@ -10,6 +10,7 @@ from typing import Any, cast
 from punie.errors import ModelError
 from punie.models.safetensors import TensorInfo, read_header
 from punie.reading import MIB, read_regular
+from punie.text import one_line
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "*.tiktoken", "vocab.json")
 MAX_JSON = 256 * MIB
@@ -161,5 +162,6 @@ def own_code(folder: Path) -> tuple[str, ...]:
             elif isinstance(each, list):
                 pending.extend(cast("list[Any]", each))
             elif isinstance(each, str):
-                found.add(f"{each.rpartition('--')[2].partition('.')[0]}.py")
+                file = f"{each.rpartition('--')[2].partition('.')[0]}.py"
+                found.add(one_line(file))  # it is written into runs, reports and entries
     return tuple(sorted(found))

@@ -39,6 +39,9 @@ class ModelIdentity(Record):
     adapter_hash: str | None = None
     builtin_demo: bool = False
     """True for the built-in model when nobody asked for it: a demo, not the user's own."""
+    own_code: tuple[str, ...] = ()
+    """Python files that the model's configs name. They were not run: `trust_remote_code` is off.
+    Whether a server of somebody else runs any is not known."""
 
 
 class Provenance(Record):

@@ -38,6 +38,7 @@ from punie.reporting.wording import (
     meaning,
     model_title,
     notes,
+    own_code,
 )
 from punie.text import one_line, visible
 
@@ -283,6 +284,7 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
         ("Number format", model.dtype or ""),
         ("Weights hash", model.weights_hash or ""),
         ("Template hash", model.template_hash or ""),
+        ("Code of its own", own_code(model)),
         ("Adapter", model.adapter or ""),
         ("Adapter hash", model.adapter_hash or ""),
         ("Sampling", ", ".join(f"{k} {v}" for k, v in sampling.items() if v != ())),

@@ -25,7 +25,7 @@ from punie.reporting.soundness import (
     soundness,
     timeline,
 )
-from punie.reporting.wording import notes
+from punie.reporting.wording import notes, own_code
 from punie.text import one_line
 
 RESULTS_FORMAT = 2
@@ -303,6 +303,7 @@ def _provenance(run: Run) -> str:
         ("Suite", f"{run.suite_name} {run.suite_version} @{numbers.short_hash(run.suite_hash)}"),
         ("Chosen prompts", ", ".join(f"{k} = {v}" for k, v in sorted(run.selection.items()))),
         ("Model", _model(run)),
+        ("Code of its own", own_code(model)),
         ("Adapter", f"{model.adapter}{adapter_hash}" if model.adapter else "none"),
         ("Sampling", _sampling(run.sampling)),
         ("Requests at once", str(run.concurrency)),

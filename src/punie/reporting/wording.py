@@ -6,6 +6,7 @@ from punie.records.result import Culprit, FaultKind
 from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.records.summary import Estimate, Summary
 from punie.reporting.numbers import counted, percent
+from punie.text import one_line
 
 
 class Note(NamedTuple):
@@ -226,3 +227,8 @@ def _blemishes(summary: Summary) -> list[str]:
             "it was recovered from the tokens."
         )
     return said
+
+
+def own_code(model: ModelIdentity) -> str:
+    """What was done with the code that a model brings; empty where it names none."""
+    return one_line(f"never run ({', '.join(model.own_code)})", 300) if model.own_code else ""
