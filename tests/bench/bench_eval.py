@@ -6,8 +6,8 @@ An instant fake server runs in a process of its own. Every program is measured f
 start and imports included, as user + system time and peak memory that the kernel reports when it
 ends. What a prompt costs is the slope between two sizes, so the start does not count there. Each
 measurement is taken `--rounds` times, punie and yardstick in turn, and the smallest counts: other
-work on the machine only ever adds. `--fast` leaves out the real model, which needs mlx, and the
-network on its first run.
+work on the machine only ever adds. `--fast` leaves out the real server, which needs mlx, and
+whose model needs the network on the first run.
 
 The last line of stdout is one JSON object. This module imports only the standard library, because
 on Linux a child's peak memory is at least that of the process which started it.
@@ -199,6 +199,21 @@ def against_the_model(folder: Path, rounds: int) -> list[Row]:
     ]
 
 
+def self_checks(folder: Path, rounds: int) -> Row:
+    """What the self-checks before an eval take, on the real server with a model that costs nothing.
+
+    With an adapter there would be two questions more.
+    """
+    tiny = folder / "tiny"
+    run([sys.executable, "-m", "punie.backends.workers.tiny", tiny], folder)
+    eval_quick = punie("eval", "quick", "--model", tiny, "--json")
+    runs = [json.loads(run(eval_quick, folder).stdout)["data"]["run"] for _ in range(rounds)]
+    if any(each["checks"]["skipped"] for each in runs):
+        raise BenchFailed("the self-checks were skipped")
+    seconds = min(each["checks"]["seconds"] for each in runs)
+    return Row("self_checks_s", "self-checks, tiny model", seconds, 3.0, "s")
+
+
 def show(bench: str, rows: Sequence[Row]) -> int:
     """Print the rows as a table and as one line of JSON; 1 if a target is missed."""
     sys.stdout.write(f"{'':36}{'measured':>12}{'at most':>12}\n")
@@ -216,7 +231,7 @@ def show(bench: str, rows: Sequence[Row]) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what `punie eval` costs.")
-    parser.add_argument("--fast", action="store_true", help="leave out the real model")
+    parser.add_argument("--fast", action="store_true", help="leave out the real server")
     parser.add_argument("--rounds", type=int, default=3, help="the smallest of so many counts")
     options = parser.parse_args()
     try:
@@ -224,6 +239,7 @@ def main() -> None:
             folder = Path(name)
             rows = [*against_the_fake(folder, options.rounds), help_text(folder, options.rounds)]
             if not options.fast:
+                rows.append(self_checks(folder, options.rounds))
                 rows += against_the_model(folder, min(options.rounds, 2))
     except BenchFailed as failure:
         sys.exit(f"bench: {failure}")
