@@ -142,7 +142,7 @@ async def test_a_disk_that_fills_up_ends_the_run_resumable(small_disk: Path) -> 
         assert "Traceback" not in listed.stderr
         (small_disk / "ballast").unlink()
         run = head(small_disk)
-        assert caught.value.hint.endswith(run.id)
+        assert f"punie eval --resume {run.id} --url {server.url}" in caught.value.hint
         assert run.summary is not None
         assert run.summary.answered >= 2
         server.asked.clear()

@@ -58,10 +58,12 @@ class Flaky(FakeServer):
         super().__init__(log=self._see)
         self.refused = set(refused)
         self.asked: list[str] = []
+        self.keys: set[str | None] = set()
         self.busy = asyncio.Event()
         self.hear: Callable[[str], object] = str
 
     def _see(self, request: SeenRequest) -> None:
+        self.keys.add(request.credential)
         if not request.path.endswith("/chat/completions"):
             return
         question = request.body["messages"][-1]["content"]
@@ -108,7 +110,7 @@ async def test_only_faults_are_asked_again_and_the_summary_stands_for_all(folder
         first = await a_run(folder, server)
         assert first.report.summary.faults == 2
         assert exit_code(first) == 1
-        resume = f"punie eval --resume {first.report.run.id}"
+        resume = f"punie eval --resume {first.report.run.id} --url {server.url}"
         assert first.as_json()["resume"] == resume
         assert server.questions == ["7", "8", "A", "B"]
         server.refused = {"7"}
@@ -421,6 +423,41 @@ async def test_results_outside_of_the_project_are_written_only_when_named_again(
         assert linked.read_text() == "precious"
         await again(folder, output=output)
     assert len(json.loads(output.read_text())["outcomes"]) == 4
+
+
+async def test_a_key_goes_to_an_address_only_where_it_is_named_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    async with Flaky("A") as server, Flaky() as elsewhere:
+        first = (await a_run(folder, server)).report.run
+        monkeypatch.setenv("OPENAI_API_KEY", "canary")
+        assert first.sources is not None
+        edited = first.model_copy(
+            update={"sources": first.sources.model_copy(update={"url": elsewhere.url})}
+        )
+        with RunStore(folder) as store:
+            store.update(edited)
+        with pytest.raises(InputError, match="would send OPENAI_API_KEY") as caught:
+            await again(folder)
+        assert f"--resume {first.id} --url {elsewhere.url}" in caught.value.hint
+        # What is typed counts, not what the database makes of it.
+        server.keys.clear()
+        with pytest.raises(InputError, match="--url"):
+            await again(folder, url="http://127.0.0.1:1/v1")
+        assert (await again(folder, url=server.url)).report.summary.faults == 1
+        assert server.keys == {"wrong"}, "sent, though this server asks for none"
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        with pytest.raises(InputError, match="would send OPENAI_API_KEY"):
+            await again(folder)
+        assert elsewhere.keys == set()
+        with RunStore(folder) as store:
+            store.update(head(folder).model_copy(update={"sources": first.sources}))
+        server.refused = set()
+        assert (await again(folder)).report.summary.faults == 0
+        # Where nothing is asked, no key is sent.
+        monkeypatch.delenv("OPENAI_BASE_URL")
+        assert (await again(folder)).report.summary.faults == 0
 
 
 def changed(**fields: str) -> Callable[[Run], Run]:

@@ -3,7 +3,7 @@
 import pytest
 
 from punie.records.result import Completion, Culprit, EvalFault, EvalResult, FaultKind, Outcome
-from punie.records.run import Run, RunStatus
+from punie.records.run import Run, RunStatus, Sources
 from punie.records.suite import EvalPrompt
 from punie.records.summary import Summary
 from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
@@ -127,6 +127,22 @@ def test_the_command_stands_where_something_is_owed(run: tuple[Run, Summary], *,
     assert resume_command(*run) == expected
     head, summary = run
     assert not resume_command(head.model_copy(update={"sources": None}), summary)
+
+
+@pytest.mark.parametrize(
+    ("url", "tail"),
+    [
+        ("http://127.0.0.1:8080/v1", " --url http://127.0.0.1:8080/v1"),
+        ("http://a/v1;rm -rf ~", " --url 'http://a/v1;rm -rf ~'"),
+        ("lab", ""),
+        (None, ""),
+    ],
+)
+def test_the_command_names_the_url_that_was_given(url: str | None, tail: str):
+    run, summary = a_run(FAULT)
+    sources = Sources(suite="builtin", model="m", url=url)
+    told = resume_command(run.model_copy(update={"sources": sources}), summary)
+    assert told == f"punie eval --resume {run.id}{tail}"
 
 
 def test_a_hostile_id_stays_one_word_of_the_command():

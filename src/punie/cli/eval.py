@@ -111,13 +111,13 @@ def exit_code(measured: "Measured") -> int:
 
 
 def _print(measured: "Measured") -> None:
-    from punie.cli.output import err, out
+    from punie.cli.output import err, out, safe
     from punie.reporting.terminal import eval_table
 
     out().print(eval_table(measured.report))
     notes = err()
     notes.print()
     for line in measured.warnings:
-        notes.print(line, markup=False)
+        notes.print(safe(line), soft_wrap=True)
     for line in measured.next_steps:
         notes.print(line, markup=False, soft_wrap=True)

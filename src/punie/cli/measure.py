@@ -17,6 +17,7 @@ from punie.cli.resume import (
     as_it_was,
     going_on,
     left_unwritten,
+    refuse_an_unasked_address,
     refuse_another_model,
     refuse_other_questions,
     sources_of,
@@ -130,6 +131,7 @@ async def _resume(
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
         notes = (*said, *measured.warnings, *_left_unwritten(wish, settings, run))
         return replace(measured, warnings=notes)
+    refuse_an_unasked_address(wish, settings, run)
     log = store.run_folder(run.id) / "server.log"
     async with served(resumed, configured, log, suite) as service:
         endpoint = service.endpoint

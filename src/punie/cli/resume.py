@@ -1,5 +1,6 @@
 """Going on with a run: what it was, what may differ, what makes it another measurement."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from punie.records.run import Run, RunStatus, Sources
 from punie.records.suite import EvalSuite
 from punie.records.trust import Incident, IncidentKind
 from punie.reporting.numbers import counted
+from punie.reporting.soundness import command_of
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite
@@ -47,7 +49,7 @@ def as_it_was(wish: Wish, settings: Loaded, run: Run) -> tuple[Wish, Loaded]:
         wish,
         model=_here(sources.model) if local else run.model.name,
         adapter=Path(_here(sources.adapter)) if sources.adapter else None,
-        url=sources.url,
+        url=_url(wish, settings, sources),
         backend=run.model.backend,
         concurrency=wish.concurrency or run.concurrency,
         repeats=run.repeats,
@@ -74,6 +76,24 @@ def refuse_other_questions(wish: Wish, run: Run, project: Path) -> None:
     """Raise InputError where a flag or the suite's file asks for something else than `run` did."""
     sources = _sources(run)
     _refuse(run, [*_flags(wish, run, sources), *_suite_changes(wish, run, sources, project)])
+
+
+def refuse_an_unasked_address(wish: Wish, settings: Loaded, run: Run) -> None:
+    """Raise InputError where the key of an account would go to an address nobody gave here.
+
+    The database, which may come from somebody else, holds the URL of a run that was given one. It
+    gets the key only if `--url` says it again, or OPENAI_BASE_URL does. A configured endpoint gets
+    only the key that is configured with it.
+    """
+    url = _url(wish, settings, _sources(run))
+    if url is None or "://" not in url or url in settings.values.endpoints or wish.url:
+        return
+    base = os.environ.get("OPENAI_BASE_URL", "")
+    if os.environ.get("OPENAI_API_KEY") and url.rstrip("/") != base.rstrip("/"):
+        raise InputError(
+            f"run {run.id} asked {url}; resuming it would send OPENAI_API_KEY there",
+            hint=f"if that is right, say so with --url: {command_of(run)}",
+        )
 
 
 def refuse_another_model(run: Run, endpoint: Endpoint) -> None:
@@ -116,6 +136,12 @@ def going_on(
             "sources": _sources(run).model_copy(update={"prices": prices}),
         }
     )
+
+
+def _url(wish: Wish, settings: Loaded, sources: Sources) -> str | None:
+    """The endpoint of a run: a configured one by its name, else the URL as it is given now."""
+    configured = sources.url in settings.values.endpoints
+    return sources.url if configured else wish.url or sources.url
 
 
 def _output(sources: Sources) -> Path | None:

@@ -215,5 +215,11 @@ def resume_command(run: Run, summary: Summary) -> str:
 
 
 def command_of(run: Run) -> str:
-    """The command that goes on with a run."""
-    return f"punie eval --resume {shlex.quote(one_line(run.id, 80))}"
+    """The command that goes on with a run.
+
+    It says a URL again that was given: a key goes only where the command line sends it.
+    """
+    command = f"punie eval --resume {shlex.quote(one_line(run.id, 80))}"
+    url = run.sources.url if run.sources else None
+    # A configured endpoint's name is enough: its key is configured with it.
+    return f"{command} --url {shlex.quote(one_line(url, 400))}" if url and "://" in url else command
