@@ -297,6 +297,23 @@ async def test_a_suite_that_is_gone_is_asked_from_the_store(folder: Path) -> Non
     assert done.report.summary.faults == 0
 
 
+@pytest.mark.parametrize(("was", "is_now"), [('"7"', '"EASY"'), ('"value":7', '"value":1')])
+async def test_a_kept_prompt_that_was_changed_is_not_asked(
+    folder: Path, was: str, is_now: str
+) -> None:
+    async with Flaky("7") as server:
+        first = await a_run(folder, server)
+        with closing(sqlite3.connect(folder / ".punie" / "punie.db")) as db, db:
+            db.execute(
+                "UPDATE prompts SET body = replace(body, ?, ?) WHERE id = 'three'", (was, is_now)
+            )
+        server.asked.clear()
+        with pytest.raises(StoreError, match="three"):
+            await again(folder)
+        assert server.asked == []
+    assert head(folder) == first.report.run
+
+
 async def test_another_folder_resumes_as_well(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

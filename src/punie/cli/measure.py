@@ -19,6 +19,7 @@ from punie.cli.resume import (
     left_unwritten,
     refuse_an_unasked_address,
     refuse_another_model,
+    refuse_changed_prompts,
     refuse_other_questions,
     sources_of,
 )
@@ -120,6 +121,7 @@ async def _resume(
     resumed, configured = as_it_was(wish, settings, run)
     refuse_other_questions(wish, run, settings.project)
     suite = store.suite(run)
+    refuse_changed_prompts(run, suite, store.path)
     owed = store.owed(run, suite)
     if not owed:
         was_complete = run.status is RunStatus.DONE

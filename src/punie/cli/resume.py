@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from punie.cli.wish import Wish
-from punie.errors import InputError
+from punie.errors import InputError, StoreError
 from punie.models.catalog import BUILTINS
 from punie.records.run import Run, RunStatus, Sources
-from punie.records.suite import EvalSuite
+from punie.records.suite import EvalSuite, prompt_hash
 from punie.records.trust import Incident, IncidentKind
 from punie.reporting.numbers import counted
 from punie.reporting.soundness import command_of
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite
+from punie.text import one_line
 
 Difference = tuple[str, object, object]
 """What differs, as it was when the run began, as it is now."""
@@ -76,6 +77,20 @@ def refuse_other_questions(wish: Wish, run: Run, project: Path) -> None:
     """Raise InputError where a flag or the suite's file asks for something else than `run` did."""
     sources = _sources(run)
     _refuse(run, [*_flags(wish, run, sources), *_suite_changes(wish, run, sources, project)])
+
+
+def refuse_changed_prompts(run: Run, suite: EvalSuite, database: Path) -> None:
+    """Raise StoreError where a kept prompt is not the one that its hash says it is.
+
+    Its answers would stand beside those to the prompt before, as if both were to the same.
+    """
+    for prompt in suite.prompts:
+        if prompt_hash(prompt.messages, prompt.tools, prompt.expect) != prompt.hash:
+            raise StoreError(
+                f"{database}: prompt {one_line(prompt.id, 80)} of run {run.id} is not the one that"
+                " was asked: its text or how it is scored has changed since",
+                hint=AFRESH,
+            )
 
 
 def refuse_an_unasked_address(wish: Wish, settings: Loaded, run: Run) -> None:
