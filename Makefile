@@ -1,5 +1,5 @@
 # make eval   set up and measure the built-in model        make test   set up and run the tests
-# make lint   style, types, layers                          make bench  figures of speed and trust
+# make lint   style, types, layers                          make bench  speed, load and trust
 # EXTRAS=a,b  further extras of pyproject.toml              PYTHON=…    an interpreter of your choice
 
 VENV   := .venv
@@ -38,9 +38,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	$(BIN)/python tests/bench/bench_eval.py $(ARGS)
-	$(BIN)/python tests/bench/bench_load.py
-	$(BIN)/python tests/bench/bench_trust.py $(ARGS)
+	$(BIN)/python tests/bench/bench.py $(ARGS)
 
 setup: $(VENV)/.ready-dev$(EXTRAS)
 

@@ -17,6 +17,8 @@ from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariable
 
 from punie.backends.local import serve_model
 from punie.backends.mlx import MlxBackend, server_argv, server_env
+from punie.cli.served import served
+from punie.cli.wish import Wish
 from punie.errors import InputError, ServerError
 from punie.evaluation.run import run_evaluation
 from punie.records.result import EvalFault
@@ -26,6 +28,7 @@ from punie.serving.client import ChatClient
 from punie.serving.config import ServerConfig
 from punie.serving.process import ServerProcess
 from punie.serving.request import ChatRequest
+from punie.settings import Loaded, Settings
 
 TINY = ModelIdentity(name="tiny", backend="mlx")
 REPORT = "import os, json; f = int(os.environ['PUNIE_EVENTS_FD'])\n"
@@ -284,3 +287,16 @@ def test_a_child_sees_no_key_and_no_hub(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_bigger_model_may_load_longer() -> None:
     config = ServerConfig(model=Path("/m"), log=Path("/l"))
     assert config.scaled_to(15_000_000_000).start_timeout_s > config.start_timeout_s + 100
+
+
+async def test_an_eval_s_server_has_its_cap_of_memory(tiny_model: Path, tmp_path: Path) -> None:
+    settings = Loaded(project=tmp_path, values=Settings(), origins={})
+    prompt = EvalPrompt(id="p", messages=(Message(role="user", content="Hi"),))
+    suite = EvalSuite(name="one", prompts=(prompt,))
+    wish = Wish(model=str(tiny_model), concurrency=40, quiet=True)
+    async with served(wish, settings, tmp_path / "server.log", suite) as service:
+        assert service.memory is not None
+        assert service.endpoint.keeper is not None
+        config = service.endpoint.keeper.process.config
+        assert config.memory_cap_bytes == service.memory.cap_bytes is not None
+        assert config.decode_concurrency == 40

@@ -1,6 +1,6 @@
 """What `punie eval` holds: many clients, many prompts, and endpoints that are slow and flaky.
 
-python tests/bench/bench_load.py [--prompts N]
+python tests/bench/bench_load.py [--prompts N] [--fast]
 
 - Memory and CPU for 10,000 prompts at 64 clients against the instant fake, and the CPU per prompt
   against that at 16 clients.
@@ -42,23 +42,25 @@ def evaluated(suite: Path, port: int, clients: int) -> tuple[Cost, dict[str, Any
     return cost, json.loads(cost.stdout)["data"]["run"]["summary"]
 
 
-def many_clients(folder: Path, prompts: int) -> list[Row]:
-    """Memory and CPU at 64 clients, and CPU at 16."""
+def many_clients(folder: Path, prompts: int, rounds: int) -> list[Row]:
+    """Memory and CPU at 64 clients, and CPU at 16; of each the smallest of so many counts."""
     few, many = (write_chats(folder / f"chats{n}.jsonl", n) for n in (FEW, prompts))
-    costs: dict[tuple[int, int], Cost] = {}
+    costs: dict[tuple[int, int], list[Cost]] = {}
     lost = 0
     with fake_server() as port:
         evaluated(few, port, FEWER)  # fills every cache
-        for clients in (FEWER, CLIENTS):
+        for clients in (FEWER, CLIENTS) * rounds:
             for count, suite in ((FEW, few), (prompts, many)):
                 cost, summary = evaluated(suite, port, clients)
-                costs[clients, count] = cost
+                costs.setdefault((clients, count), []).append(cost)
                 lost += count - int(summary["answered"])
+    cpu = {key: min(each.cpu_s for each in all_of) for key, all_of in costs.items()}
+    peak = {key: min(each.peak_bytes for each in all_of) for key, all_of in costs.items()}
     per_prompt = {
-        clients: (costs[clients, prompts].cpu_s - costs[clients, FEW].cpu_s) / (prompts - FEW)
+        clients: (cpu[clients, prompts] - cpu[clients, FEW]) / (prompts - FEW)
         for clients in (FEWER, CLIENTS)
     }
-    grown = costs[CLIENTS, prompts].peak_bytes - costs[CLIENTS, FEW].peak_bytes
+    grown = peak[CLIENTS, prompts] - peak[CLIENTS, FEW]
     ratio = per_prompt[CLIENTS] / per_prompt[FEWER]
     return [
         Row("load_prompts", f"prompts at {CLIENTS} clients", prompts, None, ""),
@@ -116,9 +118,11 @@ def main() -> int:
     """Run both and print a table."""
     parser = argparse.ArgumentParser(description="Measure what `punie eval` holds.")
     parser.add_argument("--prompts", type=int, default=10_000)
+    parser.add_argument("--fast", action="store_true", help="count the CPU once and not twice")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="punie-load-") as name:
-        rows = [*many_clients(Path(name), options.prompts), *flaky_endpoint(Path(name))]
+        rounds = 1 if options.fast else 2
+        rows = [*many_clients(Path(name), options.prompts, rounds), *flaky_endpoint(Path(name))]
     return show("load", rows)
 
 

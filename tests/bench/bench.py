@@ -1,0 +1,27 @@
+"""Every figure of punie, with one command: what an eval costs, what it holds, how far to trust it.
+
+python tests/bench/bench.py [--fast]
+
+All three are run, whatever the first says; the exit code is 1 if a target was missed. `--fast` leaves
+out the real model and nine tenths of the kills. Each ends with one line of JSON.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHES = ("bench_eval.py", "bench_load.py", "bench_trust.py")
+
+
+def main() -> int:
+    """Run them one after the other."""
+    folder = Path(__file__).parent
+    ended = [
+        subprocess.run([sys.executable, folder / bench, *sys.argv[1:]], check=False).returncode
+        for bench in BENCHES
+    ]
+    return int(any(ended))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
