@@ -2,8 +2,8 @@
 
 python tests/bench/bench.py [--fast]
 
-All three are run, whatever the first says; the exit code is 1 if a target was missed. `--fast` leaves
-out the real model and nine tenths of the kills. Each ends with one line of JSON.
+All three are run, whatever the first says; the exit code is 1 if a target was missed. `--fast`
+leaves out the real model and nine tenths of the kills. Each ends with one line of JSON.
 """
 
 import subprocess

@@ -243,7 +243,7 @@ def main() -> None:
                 rows += against_the_model(folder, min(options.rounds, 2))
     except BenchFailed as failure:
         sys.exit(f"bench: {failure}")
-    show("eval", rows)
+    sys.exit(show("eval", rows))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,11 @@ def tests(what: str, *files: str) -> dict[str, Any]:
             cwd=TESTS.parent,
         )
         (suite,) = ET.parse(results).getroot().iter("testsuite")
-    cases = {case.attrib["name"]: len(case) == 0 for case in suite.iter("testcase")}
+    # A case that failed, or was skipped, says so in an element of its own.
+    cases = {
+        f"{case.attrib['classname']}.{case.attrib['name']}": len(case) == 0
+        for case in suite.iter("testcase")
+    }
     tried, passed = len(cases), sum(cases.values())
     sys.stdout.write(f"{what}: {passed} of {tried} passed\n")
     sys.stdout.flush()
