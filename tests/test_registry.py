@@ -95,11 +95,27 @@ def test_a_running_server_is_listed_until_it_is_removed(
 
 
 def test_only_the_user_can_read_it(state: Path, server: subprocess.Popen[bytes]) -> None:
-    state.mkdir(parents=True)
-    state.chmod(0o755)
     register(pid=server.pid, port=8000, model="m", adapter=None, project=Path("/p"))
     assert state.stat().st_mode & 0o777 == 0o700
     assert entry_file(state).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_was_there_keeps_its_mode_and_what_others_wrote_in_it(
+    state: Path, server: subprocess.Popen[bytes]
+) -> None:
+    state.mkdir(parents=True)
+    state.chmod(0o755)
+    theirs = ["package.json", "12.json", "12-0123abc.json", "x-0123abcd.json", ".tmp.partial"]
+    for name in theirs:
+        (state / name).write_text("{}")
+        os.utime(state / name, (0, 0))
+    registration = register(pid=server.pid, port=8000, model="m", adapter=None, project=Path("/p"))
+    assert registration is not None
+    registration.remove()
+    assert sweep() == []
+    assert running() == []
+    assert sorted(path.name for path in state.iterdir()) == sorted(theirs)
+    assert state.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_server_that_is_gone_is_not_listed_and_its_file_goes(
@@ -208,7 +224,7 @@ def test_a_reused_owner_pid_does_not_protect_a_stale_server(state: Path) -> None
 )
 def test_a_damaged_file_is_removed(state: Path, content: bytes) -> None:
     state.mkdir(parents=True)
-    (state / "1-x.json").write_bytes(content)
+    (state / "1-0123abcd.json").write_bytes(content)
     assert running() == []
     assert sweep() == []
     assert not list(state.iterdir())
@@ -218,24 +234,24 @@ def test_what_is_no_file_is_survived(state: Path, tmp_path: Path) -> None:
     state.mkdir(parents=True)
     target = tmp_path / "precious"
     target.write_text("kept")
-    (state / "link.json").symlink_to(target)
-    os.mkfifo(state / "pipe.json")
-    (state / "folder.json").mkdir()
+    (state / "1-0000000a.json").symlink_to(target)
+    os.mkfifo(state / "2-0000000b.json")
+    (state / "3-0000000c.json").mkdir()
     assert running() == []
     assert sweep() == []
     assert target.read_text() == "kept"
-    assert [path.name for path in state.iterdir()] == ["folder.json"]
+    assert [path.name for path in state.iterdir()] == ["3-0000000c.json"]
 
 
 def test_the_leftover_of_a_killed_writer_goes(state: Path) -> None:
     state.mkdir(parents=True)
-    for name, age in (("old", 3600), ("new", 0)):
+    for name, age in (("1-0000000a", 3600), ("2-0000000b", 0)):
         file = state / f".{name}.partial"
         file.write_text("{")
         then = file.stat().st_mtime - age
         os.utime(file, (then, then))
     assert sweep() == []
-    assert [path.name for path in state.iterdir()] == [".new.partial"]
+    assert [path.name for path in state.iterdir()] == [".2-0000000b.partial"]
 
 
 def test_eight_processes_register_at_once(state: Path) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -31,6 +32,8 @@ STATE = "PUNIE_STATE"
 """The variable that moves the folder, for tests."""
 GRACE_S = 3.0
 MAX_FILE_BYTES = 64 * 1024
+NAME = re.compile(r"[0-9]{1,10}-[0-9a-f]{8}")
+"""What an entry's file is called. No other is looked at: `PUNIE_STATE` may be any folder."""
 FORGOTTEN_S = 60.0
 """A temporary file of this age was left by a writer that was killed."""
 
@@ -255,21 +258,21 @@ def state_root() -> Path:
 
 
 def _folder(*, create: bool = False) -> Path:
-    """The folder of the entries, ours alone. Raises OSError if it is not there or not ours."""
+    """The folder of the entries, made for us alone. Raises OSError if it is not there or not ours.
+
+    One that was there keeps its mode: an entry cannot be read by others wherever it lies.
+    """
     folder = state_root() / "servers"
     if create:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    about = folder.stat()
-    if about.st_uid != os.getuid():
+    if folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else")
-    if stat.S_IMODE(about.st_mode) != 0o700:
-        folder.chmod(0o700)
     return folder
 
 
 def _write(folder: Path, entry: Entry) -> Path:
     """Write the entry so that a reader sees all of it or nothing."""
-    name = f"{entry.pid}-{secrets.token_hex(4)}"
+    name = f"{entry.pid}-{secrets.token_hex(4)}"  # see NAME
     partial = folder / f".{name}.partial"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -284,11 +287,12 @@ def _write(folder: Path, entry: Entry) -> Path:
 
 
 def _entries() -> Iterator[tuple[Path, Entry | None]]:
-    """Every file of an entry, with None for one that is no entry."""
+    """Every file with the name of an entry, with None for one that is no entry."""
     with contextlib.suppress(OSError):
         for path in sorted(_folder().glob("*.json")):
-            with contextlib.suppress(FileNotFoundError):
-                yield path, _read(path)
+            if NAME.fullmatch(path.stem):
+                with contextlib.suppress(FileNotFoundError):
+                    yield path, _read(path)
 
 
 def _read(path: Path) -> Entry | None:
@@ -312,7 +316,8 @@ def _read(path: Path) -> Entry | None:
 def _remove_forgotten() -> None:
     with contextlib.suppress(OSError):
         for path in _folder().glob(".*.partial"):
-            if time.time() - path.lstat().st_mtime > FORGOTTEN_S:
+            ours = NAME.fullmatch(path.stem.removeprefix("."))
+            if ours and time.time() - path.lstat().st_mtime > FORGOTTEN_S:
                 _unlink(path)
 
 
