@@ -1,6 +1,7 @@
 """What `punie serve` passes on to mlx_lm, and what it refuses."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -262,3 +263,13 @@ def test_whatever_comes_is_refused_or_sound(fields: dict[str, Any], chat: bool) 
 def test_whatever_bytes_come_are_refused(raw: bytes) -> None:
     with pytest.raises(Refused):
         checked(raw, LIMITS, chat=True)
+
+
+def test_tools_that_the_template_does_not_show_are_refused() -> None:
+    tool = {"type": "function", "function": {"name": "add"}}
+    asked = {"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}
+    without = replace(LIMITS, tools=False)
+    with pytest.raises(Refused, match="would not reach this model"):
+        checked(json.dumps(asked).encode(), without, chat=True)
+    checked(json.dumps(asked | {"tool_choice": "none"}).encode(), without, chat=True)
+    assert checked(json.dumps(asked).encode(), LIMITS, chat=True).body["tools"] == [tool]

@@ -48,6 +48,8 @@ class Limits:
     max_tokens: int
     vocabulary: int | None = None
     context_length: int | None = None
+    tools: bool = True
+    """Whether the model's chat template shows it the tools of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def checked(raw: bytes, limits: Limits, *, chat: bool) -> Asked:
     body: dict[str, Any] = {}
     if chat:
         body["messages"] = messages_of(asked.get("messages"))
-        _put_tools(asked, body)
+        _put_tools(asked, body, limits)
         if (template := _template_arguments(asked)) is not None:
             body["chat_template_kwargs"] = template
     else:
@@ -148,10 +150,12 @@ def _refuse_unkept_promises(asked: dict[str, Any], *, chat: bool) -> None:
             refuse("suffix", "is not supported by mlx_lm; write the model's own markers")
 
 
-def _put_tools(asked: dict[str, Any], body: dict[str, Any]) -> None:
+def _put_tools(asked: dict[str, Any], body: dict[str, Any], limits: Limits) -> None:
     tools: Any = asked.get("tools")
     if not tools or asked.get("tool_choice") == "none":
         return
+    if not limits.tools:
+        refuse("tools", "would not reach this model: its chat template has no place for tools")
     if not isinstance(tools, list):
         refuse("tools", "must be a list")
     for at, tool in enumerate(cast("list[Any]", tools)):

@@ -49,7 +49,9 @@ class Proxy:
         self.endpoint = endpoint
         self.name = name
         self.tally = Tally()
-        self._limits = Limits(max_tokens, endpoint.vocabulary, endpoint.context_length)
+        self._limits = Limits(
+            max_tokens, endpoint.vocabulary, endpoint.context_length, endpoint.abilities.tools
+        )
         self._upstream = Upstream(endpoint)
         self._repairs: set[asyncio.Task[None]] = set()
         self.app = Starlette(
