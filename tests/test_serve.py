@@ -31,6 +31,7 @@ from punie.serving.proxy import Proxy
 from punie.serving.registry import running, state_root, sweep
 from test_incoming import BAD_BYTES, BAD_CHATS, BAD_TEXTS, HI
 from test_process import TINY, alive, lora
+from test_server_faults import Lab
 
 PUNIE = [sys.executable, "-m", "punie.cli.main"]
 CHAT = "/v1/chat/completions"
@@ -636,6 +637,24 @@ async def test_a_server_that_freezes_is_told_of_and_comes_back(
         assert ["hung" in each.what for each in keeper.incidents] == [True]
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_server_that_was_only_slow_is_left_alone(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, tmp_path)
+    # The first chat is the probe of the start; the second is never answered, all others are.
+    process = lab.fake("--fault", "hang", "--after", "1", "--times", "1", first_token_s=1.5)
+    async with (
+        lab.serving(process) as endpoint,
+        before(endpoint) as (url, _proxy),
+        httpx2.AsyncClient(timeout=30) as client,
+    ):
+        late = await client.post(url, json={"messages": HI})
+        assert late.status_code == 504
+        assert endpoint.keeper is not None
+        assert await endpoint.keeper.revive(1) is None  # after the look that the proxy asked for
+        assert (await client.post(url, json={"messages": HI})).status_code == 200
+        assert endpoint.keeper.life == 1
+        assert not endpoint.keeper.incidents
 
 
 async def test_more_than_the_server_writes_side_by_side_are_asked_to_wait() -> None:
