@@ -318,6 +318,12 @@ def test_a_record_from_before_checks_is_written_and_compared_as_then(tmp_path: P
     earlier = record.model_copy(
         update={"results_format": 1, "rows": tuple(row.as_of(1) for row in record.rows)}
     )
+    was, now = results_of(earlier), results_of(record)
+    assert "### Faults" in was
+    assert "waiting included" in now
+    assert "waiting included" not in was
+    edit(entry / "entry.md", now, was)
+    earlier = earlier.model_copy(update={"results_sha256": sha256(was.encode())})
     (entry / "run.json").write_bytes(encode(earlier))
     assert encode(earlier) != content
     resealed(entry)

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 import journal_run
+from punie.records.result import EvalFault, Outcome
 from punie.records.suite import EvalPrompt
 from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 from punie.reporting.escaping import LONGEST, code, defang, escape, fence, table
@@ -23,6 +24,22 @@ TEXTS = ("name", "sentence", "consequence")
 
 # Letters are rare here: what matters is how marks stand beside one another.
 HOSTILE = st.text(alphabet=st.sampled_from("`|\\*_[](){}<>!#@~-+=.:/&;$1 0aGHw\n\t\r\x1b\u202e"))
+
+
+def test_the_headline_counts_the_categories_that_have_an_answer():
+    rows: list[tuple[EvalPrompt, Outcome]]
+    rows = [(prompt, outcome) for prompt, outcome in journal_run.rows() if prompt.id != "weather"]
+    lost = next(outcome for _, outcome in rows if isinstance(outcome, EvalFault))
+    weather = next(prompt for prompt, _ in journal_run.rows() if prompt.id == "weather")
+    rows.append((weather, lost.model_copy(update={"prompt_id": "weather"})))
+    report, outcomes = journal_run.report(rows), [outcome for _, outcome in rows]
+    written = results_markdown(report, outcomes)
+    assert ", mean over 2 of 3 categories. Passed" in written
+    assert "calling: no answer; the score is the mean over 2 of 3 categories." in written
+    before = results_markdown(report, outcomes, results_format=2)
+    assert ", mean over 3 categories. Passed" in before
+    assert "no answer" not in before
+    assert "--resume" not in before
 
 
 def visible_text(markdown: str) -> str:

@@ -77,6 +77,21 @@ def test_faults_stand_apart_from_wrong_answers(punie: Punie):
     assert unmeasured.strip().startswith("lost  timed out: ")
 
 
+def test_a_score_without_whole_categories_is_marked_in_the_list(project: Path, punie: Punie):
+    assert "*" not in punie("runs", "list").stdout
+    rows = journal_run.rows()
+    kept = [(prompt, outcome) for prompt, outcome in rows if prompt.category == "reasoning"]
+    weather = next(prompt for prompt, _ in rows if prompt.id == "weather")
+    lost = next(outcome for _, outcome in rows if isinstance(outcome, EvalFault))
+    kept.append((weather, lost.model_copy(update={"prompt_id": "weather"})))
+    run = journal_run.report(kept).run.model_copy(update={"id": "r2"})
+    with RunStore(project) as store:
+        store.create(run, EvalSuite(name="s", prompts=tuple(prompt for prompt, _ in kept)))
+    shown = punie("runs", "list").stdout
+    assert "%*" in shown.replace("]*", "%*")
+    assert "* whole categories have no answer: punie runs show RUN" in shown
+
+
 def test_json_carries_checks_incidents_retries_and_the_way_on(punie: Punie):
     data = json.loads(punie("runs", "show", "--json").stdout)["data"]
     assert data["resume"] == "punie eval --resume r1"

@@ -17,7 +17,15 @@ from punie.reporting.soundness import (
     soundness,
     timeline,
 )
-from punie.reporting.wording import CULPRITS, FAULTS, notes
+from punie.reporting.wording import (
+    CULPRITS,
+    FAULTS,
+    half_measured,
+    mean_over,
+    meaning,
+    notes,
+    unanswered_categories,
+)
 from synthetic_run import INCIDENTS, PASSED, WARNED, report_of, with_trust
 
 
@@ -55,6 +63,36 @@ def test_everything_a_person_can_meet_has_words():
     assert FAULTS.keys() == set(FaultKind)
     assert CULPRITS.keys() == set(Culprit)
     assert all(words.meaning and words.remedy for words in FAULTS.values())
+
+
+def in_categories(**answered: bool | None) -> tuple[Run, Summary]:
+    """A run with one prompt a category: right, without anything expected (None), or a fault."""
+    rows: list[tuple[EvalPrompt, Outcome]] = []
+    for name, right in answered.items():
+        outcome: Outcome = FAULT.model_copy(update={"prompt_id": name})
+        if right is not False:
+            scores = {"score": 1.0, "passed": True} if right else {}
+            outcome = an_answer().model_copy(update={"prompt_id": name, **scores})
+        rows.append((EvalPrompt(id=name, messages=(), category=name), outcome))
+    run = with_trust(report_of(rows), PASSED, ()).run
+    assert run.summary
+    return run, run.summary
+
+
+def test_a_score_over_some_categories_alone_names_the_others():
+    run, summary = in_categories(tools=True, code=False, logic=False, chat=None)
+    assert unanswered_categories(summary) == ["code", "logic"]
+    warned = "code, logic: no answer; the score is the mean over 1 of 3 categories."
+    assert next(note.text for note in notes(run, summary)) == warned
+    assert "of the points, the mean over 1 of 3 categories." in meaning(summary)
+
+
+def test_a_score_over_all_categories_needs_no_warning():
+    run, summary = in_categories(tools=True, code=True, chat=None)
+    assert mean_over(summary) == "mean over 2 categories"
+    assert not half_measured(summary)
+    assert not any("no answer" in note.text for note in notes(run, summary))
+    assert not half_measured(in_categories(tools=False)[1])
 
 
 def test_a_run_in_which_all_went_well_is_sound():

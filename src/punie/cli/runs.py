@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NARROW, WIDE = 60, 90
 """Columns below which the list of runs shows the least, and from which on it shows all."""
+PARTIAL = "*"
+"""Marks a score that is not the mean over all categories."""
 LINE = 300
 """Characters of one prompt's line in `show`."""
 SHOWN_TEXT = 2000
@@ -58,6 +60,7 @@ def _table(heads: list[Run]) -> object:
     from rich.table import Table
 
     from punie.reporting.numbers import counted, percent, percent_interval
+    from punie.reporting.wording import half_measured
 
     width = out().width
     wide, narrow = width >= WIDE, width < NARROW
@@ -70,6 +73,10 @@ def _table(heads: list[Run]) -> object:
         table.add_column("n", justify="right", no_wrap=True)
     if not narrow:
         table.add_column("status", no_wrap=True)
+    any_partial = any(run.summary and half_measured(run.summary) for run in heads)
+    if any_partial:
+        table.caption = f"{PARTIAL} whole categories have no answer: punie runs show RUN"
+        table.caption_justify = "left"
     for run in heads:
         summary = run.summary
         model = run.model.name + (f" + {run.model.adapter}" if run.model.adapter else "")
@@ -77,7 +84,9 @@ def _table(heads: list[Run]) -> object:
         score = summary.score if summary else None
         cells = [run.id]
         cells += [] if narrow else [run.suite_name, model]
-        cells += [percent_interval(score) if wide else percent(score.value if score else None)]
+        shown = percent_interval(score) if wide else percent(score.value if score else None)
+        partial = bool(summary and half_measured(summary))
+        cells += [shown + (PARTIAL if partial else " " if any_partial else "")]
         cells += [str(summary.prompts) if summary else "–"] if wide else []
         cells += [] if narrow else [run.status.value + faults]
         table.add_row(*(safe(cell) for cell in cells))

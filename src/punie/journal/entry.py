@@ -126,7 +126,9 @@ def front_values(record: RunRecord, run_sha256: str) -> dict[str, JsonValue]:
 def results_of(record: RunRecord) -> str:
     """The marked region's text, written from the record alone."""
     report = report_of(record)
-    results = results_markdown(report, report.outcomes, text=record.entry.text)
+    results = results_markdown(
+        report, report.outcomes, text=record.entry.text, results_format=record.results_format
+    )
     pictures = [f"![{chart.title}]({name})" for name, chart in charts_of(report).items()]
     return "\n\n".join([results, *pictures])
 

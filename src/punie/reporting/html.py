@@ -39,6 +39,7 @@ from punie.reporting.wording import (
     model_title,
     notes,
     own_code,
+    waited,
 )
 from punie.text import one_line, visible
 
@@ -216,7 +217,8 @@ def _stats(summary: Summary) -> list[Stat]:
         stats.append(Stat("Tokens written", numbers.compact(summary.tokens_out), remark))
     if summary.tokens_per_second is not None:
         value = numbers.rate(summary.tokens_per_second)
-        stats.append(Stat("Throughput", value, "over all requests in flight"))
+        over = "waiting included" if waited(summary) else "over all requests in flight"
+        stats.append(Stat("Throughput", value, over))
     if summary.peak_memory_bytes is not None:
         value = numbers.byte_size(summary.peak_memory_bytes)
         stats.append(Stat("Peak memory", value, "of the server"))

@@ -19,7 +19,7 @@ from punie.reporting.soundness import (
     said,
     timeline,
 )
-from punie.reporting.wording import fault_words, model_title, notes
+from punie.reporting.wording import fault_words, model_title, notes, waited
 from punie.text import one_line
 
 _WIDEST = 96
@@ -238,7 +238,8 @@ def _tokens(summary: Summary) -> str:
         if number is not None
     ]
     if summary.tokens_per_second is not None:
-        parts.append(numbers.rate(summary.tokens_per_second))
+        included = ", waiting included" if waited(summary) else ""
+        parts.append(numbers.rate(summary.tokens_per_second) + included)
     return ", ".join(parts)
 
 

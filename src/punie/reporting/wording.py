@@ -134,13 +134,37 @@ def meaning(summary: Summary) -> str:
             f"No answered prompt says what it expects, so there is no score. "
             f"The model answered {percent_of(summary.answered_rate)} of the prompts."
         )
-    measured = [each for each in summary.categories if each.score]
-    mean = f", the mean over {len(measured)} categories" if len(measured) > 1 else ""
+    mean = f", the {over}" if (over := mean_over(summary)) else ""
     return (
         f"The model earns {percent(score.value)} of the points{mean}. "
         f"From {counted(score.n, 'prompt')}, its score on questions like these lies between "
         f"{_bound(score.low)} and {_bound(score.high)} with 95 % confidence. {_width(score)}"
     )
+
+
+def mean_over(summary: Summary) -> str:
+    """What the score is the mean of: `mean over 3 categories`; empty where that is one.
+
+    A category without an answer is counted, so that nobody takes the mean for one over all. One
+    whose prompts expect nothing has no part in a score.
+    """
+    measured = sum(each.score is not None for each in summary.categories)
+    if missing := len(unanswered_categories(summary)):
+        return f"mean over {measured} of {measured + missing} categories"
+    return f"mean over {measured} categories" if measured > 1 else ""
+
+
+def unanswered_categories(summary: Summary) -> list[str]:
+    """The categories of which no prompt has an answer."""
+    return [one_line(each.name, 60) for each in summary.categories if not each.answered]
+
+
+def half_measured(summary: Summary) -> str:
+    """That the score leaves out whole categories, and which; empty where it does not."""
+    missing = unanswered_categories(summary)
+    if summary.score is None or not missing:
+        return ""
+    return f"{', '.join(missing)}: no answer; the score is the {mean_over(summary)}."
 
 
 def percent_of(estimate: Estimate | None) -> str:
@@ -198,6 +222,8 @@ def notes(run: Run, summary: Summary) -> list[Note]:
                 "take effect here is not known.",
             )
         )
+    if missing := half_measured(summary):
+        said.append(Note("warning", missing))
     if failed := summary.must_pass_failed:
         said.append(Note("warning", f"{counted(len(failed), 'must-pass prompt')} failed.", failed))
     said += [Note("warning", text) for text in _blemishes(summary)]
@@ -227,6 +253,11 @@ def _blemishes(summary: Summary) -> list[str]:
             "it was recovered from the tokens."
         )
     return said
+
+
+def waited(summary: Summary) -> bool:
+    """Whether the wall time holds pauses and retries, so that a speed over it is too low."""
+    return bool(summary.retried or summary.faults)
 
 
 def own_code(model: ModelIdentity) -> str:
