@@ -499,6 +499,23 @@ def test_samples_are_short_and_differ_in_length() -> None:
     assert [prompt.id for prompt in sample(many[:1], 4)] == ["p0"]
 
 
+def test_samples_are_filled_with_the_shortest_of_the_long_prompts() -> None:
+    def of(*lengths: int) -> list[EvalPrompt]:
+        return [
+            replace(prompts(1)[0], id=f"p{length}", messages=(turn("x" * length),))
+            for length in lengths
+        ]
+
+    def ids(chosen: list[EvalPrompt]) -> list[str]:
+        return [prompt.id for prompt in chosen]
+
+    assert ids(sample(of(3000, 1100, 1300, 1200, 2000), 4)) == ["p1100", "p1200", "p1300", "p2000"]
+    assert ids(sample(of(10, 2000, 1100), 2)) == ["p10", "p1100"]
+    assert ids(sample(of(10, 20, 1100), 2)) == ["p10", "p20"]
+    assert ids(sample(of(10, 30_000), 4)) == ["p10"]
+    assert ids(sample(of(30_000, 20_000), 4)) == ["p20000"]
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one suite, as the working folder."""

@@ -20,6 +20,8 @@ SHORT_TOKENS = 8
 """The longest answer to a question: a big model on a slow machine writes a few tokens a second."""
 SHORT_CHARACTERS = 400
 """A prompt within this is preferred: reading it costs little."""
+LONG_CHARACTERS = 4000
+"""Where the short ones are too few, prompts within this are asked as well: about 1000 tokens."""
 TOOL_CHARACTERS = 400
 """What a tool's signature counts for."""
 QUESTION_S = 60.0
@@ -116,13 +118,15 @@ def asked_shortly(endpoint: Endpoint) -> Endpoint:
 def sample(prompts: Iterable[EvalPrompt], count: int) -> list[EvalPrompt]:
     """At most `count` different prompts, from the shortest to longer ones.
 
-    Their lengths differ, because that is what goes wrong in batches; the very long ones are left
-    out where there are others, because reading them takes long.
+    Their lengths differ, because that is what goes wrong in batches; the long ones are left out
+    where there are enough others, because reading them takes long, and the very long ones always,
+    but for a single one where there is nothing else.
     """
     different = {prompt.messages: prompt for prompt in prompts}.values()
     by_length = sorted(different, key=characters)
     short = [prompt for prompt in by_length if characters(prompt) <= SHORT_CHARACTERS]
-    chosen = short or by_length[:1]
+    fair = [prompt for prompt in by_length[:count] if characters(prompt) <= LONG_CHARACTERS]
+    chosen = max(short, fair, key=len) or by_length[:1]
     if len(chosen) <= count:
         return chosen
     return [chosen[index * (len(chosen) - 1) // max(1, count - 1)] for index in range(count)]
