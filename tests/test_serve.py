@@ -666,6 +666,22 @@ async def test_more_than_the_server_writes_side_by_side_are_asked_to_wait() -> N
         proxy.tally.in_flight = 0
 
 
+async def test_a_request_whose_body_is_on_its_way_counts() -> None:
+    async with proxied(endless) as (url, _, proxy), httpx2.AsyncClient(timeout=30) as client:
+        address = httpx2.URL(url)
+        assert address.port is not None
+        _, writer = await asyncio.open_connection("127.0.0.1", address.port)
+        head = f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc.decode()}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            while not proxy.reading:  # noqa: ASYNC110 - the proxy sets no event
+                await asyncio.sleep(0.01)
+        proxy.tally.in_flight = DECODE_CONCURRENCY - 1
+        assert (await client.post(url, json={"messages": HI})).status_code == 429
+        proxy.tally.in_flight = 0
+        writer.close()
+
+
 def test_the_snippets_can_be_pasted() -> None:
     import yaml
 

@@ -49,6 +49,8 @@ class Proxy:
         self.endpoint = endpoint
         self.name = name
         self.tally = Tally()
+        self.reading = 0
+        """Requests that were accepted and are not whole yet."""
         self._limits = Limits(
             max_tokens, endpoint.vocabulary, endpoint.context_length, endpoint.abilities.tools
         )
@@ -194,9 +196,16 @@ class Asking:
             answering.result()
 
     async def _accepted(self, request: Request) -> Asked:
-        if self._proxy.tally.in_flight >= MAX_IN_FLIGHT:
+        proxy = self._proxy
+        # Those whose bodies are still on their way hold memory too.
+        if proxy.tally.in_flight + proxy.reading >= MAX_IN_FLIGHT:
             raise Refused(f"{MAX_IN_FLIGHT} requests are in flight already", status=429)
-        return self._proxy.checked(await _body(request), chat=self._chat)
+        proxy.reading += 1
+        try:
+            raw = await _body(request)
+        finally:
+            proxy.reading -= 1
+        return proxy.checked(raw, chat=self._chat)
 
     async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._streamed if asked.stream else self._whole
