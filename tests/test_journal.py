@@ -360,6 +360,31 @@ def test_the_database_is_compared_where_it_has_the_run(tmp_path: Path):
     ]
 
 
+def test_a_resumption_outdates_an_entry_until_another_supersedes_it(tmp_path: Path):
+    rows = journal_run.rows()
+    first = write(tmp_path)
+    lost = next(index for index, (_, outcome) in enumerate(rows) if isinstance(outcome, EvalFault))
+    prompt, fault = rows[lost]
+    answered = journal_run.answer(prompt, 1, fault.repeat)
+    rows[lost] = (prompt, answered)
+    resumed = Incident(at="2026-11-21T02:00:00Z", kind=IncidentKind.RESUMED, what="1 was left.")
+    report = journal_run.report(rows, incidents=(*journal_run.INCIDENTS, resumed))
+    check = check_journal(tmp_path, stored=lambda _: (report.run, rows))
+    assert check.findings == ()
+    assert "outdated by a resumption of run r1; to supersede it" in check.warnings[0].what
+    # What the entry had an answer to was not asked again.
+    kept, before = rows[0]
+    changed = [(kept, before.model_copy(update={"attempts": 3})), *rows[1:]]
+    found = lines_of(check_journal(tmp_path, stored=lambda _: (report.run, changed)))
+    assert [line.partition(": ")[2] for line in found] == ["prompt sum differs from the database"]
+
+    write_entry(tmp_path, report, rows, goal="Whole", supersedes=first.name, now=NOON)
+    render_journal(tmp_path)
+    for names in ([], [first.name]):
+        check = check_journal(tmp_path, names, stored=lambda _: (report.run, rows))
+        assert (check.findings, check.warnings) == ((), ())
+
+
 def test_branches_that_add_entries_merge_without_conflict(tmp_path: Path):
     def git(*arguments: str) -> None:
         quiet = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "core.hooksPath="]

@@ -29,6 +29,7 @@ from punie.journal.table import readme
 from punie.records.result import Outcome
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt
+from punie.records.trust import IncidentKind
 from punie.reporting.markdown import WRITTEN_ALIKE
 from punie.text import one_line
 
@@ -57,21 +58,26 @@ def check_journal(
     """Check the named entries, or all of them and the table, and return every finding at once.
 
     A table that is not up to date is a warning unless `strict`: on a branch it may lag behind. With
-    `stored`, runs that the database has are compared with it. Raises InputError for a name that is
-    no entry.
+    `stored`, runs that the database has are compared with it; an entry that another one supersedes
+    is not, and one that a resumption outdated is a warning. Raises InputError for a name that is no
+    entry.
     """
-    folders = (
-        [find_entry(root, name) for name in entries] if entries else entry_folders(root / JOURNAL)
-    )
-    read = [read_entry(root, folder) for folder in folders]
+    whole = entry_folders(root / JOURNAL)
+    read = [
+        read_entry(root, folder)
+        for folder in ([find_entry(root, name) for name in entries] if entries else whole)
+    ]
+    others = [read_entry(root, folder) for folder in whole] if entries and stored else read
+    superseded = {entry.record.entry.supersedes for entry in others if entry.record}
     for entry in read:
-        _check_entry(entry, stored)
+        _check_entry(entry, None if entry.id in superseded else stored)
     findings = [problem for entry in read for problem in entry.problems]
+    warnings = [warning for entry in read for warning in entry.warnings]
     stale = [] if entries else list(_check_readme(root, read))
     return JournalCheck(
         entries=tuple(entry.id for entry in read),
         findings=(*findings, *(stale if strict else ())),
-        warnings=tuple([] if strict else stale),
+        warnings=(*warnings, *(() if strict else stale)),
     )
 
 
@@ -186,7 +192,14 @@ def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:
         return
     run, rows = found
     content = entry.run_json or b""
-    if run.summary != record.run.summary:
+    outdated = _resumptions(run) > _resumptions(record.run)
+    if outdated:
+        what = (
+            f"outdated by a resumption of run {run.id}; to supersede it:"
+            f" punie journal new GOAL --run {run.id} --supersedes {entry.id}"
+        )
+        entry.warn(RUN, key_line(content, "run"), what)
+    elif run.summary != record.run.summary:
         entry.add(
             RUN, key_line(content, "run"), f"run {run.id} has another summary in the database"
         )
@@ -196,11 +209,19 @@ def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:
         row = row.as_of(record.results_format)
         index = kept.pop((row.id, row.repeat), None)
         if index is None:
-            entry.add(RUN, key_line(content, "rows"), f"prompt {row.id} of the database is missing")
+            if not outdated:
+                what = f"prompt {row.id} of the database is missing"
+                entry.add(RUN, key_line(content, "rows"), what)
+        elif outdated and record.rows[index].fault:
+            continue  # asked again since
         elif record.rows[index] != row:
             entry.add(RUN, row_line(content, index), f"prompt {row.id} differs from the database")
     for (prompt_id, _), index in kept.items():
         entry.add(RUN, row_line(content, index), f"prompt {prompt_id} is not in the database")
+
+
+def _resumptions(run: Run) -> int:
+    return sum(each.kind is IncidentKind.RESUMED for each in run.incidents)
 
 
 def _check_readme(root: Path, entries: Sequence[Entry]) -> Iterator[Problem]:

@@ -22,6 +22,8 @@ class Entry:
     run_json: bytes | None = None
     record: RunRecord | None = None
     problems: list[Problem] = field(default_factory=list[Problem])
+    warnings: list[Problem] = field(default_factory=list[Problem])
+    """What is true of it, and no fault of its files."""
 
     @property
     def id(self) -> str:
@@ -31,6 +33,10 @@ class Entry:
     def add(self, name: str, line: int, what: str) -> None:
         """Note a problem of one of the entry's files; line 0 is the whole file."""
         self.problems.append(Problem(f"{self.relative}/{name}", line, 0, "", what))
+
+    def warn(self, name: str, line: int, what: str) -> None:
+        """Note something that does not make the entry wrong."""
+        self.warnings.append(Problem(f"{self.relative}/{name}", line, 0, "", what))
 
     @property
     def relative(self) -> str:
