@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 
 AT_ONCE = 3
-LATEST_S = 4.0
-"""About when an eval of the tiny model asks its prompts, on two busy cores."""
+LATEST_S = 6.0
+"""By then an eval of the tiny model asks its prompts, even on two busy cores."""
 REAPED_S = 5.0
 
 

@@ -23,6 +23,7 @@ from punie.serving.process import (
     ServerProcess,
     ServerState,
 )
+from punie.sizes import byte_size
 
 WATCH_S = 1.0
 GROWN = "the server had grown"
@@ -265,7 +266,7 @@ class Keeper:
                             await asyncio.wait_for(self._idle.wait(), WATCH_S)
             async with self._repair:
                 if life == self.life and self.process.state is ServerState.READY:
-                    grown = f"{now / 1e9:.1f} GB, above its cap of {cap / 1e9:.1f} GB"
+                    grown = f"{byte_size(now)}, above its cap of {byte_size(cap)}"
                     await self._restart(f"{GROWN} to {grown}")
         finally:
             self.waiting = ""
