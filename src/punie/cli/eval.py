@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--resume",
     metavar="RUN",
-    help="Ask what a run still owes; it needs no other flag. `last` is the newest.",
+    help="Ask what a run still owes, in the same way. `last` is the newest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The run and its summary as JSON.")
 def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click passes by name
