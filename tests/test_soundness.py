@@ -11,6 +11,7 @@ from punie.reporting.soundness import (
     checks_line,
     findings,
     follows,
+    notable,
     resume_command,
     retries,
     said,
@@ -59,6 +60,11 @@ FOUND = Checks(
 )
 
 
+UNTOLD = Checks(
+    findings=(*PASSED.findings[:1], Finding(name="cache", level=Level.UNKNOWN, sentence="None."))
+)
+
+
 def test_everything_a_person_can_meet_has_words():
     assert FAULTS.keys() == set(FaultKind)
     assert CULPRITS.keys() == set(Culprit)
@@ -98,6 +104,15 @@ def test_a_score_over_all_categories_needs_no_warning():
 def test_a_run_in_which_all_went_well_is_sound():
     judged = soundness(*a_run(an_answer()))
     assert judged == ("sound", "Sound: every self-check passed, and every request was answered.")
+
+
+def test_what_could_not_be_told_is_not_called_passed():
+    judged = soundness(*a_run(an_answer(), checks=UNTOLD))
+    told = "Sound: 1 self-check passed, 1 could not be told, and every request was answered."
+    assert judged == ("sound", told)
+    assert notable(UNTOLD) == []
+    follows = UNTOLD.findings[1].model_copy(update={"consequence": "not known"})
+    assert notable(Checks(findings=(follows,))) == [follows]
 
 
 def test_what_was_put_right_is_told_and_does_not_count_against_it():
@@ -194,7 +209,8 @@ def test_a_hostile_id_stays_one_word_of_the_command():
     [
         (None, ""),
         (SKIPPED, "skipped (--no-checks)"),
-        (FOUND, "skipped (--no-checks)"),
+        (FOUND, "degenerate looked at, the others skipped (--no-checks)"),
+        (UNTOLD, "1 passed, 1 could not be told"),
         (PARTLY, "skipped for a part of the answers (--no-checks); all 4 passed"),
         (Checks(), "none applies here"),
         (Checks(findings=PASSED.findings[:1]), "passed"),

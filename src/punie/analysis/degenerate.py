@@ -66,7 +66,9 @@ class AnswerCounts:
         common = max(self._by_answer.values(), key=lambda each: each.prompts, default=_Count())
         wrong = common.prompts - common.right
         if answered < LEAST_PROMPTS:
-            return self._found(Level.OK, f"{answered} answers are too few to look at together.")
+            counted = "1 answer is" if answered == 1 else f"{answered} answers are"
+            few = f"{counted} too few to look at together."
+            return self._found(Level.UNKNOWN, few)
         if common.prompts >= NEARLY_ALL * answered and wrong >= WRONG_SHARE * common.prompts:
             return self._found(
                 Level.WARNING,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from punie.records.trust import Checks, Finding, Level
 
 EARLIER = "In an earlier part of the run: "
-_GRAVITY = {Level.OK: 0, Level.NOTE: 1, Level.WARNING: 2}
+_GRAVITY = {Level.OK: 0, Level.UNKNOWN: 1, Level.NOTE: 2, Level.WARNING: 3}
 
 
 def joined(earlier: Checks | None, now: Checks) -> Checks:

@@ -38,15 +38,12 @@ async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Serve
 
 
 def _tell(checks: Checks) -> None:
-    """One line for each finding that is not ok, or one for all."""
+    """One line for each finding that matters; the table of the run counts the others."""
     from rich.text import Text
 
-    from punie.reporting.soundness import said
+    from punie.reporting.soundness import notable, said
 
     notes = err()
-    notable = [each for each in checks.findings if each.level is not Level.OK]
-    for finding in notable:
+    for finding in notable(checks):
         style = "bold yellow" if finding.level is Level.WARNING else "bold"
         notes.print(Text.assemble((finding.level.value, style), ": ", said(finding)))
-    if not notable and not checks.skipped:
-        notes.print(f"checks passed ({len(checks.findings)}) in {checks.seconds:.1f} s")

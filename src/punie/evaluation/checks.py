@@ -163,7 +163,7 @@ class _SelfCheck:
 def _not_made(name: str, failure: NotAnswered) -> Finding:
     return Finding(
         name=name,
-        level=Level.NOTE,
+        level=Level.UNKNOWN,
         sentence=f"The check of {name} could not be made: {failure.fault.message}",
         consequence="what it would have found is not known",
         details={"fault": failure.fault.kind.value},

@@ -11,6 +11,8 @@ class Level(StrEnum):
     """How much a finding matters to who reads the numbers."""
 
     OK = "ok"
+    UNKNOWN = "not told"
+    """The check could not be made here, so nothing passed and nothing failed."""
     NOTE = "note"
     WARNING = "warning"
 

@@ -19,7 +19,7 @@ from punie.reporting.answers import expected_line, made_call
 from punie.reporting.escaping import code, defang, escape, fence, table
 from punie.reporting.soundness import (
     checks_line,
-    findings,
+    notable,
     retries,
     said,
     soundness,
@@ -41,7 +41,7 @@ SHOWN = 20
 CLIPPED = 2000
 """Characters shown of one text."""
 
-_LEVEL_WORDS = {Level.WARNING: "Warning,", Level.NOTE: "Note,"}
+_LEVEL_WORDS = {Level.WARNING: "Warning,", Level.NOTE: "Note,", Level.UNKNOWN: "Not told,"}
 _LEVELS = "▁▂▃▄▅▆▇█"
 _BAR_CELLS = 8
 
@@ -83,7 +83,7 @@ def results_markdown(
     failed = [each for each in answers if each.failed]
     sections = [
         _headline(run, summary, since_3=since_3),
-        _soundness(run, summary),
+        _soundness(run, summary, since_3=since_3),
         _slices("Category", summary.categories),
         _slices("Role", summary.roles),
         _speed(summary, since_3=since_3),
@@ -143,7 +143,7 @@ def _headline(run: Run, summary: Summary, *, since_3: bool) -> str:
     return "\n\n".join(lines)
 
 
-def _soundness(run: Run, summary: Summary) -> str:
+def _soundness(run: Run, summary: Summary, *, since_3: bool) -> str:
     """The machine's part: one line after a run in which all went well.
 
     Nothing for a run that nothing of this is known of, as from a punie that made no checks.
@@ -153,11 +153,10 @@ def _soundness(run: Run, summary: Summary) -> str:
         return ""
     lines = [escape(soundness(run, summary).sentence)]
     if run.checks:
-        lines[0] += f" Self-checks: {escape(checks_line(run.checks))}."
+        lines[0] += f" Self-checks: {escape(checks_line(run.checks, named=since_3))}."
     remarks = [
         f"- {_LEVEL_WORDS[each.level]} {code(each.name)}: {escape(defang(said(each)))}"
-        for each in findings(run.checks)
-        if each.level in _LEVEL_WORDS
+        for each in notable(run.checks)
     ]
     remarks += [
         f"- {escape(each.at)} **{escape(each.kind)}**: {escape(defang(each.what))}"

@@ -23,7 +23,7 @@ _ENDED = {
     RunStatus.FAILED: "the run failed before its end",
     RunStatus.RUNNING: "the run has not ended",
 }
-_WORST_FIRST = {Level.WARNING: 0, Level.NOTE: 1, Level.OK: 2}
+_WORST_FIRST = {Level.WARNING: 0, Level.NOTE: 1, Level.UNKNOWN: 2, Level.OK: 3}
 
 
 class Soundness(NamedTuple):
@@ -55,9 +55,20 @@ def soundness(run: Run, summary: Summary) -> Soundness:
     if run.checks is None:
         told = "Every request was answered. No self-checks were made, so nothing more is known."
         return Soundness("unchecked", f"{told}{tail}")
-    warned = sum(each.level is not Level.OK for each in run.checks.findings)
-    checked = "every self-check passed" if not warned else "no self-check found anything serious"
-    return Soundness("sound", f"Sound: {checked}, and every request was answered.{tail}")
+    return Soundness(
+        "sound", f"Sound: {_passed(run.checks)}, and every request was answered.{tail}"
+    )
+
+
+def _passed(checks: Checks) -> str:
+    """What the self-checks say where none of them warned."""
+    levels = [each.level for each in checks.findings]
+    if Level.NOTE in levels:
+        return "no self-check found anything serious"
+    if unknown := levels.count(Level.UNKNOWN):
+        passed = counted(levels.count(Level.OK), "self-check")
+        return f"{passed} passed, {count(unknown)} could not be told"
+    return "every self-check passed"
 
 
 def _concerns(run: Run, summary: Summary) -> list[str]:
@@ -117,11 +128,29 @@ def findings(checks: Checks | None) -> list[Finding]:
     return sorted(found, key=lambda each: _WORST_FIRST[each.level])
 
 
-def checks_line(checks: Checks | None) -> str:
-    """The checks in a few words: `all 6 passed`; empty where nobody asked for any."""
+def notable(checks: Checks | None) -> list[Finding]:
+    """What a reader of the numbers must see of the findings, the worst first.
+
+    What could not be told is left out where nothing follows from it.
+    """
+    return [
+        each
+        for each in findings(checks)
+        if each.level is not Level.OK and (each.level is not Level.UNKNOWN or each.consequence)
+    ]
+
+
+def checks_line(checks: Checks | None, *, named: bool = True) -> str:
+    """The checks in a few words: `all 6 passed`; empty where nobody asked for any.
+
+    With `named`, a run without self-checks says what was looked at all the same.
+    """
     if checks is None:
         return ""
     if checks.skipped:
+        if named and checks.findings and not checks.partly:
+            names = _listed([one_line(each.name, 40) for each in checks.findings])
+            return f"{names} looked at, the others skipped (--no-checks)"
         told = f"skipped{_of_a_part(checks)} (--no-checks)"
         return f"{told}; {_counts(checks)}" if checks.partly and checks.findings else told
     if not checks.findings:
@@ -134,8 +163,10 @@ def _counts(checks: Checks) -> str:
     passed = levels.count(Level.OK)
     if passed == len(levels):
         return f"all {count(passed)} passed" if passed > 1 else "passed"
+    unknown = levels.count(Level.UNKNOWN)
     parts = [
         f"{count(passed)} passed" if passed else "",
+        f"{count(unknown)} could not be told" if unknown else "",
         counted(levels.count(Level.WARNING), "warning") if Level.WARNING in levels else "",
         counted(levels.count(Level.NOTE), "note") if Level.NOTE in levels else "",
     ]

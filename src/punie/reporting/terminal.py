@@ -13,7 +13,7 @@ from punie.records.trust import Level
 from punie.reporting import numbers
 from punie.reporting.soundness import (
     checks_line,
-    findings,
+    notable,
     resume_command,
     retries,
     said,
@@ -183,12 +183,9 @@ def _machine(run: Run, summary: Summary) -> Iterator[RenderableType]:
 
     Nothing at all after a run in which all went well.
     """
-    for finding in findings(run.checks):
-        if finding.level is not Level.OK:
-            mark = ("! ", "yellow") if finding.level is Level.WARNING else ("i ", "cyan")
-            yield _hanging(
-                Text.assemble(mark), Text(f"{one_line(finding.name, 40)}: {said(finding)}")
-            )
+    for finding in notable(run.checks):
+        mark = ("! ", "yellow") if finding.level is Level.WARNING else ("i ", "cyan")
+        yield _hanging(Text.assemble(mark), Text(f"{one_line(finding.name, 40)}: {said(finding)}"))
     events = timeline(run)
     for event in events[-_EVENTS:]:
         yield _hanging(Text("· "), Text(f"{event.at} {event.kind}: {event.what}"))

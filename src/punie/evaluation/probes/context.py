@@ -30,7 +30,7 @@ async def context_fits(
     """
     if context is None:
         sentence = "This endpoint does not tell how long its context is."
-        return Finding(name=NAME, level=Level.OK, sentence=sentence)
+        return Finding(name=NAME, level=Level.UNKNOWN, sentence=sentence)
     room = {each.id: context - (each.max_tokens or max_tokens) for each in prompts}
     size = {each.id: _bytes(each) for each in prompts}
     unsure = [each for each in prompts if size[each.id] + TEMPLATE_BYTES > room[each.id]]
@@ -70,7 +70,7 @@ async def context_fits(
 def _uncounted(context: int) -> Finding:
     return Finding(
         name=NAME,
-        level=Level.NOTE,
+        level=Level.UNKNOWN,
         sentence="The endpoint counts no tokens, so nobody can tell whether the longest prompts "
         f"fit the context of {context} tokens.",
         consequence="prompts that do not fit may become faults",

@@ -111,6 +111,6 @@ def cache_agrees(repeated: Sequence[Repeated]) -> Finding:
         )
     if not hits:
         sentence = "No question was answered from a prompt cache."
-    else:
-        sentence = f"The prompt cache changes no answer ({len(hits)} questions came from it)."
+        return Finding(name=CACHE, level=Level.UNKNOWN, sentence=sentence, details=details)
+    sentence = f"The prompt cache changes no answer ({len(hits)} questions came from it)."
     return Finding(name=CACHE, level=Level.OK, sentence=sentence, details=details)
