@@ -110,22 +110,22 @@ async def run_evaluation(
         )
         await loop.ask_all(asker)
     loop.count_what_stands()
-    earlier_s = run.summary.wall_s if run.summary else 0.0
-    peaks = (endpoint.peak_memory(), run.summary.peak_memory_bytes if run.summary else None)
+    finished = _finished(run, loop, endpoint, wall_s=progress.elapsed_s)
+    finished = finished.model_copy(update={"incidents": incidents.in_order()})
+    return EvalReport(run=finished, suite=suite, outcomes=tuple(loop.kept))
+
+
+def _finished(run: Run, loop: Loop, endpoint: Endpoint, *, wall_s: float) -> Run:
+    """The head with how it ended and its numbers; those of earlier parts are in them."""
+    earlier = run.summary
+    peaks = (endpoint.peak_memory(), earlier.peak_memory_bytes if earlier else None)
     summary = loop.tally.summary(
-        wall_s=earlier_s + progress.elapsed_s,
+        wall_s=wall_s + (earlier.wall_s if earlier else 0.0),
         peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
         prices=endpoint.prices,
     )
-    finished = run.model_copy(
-        update={
-            "status": loop.status,
-            "summary": summary,
-            "incidents": incidents.in_order(),
-            "checks": with_finding(run.checks, loop.answers.finding()),
-        }
-    )
-    return EvalReport(run=finished, suite=suite, outcomes=tuple(loop.kept))
+    checks = with_finding(run.checks, loop.answers.finding())
+    return run.model_copy(update={"status": loop.status, "summary": summary, "checks": checks})
 
 
 def with_finding(checks: Checks | None, finding: Finding) -> Checks | None:
