@@ -218,6 +218,7 @@ async def _ask_all(
     try:
         async with OutcomeWriter(store, run.id) as writer, showing(progress, quiet=wish.quiet):
             with heard.draining() as stop:
+                progress.stop = stop
                 report = await run_evaluation(
                     suite,
                     endpoint,

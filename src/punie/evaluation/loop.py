@@ -57,6 +57,8 @@ class Progress:
     score: float | None = None
     tokens_out: int = 0
     elapsed_s: float = 0.0
+    stop: asyncio.Event | None = None
+    """Set once somebody has asked for the run's end, where that can be told."""
 
 
 class Loop:
