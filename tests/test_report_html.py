@@ -391,6 +391,16 @@ def document_parts(browser: Chromium) -> list[str]:
 def test_faults_and_second_tries_can_be_shown_alone(browser: Chromium, tmp_path: Path):
     report, rows = synthetic_report(66, troubled=True)
     browser.open(written(tmp_path / "report.html", report, rows))
+    heads = "[...document.querySelectorAll('#map h3 span')].map((each) => each.textContent)"
+    told: list[str] = browser.evaluate(heads)
+    numbers = [list(map(int, re.findall(r"\d+", each))) for each in told]
+    # The third number is that of the faults; the second counts what has an answer.
+    assert sum(each[1] for each in numbers) == 64
+    assert sum(sum(each[2:]) for each in numbers) == 2
+    lost: Rows = [(prompt, each) for prompt, each in rows if isinstance(each, EvalFault)]
+    browser.open(written(tmp_path / "lost.html", report_of(lost), lost))
+    assert set(browser.evaluate(heads)) <= {"no answer, 1 fault", "no answer, 2 faults"}
+    browser.open(tmp_path / "report.html")
     browser.evaluate("document.querySelector('#faults [data-show]').click()")
     assert browser.evaluate(f"{SHOWN}.map((row) => row.dataset.status)") == ["fault", "fault"]
     assert not browser.evaluate("document.querySelector('tr.apart').hidden")

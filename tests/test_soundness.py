@@ -21,9 +21,13 @@ from punie.reporting.soundness import (
 from punie.reporting.wording import (
     CULPRITS,
     FAULTS,
+    fault_words,
     half_measured,
+    http_status,
+    is_remote,
     mean_over,
     meaning,
+    mostly,
     notes,
     unanswered_categories,
 )
@@ -99,6 +103,29 @@ def test_a_score_over_all_categories_needs_no_warning():
     assert not half_measured(summary)
     assert not any("no answer" in note.text for note in notes(run, summary))
     assert not half_measured(in_categories(tools=False)[1])
+
+
+def test_a_fault_of_somebody_else_s_server_is_not_looked_up_in_our_log():
+    kind = FaultKind.SERVER_ERROR
+    assert "log" in fault_words(kind).remedy
+    assert "log" not in fault_words(kind, remote=True).remedy
+    assert fault_words(FaultKind.REFUSED, remote=True) == fault_words(FaultKind.REFUSED)
+    run, _ = a_run(FAULT)
+    assert not is_remote(run)
+    model = run.model.model_copy(update={"backend": "endpoint"})
+    assert is_remote(run.model_copy(update={"model": model}))
+
+
+def test_the_commonest_message_of_a_fault_is_kept_and_its_status_told_apart():
+    full = {"kind": FaultKind.SERVER_ERROR, "message": "HTTP 503: http://10.0.0.7 is full"}
+    often = FAULT.model_copy(update=full)
+    once = FAULT.model_copy(update={**full, "message": "HTTP 500: no"})
+    _, summary = a_run(once, often, often, FAULT)
+    said = mostly(summary, FaultKind.SERVER_ERROR)
+    assert said == "HTTP 503: http://10.0.0.7 is full"
+    assert http_status(said) == "HTTP 503"
+    assert http_status("the server at HTTP 503") == ""
+    assert mostly(summary, FaultKind.TIMEOUT) == ""
 
 
 def test_a_run_in_which_all_went_well_is_sound():

@@ -17,9 +17,12 @@ from punie.analysis.statistics import (
     weighted_mean,
     wilson,
 )
-from punie.records.result import EvalResult, Outcome
+from punie.records.result import EvalFault, EvalResult, Outcome
 from punie.records.suite import EvalPrompt
 from punie.records.summary import Estimate, Slice, Summary
+
+MESSAGES = 100
+"""Different messages of one kind of fault that are counted; the commonest is among the first."""
 
 
 @dataclass(slots=True)
@@ -85,6 +88,7 @@ class Tally:
         self._latency = array("d")
         self._first_token = array("d")
         self._fault_kinds: Counter[str] = Counter()
+        self._messages: dict[str, Counter[str]] = {}
         self._culprits: Counter[str] = Counter()
         self._unscored = 0
         self._truncated = 0
@@ -110,6 +114,18 @@ class Tally:
         else:
             tally.faults += 1
             self._fault_kinds[outcome.kind.value] += 1
+            self._count_message(outcome)
+
+    def _count_message(self, fault: EvalFault) -> None:
+        messages = self._messages.setdefault(fault.kind.value, Counter())
+        if fault.message and (fault.message in messages or len(messages) < MESSAGES):
+            messages[fault.message] += 1
+
+    def _commonest(self) -> dict[str, str]:
+        """The commonest message of each kind of fault that has one."""
+        counted = sorted(self._messages.items())
+        ranked = {kind: _most_frequent_first(messages) for kind, messages in counted}
+        return {kind: next(iter(messages)) for kind, messages in ranked.items() if messages}
 
     def _count_answer(self, result: EvalResult) -> None:
         completion = result.completion
@@ -177,6 +193,7 @@ class Tally:
             unscored=self._unscored,
             faults=self._fault_kinds.total(),
             fault_kinds=_most_frequent_first(self._fault_kinds),
+            fault_details=self._commonest(),
             culprits=_most_frequent_first(self._culprits),
             must_pass_failed=self._must_pass_failed(),
             truncated=self._truncated,

@@ -29,6 +29,7 @@ from punie.journal.table import readme
 from punie.records.result import Outcome
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt
+from punie.records.summary import Summary
 from punie.records.trust import IncidentKind
 from punie.reporting.markdown import WRITTEN_ALIKE
 from punie.text import one_line
@@ -199,7 +200,7 @@ def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:
             f" punie journal new GOAL --run {run.id} --supersedes {entry.id}"
         )
         entry.warn(RUN, key_line(content, "run"), what)
-    elif run.summary != record.run.summary:
+    elif _silent(run) != _silent(record.run):
         entry.add(
             RUN, key_line(content, "run"), f"run {run.id} has another summary in the database"
         )
@@ -218,6 +219,11 @@ def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:
             entry.add(RUN, row_line(content, index), f"prompt {row.id} differs from the database")
     for (prompt_id, _), index in kept.items():
         entry.add(RUN, row_line(content, index), f"prompt {prompt_id} is not in the database")
+
+
+def _silent(run: Run) -> Summary | None:
+    """The numbers without what faults said, which an entry does not keep."""
+    return run.summary and run.summary.model_copy(update={"fault_details": {}})
 
 
 def _resumptions(run: Run) -> int:

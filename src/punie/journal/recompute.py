@@ -16,8 +16,8 @@ from punie.scoring.score import overall
 TOLERANCE = 1e-9
 """Relative and absolute: sums in another order differ in their last digits."""
 
-_MEASURED = frozenset({"wall_s", "peak_memory_bytes", "cost"})
-"""What is not in the rows: the clock, the memory, and prices that no record holds."""
+_MEASURED = frozenset({"wall_s", "peak_memory_bytes", "cost", "fault_details"})
+"""What is not in the rows: the clock, the memory, prices and messages that no record holds."""
 _SLICES = ("categories", "roles", "tags")
 
 

@@ -24,7 +24,9 @@ from punie.records.result import (
 )
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, Message
+from punie.records.summary import Summary
 from punie.records.trust import Checks
+from punie.reporting.wording import http_status
 
 _ROWS = "rows"
 
@@ -168,6 +170,8 @@ def make_record(
 ) -> RunRecord:
     """Keep a run without its words (unless `entry.text`), absolute paths and addresses."""
     run = privacy.run(report.run)
+    if run.summary:
+        run = run.model_copy(update={"summary": _without_messages(run.summary)})
     if not entry.text:
         run = run.model_copy(update={"checks": _without_words(run.checks)})
     return RunRecord(
@@ -233,6 +237,13 @@ def make_row(prompt: EvalPrompt, outcome: Outcome, *, text: bool) -> PromptRow:
         forms=tuple(each.form for each in answer.tool_calls),
         spoken=spoken if text else None,
     )
+
+
+def _without_messages(summary: Summary) -> Summary:
+    """The numbers with no more of a fault's message than its HTTP status: it names hosts, paths."""
+    found = {kind: http_status(text) for kind, text in summary.fault_details.items()}
+    details = {kind: status for kind, status in found.items() if status}
+    return summary.model_copy(update={"fault_details": details})
 
 
 def _numbers(details: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -52,6 +52,8 @@ class Summary(Record):
     unscored: int
     faults: int
     fault_kinds: dict[str, int] = Field(default_factory=dict)
+    fault_details: dict[str, str] = Field(default_factory=dict)
+    """The commonest message of each kind of fault."""
     culprits: dict[str, int] = Field(default_factory=dict)
     must_pass_failed: tuple[str, ...] = ()
     truncated: int = 0

@@ -35,8 +35,10 @@ from punie.reporting.transcripts import NOT_KEPT, Transcripts, transcript
 from punie.reporting.wording import (
     culprit_words,
     fault_words,
+    is_remote,
     meaning,
     model_title,
+    mostly,
     notes,
     own_code,
     waited,
@@ -87,7 +89,7 @@ def render_html(
         gauge=_drawing(svg.gauge(summary.score, label="Score")) if summary.score else "",
         dimensions=_dimensions(summary),
         culprits=_culprits(summary),
-        faults=_faults(summary),
+        faults=_faults(run, summary),
         soundness=soundness(run, summary),
         checks_line=checks_line(run.checks),
         findings=findings(run.checks),
@@ -262,10 +264,14 @@ def _culprits(summary: Summary) -> list[tuple[str, str, int, Markup]]:
     ]
 
 
-def _faults(summary: Summary) -> list[tuple[str, str, str, int]]:
+def _faults(run: Run, summary: Summary) -> list[tuple[str, str, str, int]]:
     ranked = sorted(summary.fault_kinds.items(), key=lambda item: (-item[1], item[0]))
-    named = [(kind, fault_words(kind), number) for kind, number in ranked]
-    return [(kind, words.meaning, words.remedy, number) for kind, words, number in named]
+    found: list[tuple[str, str, str, int]] = []
+    for kind, number in ranked:
+        words = fault_words(kind, remote=is_remote(run))
+        detail = f" Mostly: {message}" if (message := mostly(summary, kind)) else ""
+        found.append((kind, words.meaning + detail, words.remedy, number))
+    return found
 
 
 def _provenance(run: Run) -> list[tuple[str, str]]:

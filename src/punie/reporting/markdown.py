@@ -25,7 +25,15 @@ from punie.reporting.soundness import (
     soundness,
     timeline,
 )
-from punie.reporting.wording import half_measured, mean_over, notes, own_code, waited
+from punie.reporting.wording import (
+    half_measured,
+    http_status,
+    mean_over,
+    mostly,
+    notes,
+    own_code,
+    waited,
+)
 from punie.text import one_line
 
 RESULTS_FORMAT = 3
@@ -219,7 +227,12 @@ def _speed(summary: Summary, *, since_3: bool) -> str:
 def _faults(run: Run, summary: Summary, faulted: Sequence[_Answers], *, since_3: bool) -> str:
     if not summary.faults:
         return "No faults: every request was answered."
-    kinds = [[escape(kind), numbers.count(n)] for kind, n in _ranked(summary.fault_kinds)]
+    kinds = [
+        [escape(_with_status(summary, kind)), numbers.count(n)]
+        for kind, n in _ranked(summary.fault_kinds)
+    ]
+        for kind, n in _ranked(summary.fault_kinds)
+    ]
     listed = [
         f"- {code(each.prompt.id)}: {', '.join(sorted({f.kind.value for f in each.faults}))}"
         for each in faulted[:LISTED]
@@ -236,6 +249,11 @@ def _faults(run: Run, summary: Summary, faulted: Sequence[_Answers], *, since_3:
             "\n".join([*listed, *_rest(len(faulted), LISTED)]),
         ]
     )
+
+
+def _with_status(summary: Summary, kind: str) -> str:
+    status = http_status(mostly(summary, kind))
+    return f"{kind} ({status})" if status else kind
 
 
 def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:

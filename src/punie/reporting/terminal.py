@@ -19,7 +19,7 @@ from punie.reporting.soundness import (
     said,
     timeline,
 )
-from punie.reporting.wording import fault_words, model_title, notes, waited
+from punie.reporting.wording import fault_words, is_remote, model_title, mostly, notes, waited
 from punie.text import one_line
 
 _WIDEST = 96
@@ -195,9 +195,10 @@ def _machine(run: Run, summary: Summary) -> Iterator[RenderableType]:
         yield _hanging(Text("· "), Text(again))
     ranked = sorted(summary.fault_kinds.items(), key=lambda item: (-item[1], item[0]))
     for kind, number in ranked:
-        words = fault_words(kind)
+        words = fault_words(kind, remote=is_remote(run))
+        detail = f" Mostly: {message}" if (message := mostly(summary, kind)) else ""
         head = f"{one_line(kind)}, {numbers.counted(number, 'request')}: "
-        told = Text.assemble((head, "yellow"), f"{words.meaning} {words.remedy}".strip())
+        told = Text.assemble((head, "yellow"), f"{words.meaning} {words.remedy}{detail}".strip())
         yield _hanging(Text("x ", style="yellow"), told)
     if command := resume_command(run, summary):
         yield Text("To ask again what is owed:")

@@ -1,5 +1,6 @@
 """A run in plain words: what its score means, what went wrong and what to do about it."""
 
+import re
 from typing import Literal, NamedTuple
 
 from punie.records.result import Culprit, FaultKind
@@ -69,6 +70,17 @@ FAULTS: dict[str, FaultWords] = {
     ),
 }
 
+REMOTE_REMEDIES: dict[str, str] = {
+    FaultKind.TIMEOUT: "Lower --concurrency or --max-tokens, or ask when it is less busy.",
+    FaultKind.CONNECTION_LOST: "Ask again; if it stays, its operator or a proxy in between knows.",
+    FaultKind.SERVER_ERROR: "Ask again later, or lower --concurrency; its operator knows why.",
+    FaultKind.TOO_LONG: "Shorten the prompt, lower --max-tokens, or ask for a longer context.",
+}
+"""What to do where the server is somebody else's, so that its log and its memory are out of reach.
+"""
+
+_STATUS = re.compile(r"HTTP \d{3}\b")
+
 CULPRITS: dict[str, str] = {
     Culprit.NOT_CALLED: "An expected tool call was not made.",
     Culprit.WRONG_NAME: "Another tool was called than the expected one.",
@@ -109,9 +121,29 @@ def finish_words(reason: str) -> str:
     return FINISHED.get(reason, reason)
 
 
-def fault_words(kind: str) -> FaultWords:
-    """The words for a fault's kind; a kind from a newer punie has none."""
-    return FAULTS.get(kind, FaultWords("", "Read the message of the prompt."))
+def fault_words(kind: str, *, remote: bool = False) -> FaultWords:
+    """The words for a fault's kind; a kind from a newer punie has none.
+
+    `remote` is a server that punie did not start.
+    """
+    words = FAULTS.get(kind, FaultWords("", "Read the message of the prompt."))
+    return words._replace(remedy=REMOTE_REMEDIES.get(kind, words.remedy)) if remote else words
+
+
+def is_remote(run: Run) -> bool:
+    """Whether somebody else's server was asked."""
+    return run.model.backend == "endpoint"
+
+
+def mostly(summary: Summary, kind: str) -> str:
+    """What most faults of a kind said: `HTTP 503: overloaded`; empty where that is not known."""
+    return one_line(summary.fault_details.get(kind, ""), 120)
+
+
+def http_status(message: str) -> str:
+    """No more of a fault's message than its status: the rest names hosts and paths."""
+    found = _STATUS.match(message)
+    return found.group() if found else ""
 
 
 def culprit_words(culprit: str) -> str:

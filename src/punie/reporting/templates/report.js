@@ -298,7 +298,11 @@ if (rows.length > 1 && rows.length <= 3000) {
     const members = rows.filter((row) => row.dataset.category === category);
     const passed = members.filter((row) => row.dataset.status === "pass").length;
     const title = make("h3", "", category);
-    title.append(make("span", "", `${passed} of ${number} passed`));
+    const faults = members.filter((row) => row.dataset.status === "fault").length;
+    const answered = number - faults;
+    const said = answered ? [`${passed} of ${answered} passed`] : ["no answer"];
+    if (faults) said.push(`${faults} fault${faults > 1 ? "s" : ""}`);
+    title.append(make("span", "", said.join(", ")));
     const cells = make("div", "cells");
     for (const row of members) {
       const cell = make("i");
