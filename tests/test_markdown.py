@@ -44,14 +44,14 @@ def test_the_headline_counts_the_categories_that_have_an_answer():
 
 def test_a_fault_is_told_with_its_status_and_no_more_of_its_message():
     rows = [
-        (prompt, outcome.model_copy(update={"message": "HTTP 503: http://10.0.0.7"}))
+        (prompt, outcome.model_copy(update={"message": "HTTP 503: http://10.0.0.9"}))
         if isinstance(outcome, EvalFault)
         else (prompt, outcome)
         for prompt, outcome in journal_run.rows()
     ]
     written = results_markdown(journal_run.report(rows), [outcome for _, outcome in rows])
     assert "| timed out (HTTP 503) |" in written
-    assert "10.0.0.7" not in written
+    assert "10.0.0.9" not in written
 
 
 def visible_text(markdown: str) -> str:

@@ -231,8 +231,6 @@ def _faults(run: Run, summary: Summary, faulted: Sequence[_Answers], *, since_3:
         [escape(_with_status(summary, kind)), numbers.count(n)]
         for kind, n in _ranked(summary.fault_kinds)
     ]
-        for kind, n in _ranked(summary.fault_kinds)
-    ]
     listed = [
         f"- {code(each.prompt.id)}: {', '.join(sorted({f.kind.value for f in each.faults}))}"
         for each in faulted[:LISTED]
