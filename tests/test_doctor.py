@@ -26,7 +26,7 @@ from punie.serving.checkup import (
     check_servers,
     reach,
 )
-from punie.serving.registry import register
+from punie.serving.registry import Kind, register
 from punie.store.checkup import check_database, check_disk
 from punie.store.database import open_database
 
@@ -258,6 +258,22 @@ def test_running_servers_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (line,) = check_servers()
     assert line.state is State.NOTE
     assert f"pid {os.getpid()}" in line.found
+
+
+def test_a_punie_serve_is_one_line_and_nothing_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUNIE_STATE", str(tmp_path))
+    about: dict[str, Any] = {"model": "tiny", "adapter": None, "project": tmp_path}
+    behind = register(pid=os.getpid(), port=8080, **about)
+    address = register(pid=os.getpid(), port=8081, kind=Kind.SERVE, **about)
+    assert behind is not None
+    assert address is not None
+    with behind, address:
+        (line,) = check_servers()
+    assert line.state is State.OK
+    assert line.found.startswith("punie serve: tiny on port 8081")
+    assert f"since {address.entry.since_here}" in line.found
 
 
 def test_a_server_that_was_left_behind_is_a_problem(

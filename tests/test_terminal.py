@@ -8,7 +8,7 @@ from punie.records.result import Completion, EvalFault, FaultKind
 from punie.records.run import EvalReport, RunStatus
 from punie.records.suite import EvalPrompt, Message
 from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
-from punie.reporting.terminal import eval_table
+from punie.reporting.terminal import eval_table, owed
 from synthetic_run import PASSED, a_result, report_of, synthetic_report, with_trust
 
 
@@ -40,6 +40,18 @@ def test_what_befell_the_machine_reads_well(width: int, snapshot: SnapshotAssert
     report, _ = synthetic_report(66, troubled=True, status=RunStatus.INTERRUPTED)
     shown = printed(report, width)
     assert shown[shown.index("The machine") :] == snapshot
+
+
+def test_what_is_owed_is_counted_and_its_command_stands_on_a_line_of_its_own():
+    report, rows = synthetic_report(66, troubled=True, status=RunStatus.INTERRUPTED)
+    suite = report.suite.model_copy(update={"prompts": tuple(prompt for prompt, _ in rows)})
+    report = report.model_copy(update={"suite": suite})
+    left = 66 - report.summary.answered
+    command = "punie eval --resume 20261121-0152-k3f9"
+    assert owed(report) == f"{left} of 66 prompts are owed:\n{command}"
+    assert command not in printed(report, 80)
+    whole, _ = synthetic_report(12, fault_share=0)
+    assert owed(whole) == ""
 
 
 def test_a_clean_run_says_one_line_more_for_its_checks():

@@ -112,9 +112,11 @@ def exit_code(measured: "Measured") -> int:
 
 def _print(measured: "Measured") -> None:
     from punie.cli.output import err, out, safe
-    from punie.reporting.terminal import eval_table
+    from punie.reporting.terminal import eval_table, owed
 
     out().print(eval_table(measured.report))
+    if left := owed(measured.report):
+        out().print(f"\n{left}", markup=False, soft_wrap=True)
     notes = err()
     notes.print()
     for line in measured.warnings:

@@ -257,7 +257,7 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
     run = report.run
     unwritten: list[str] = []
     html = store.run_folder(run.id) / "report.html"
-    entry = None
+    entry = written = None
     with _noting(unwritten, "the report"):
         write_report(store, report, html)
     if wish.output:
@@ -269,13 +269,15 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
 
         with _noting(unwritten, "the journal entry"):
             # A run that has its entry gets no second one from being resumed.
-            entry = next(iter(entries_of(settings.project, run.id)), None) or write_entry(
-                settings.project,
-                report,
-                store.rows(run.id),
-                goal=goal,
-                text=settings.values.journal.text,
-            )
+            entry = next(iter(entries_of(settings.project, run.id)), None)
+            if entry is None:
+                entry = written = write_entry(
+                    settings.project,
+                    report,
+                    store.rows(run.id),
+                    goal=goal,
+                    text=settings.values.journal.text,
+                )
     return Measured(
         report=report,
         report_html=html,
@@ -283,7 +285,7 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
         output=wish.output,
         unwritten=bool(unwritten),
         warnings=(*unwritten, *_warnings(wish, report)),
-        next_steps=tuple(_next_steps(wish, report, html, entry, settings)),
+        next_steps=tuple(_next_steps(wish, report, html, written, settings)),
     )
 
 
@@ -328,6 +330,9 @@ def _next_steps(
         yield f"results  {wish.output}, {summary_file(wish.output).name}"
     if entry:
         yield f"journal  {_short(entry)}"
+        yield "  punie journal render   brings the journal's table up to date"
+    if run.status is RunStatus.INTERRUPTED:
+        return  # the command that goes on stands above
     if run.model.builtin_demo and not settings.configured:
         yield "This was the demo model, not yours. Next:"
         yield "  punie report last --open"

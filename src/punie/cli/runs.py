@@ -14,9 +14,11 @@ from punie.records.result import EvalFault, Outcome
 from punie.records.run import Run
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from punie.store.runs import RunStore
 
-NARROW, WIDE = 60, 90
+NARROW, WIDE = 72, 90
 """Columns below which the list of runs shows the least, and from which on it shows all."""
 PARTIAL = "*"
 """Marks a score that is not the mean over all categories."""
@@ -127,10 +129,13 @@ def show_command(run: str, prompt_id: str | None, as_json: bool) -> None:  # noq
 def _print_run(store: "RunStore", head: Run) -> None:
     from rich.text import Text
 
-    from punie.reporting.terminal import eval_table
+    from punie.reporting.terminal import eval_table, owed
 
     console = out()
-    console.print(eval_table(store.report(head)))
+    report = store.report(head)
+    console.print(eval_table(report))
+    if left := owed(report.model_copy(update={"suite": store.suite(head)})):
+        console.print(f"\n{left}", markup=False, soft_wrap=True)
     unmeasured: list[str] = []
     titled = False
     for prompt, outcome in store.rows(head.id):
@@ -143,11 +148,22 @@ def _print_run(store: "RunStore", head: Run) -> None:
                 titled = True
             notes = "; ".join(score.note for score in outcome.scores if not score.passed)
             line = f"{prompt.id}  {outcome.culprit or 'below its mark'}: {notes}{_again(outcome)}"
-            console.print(Text(_plain(line, LINE)))
+            console.print(_hanging(_plain(line, LINE)))
     if unmeasured:
         console.print(Text("\nNot measured, neither right nor wrong", style="dim"))
     for line in unmeasured:
-        console.print(Text(line))
+        console.print(_hanging(line))
+
+
+def _hanging(line: str) -> "RenderableType":
+    """A line whose further lines, in a narrow window, stand under its text."""
+    from rich.text import Text
+
+    console = out()
+    if console.soft_wrap:
+        return Text(line)
+    first, *rest = Text(line).wrap(console, max(20, console.width - 2))
+    return Text("\n  ").join([first, *rest])
 
 
 def _again(outcome: Outcome) -> str:

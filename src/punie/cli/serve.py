@@ -101,11 +101,11 @@ def _show_running(*, as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("address", "model", "pid", "since"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "address")
     for entry in served:
         named = f"{entry.model} + {entry.adapter}" if entry.adapter else entry.model
-        address, since = f"http://127.0.0.1:{entry.port}/v1", entry.since[:16].replace("T", " ")
-        table.add_row(address, safe(named), str(entry.pid), f"{since} UTC")
+        address = f"http://127.0.0.1:{entry.port}/v1"
+        table.add_row(address, safe(named), str(entry.pid), entry.since_here)
     out().print(table, soft_wrap=False)
 
 

@@ -44,6 +44,21 @@ def eval_table(report: EvalReport) -> RenderableType:
     return _EvalTable(report, report.summary)
 
 
+def owed(report: EvalReport) -> str:
+    """How much of a run is owed, and the command that asks it; empty where nothing is.
+
+    To be printed unwrapped, so that it can be copied.
+    """
+    command = resume_command(report.run, report.summary)
+    if not command:
+        return ""
+    total = len(report.suite.prompts) * report.run.repeats
+    left = total - report.summary.answered
+    several = f"{numbers.count(left)} of {numbers.counted(total, 'prompt')}"
+    of = f"{several} {'is' if left == 1 else 'are'}" if left > 0 else "To ask what is"
+    return f"{of} owed:\n{command}"
+
+
 class _EvalTable:
     """Arranges itself by the width that it is given."""
 
@@ -118,7 +133,10 @@ def _grid(title: str, *, titles: Sequence[str] = ()) -> Table:
 
 def _slices(summary: Summary, *, roomy: bool) -> Table:
     """Categories, roles and tags in one table, so that their columns stand below each other."""
-    titles = ["Score", "95 %"] + (["Passed", "n", "Faults"] if roomy else [])
+    titles = ["Score", "95 %"] + (["Passed", "n"] if roomy else [])
+    lost = bool(summary.faults)
+    # Where columns are few, the mark of a fault is the title.
+    titles += ["Faults"] if roomy else ["x"] if lost else []
     grid = _grid("", titles=titles)
     if roomy:
         grid.add_column("0 to 100 %", no_wrap=True)
@@ -129,20 +147,20 @@ def _slices(summary: Summary, *, roomy: bool) -> Table:
         if slices:
             grid.add_row(Text(name, style="dim"))
         for each in slices[:_MANY]:
-            grid.add_row(*_slice(each, roomy=roomy))
+            grid.add_row(*_slice(each, roomy=roomy, lost=lost))
         hidden = (len(summary.tags) if name == "Tag" else len(slices)) - len(slices[:_MANY])
         if hidden:
             grid.add_row(Text(f"  and {hidden} more", style="dim"))
     return grid
 
 
-def _slice(each: Slice, *, roomy: bool) -> list[Text]:
+def _slice(each: Slice, *, roomy: bool, lost: bool) -> list[Text]:
     value = each.score.value if each.score else None
     cells = [f"  {one_line(each.name)}", numbers.percent(value), numbers.interval(each.score)]
-    if not roomy:
-        return [Text(cell) for cell in cells]
-    passed = each.passed.value if each.passed else None
     faults = numbers.count(each.faults) if each.faults else ""
+    if not roomy:
+        return [Text(cell) for cell in (*cells, *([faults] if lost else []))]
+    passed = each.passed.value if each.passed else None
     scored = each.score.n if each.score else 0
     cells += [numbers.percent(passed), numbers.count(scored), faults]
     return [*(Text(cell) for cell in cells), _bar(each.score)]
@@ -200,9 +218,6 @@ def _machine(run: Run, summary: Summary) -> Iterator[RenderableType]:
         head = f"{one_line(kind)}, {numbers.counted(number, 'request')}: "
         told = Text.assemble((head, "yellow"), f"{words.meaning} {words.remedy}{detail}".strip())
         yield _hanging(Text("x ", style="yellow"), told)
-    if command := resume_command(run, summary):
-        yield Text("To ask again what is owed:")
-        yield Text(command, style="bold")
 
 
 def _figures(run: Run, summary: Summary) -> Table:

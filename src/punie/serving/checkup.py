@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from punie.records.checkup import Checkup, note, ok, problem
-from punie.serving.registry import running
+from punie.serving.registry import Kind, running
 
 DEADLINE_S = 3.0
 HUB = "https://huggingface.co"
@@ -141,9 +141,15 @@ def check_proxies(env: Mapping[str, str]) -> Checkup | None:
 def check_servers() -> list[Checkup]:
     """The servers of punie that run on this machine."""
     lines: list[Checkup] = []
-    for entry in running():
-        about = f"{entry.model} on port {entry.port}, pid {entry.pid}, since {entry.since}"
-        if entry.owned:
+    entries = running()
+    addresses = {entry.owner_pid for entry in entries if entry.kind is Kind.SERVE and entry.owned}
+    for entry in entries:
+        about = f"{entry.model} on port {entry.port}, pid {entry.pid}, since {entry.since_here}"
+        if entry.owned and entry.kind is Kind.SERVE:
+            lines.append(ok("server", f"punie serve: {about}"))
+        elif entry.owned and entry.owner_pid in addresses:
+            continue  # the server behind an address that has its line
+        elif entry.owned:
             lines.append(note("server", f"{entry.kind.value} of a running punie: {about}"))
         else:
             found = f"left behind by a punie that is gone: {about}"

@@ -70,6 +70,15 @@ class Entry(Record):
     """UTC, ISO 8601."""
 
     @property
+    def since_here(self) -> str:
+        """`since` to the minute, in this machine's time: `2026-11-21 09:30`."""
+        try:
+            moment = datetime.fromisoformat(self.since)
+        except ValueError:
+            return self.since
+        return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+    @property
     def runs(self) -> bool:
         """Whether the server is alive and is that very process."""
         return _find(self.pid, self.started, self.argv_sha256) is not None
