@@ -884,6 +884,20 @@ async def stop_in_flight(lab: Lab) -> None:
 # Several punies.
 
 
+@case("two punies", "starting")
+async def another_serves_already(lab: Lab) -> None:
+    """The second says so: its times are not what they would be alone."""
+    suite = write_suite(lab.folder, 3)
+    argv = [PUNIE, "eval", str(suite), "--model", str(lab.tiny), "--max-tokens", "8", "--json"]
+    async with lab.serving(lab.fake()):
+        child = await asyncio.create_subprocess_exec(
+            *argv, cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        said, _ = await child.communicate()
+    head = json.loads(said)["data"]["run"]
+    assert "neighbours" in {each["name"] for each in head["checks"]["findings"]}
+
+
 @case("two punies", "in flight")
 async def eight_at_once(lab: Lab) -> None:
     """Eight evals in one project, each with a server of its own: none disturbs another."""
@@ -899,8 +913,6 @@ async def eight_at_once(lab: Lab) -> None:
     heads = [json.loads(each)["data"]["run"] for each in said]
     assert len({head["id"] for head in heads}) == 8
     assert [head["summary"]["answered"] for head in heads] == [5] * 8
-    noticed = {each["name"] for head in heads for each in head["checks"]["findings"]}
-    assert "neighbours" in noticed
     assert not servers_under(lab.folder)
 
 
