@@ -77,6 +77,7 @@ def estimate(
         longest_prompt_tokens=tokens,
         max_tokens=answer,
         concurrency=concurrency,
+        prompt_concurrency=8,
     )
 
 

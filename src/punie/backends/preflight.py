@@ -20,6 +20,7 @@ from punie.models.tokens import longest_in_tokens
 from punie.records.base import canonical_json
 from punie.records.suite import MESSAGES, EvalPrompt, EvalSuite
 from punie.records.trust import Finding, Level
+from punie.serving.config import PROMPT_CONCURRENCY
 from punie.serving.free_memory import free_memory
 from punie.serving.registry import Kind, running
 from punie.sizes import byte_size
@@ -139,6 +140,7 @@ def estimates_of(
             longest_prompt_tokens=longest_prompt_tokens,
             max_tokens=max_tokens,
             concurrency=concurrency,
+            prompt_concurrency=PROMPT_CONCURRENCY,
             prompts=prompts,
             fused_attention=sys.platform == "darwin",
         )

@@ -158,15 +158,14 @@ def _endpoint_probe(name: str, endpoint: "EndpointSettings", key_env: str) -> Pr
 def _memory(settings: "Loaded") -> Checkup:
     """The project's suite on its model, or the demo of an eval without arguments."""
     from punie.backends.checkup import check_memory
-    from punie.cli.wish import Wish, chosen_suite
-    from punie.evaluation.run import DEFAULT_CONCURRENCY
+    from punie.cli.wish import Wish, chosen_concurrency, chosen_suite
     from punie.models.catalog import DEFAULT_MODEL
 
     values = settings.values
     return check_memory(
         values.model or DEFAULT_MODEL,
         chosen_suite(Wish(), settings),
-        concurrency=values.concurrency or DEFAULT_CONCURRENCY,
+        concurrency=chosen_concurrency(Wish(), settings),
         adapter=Path(values.adapter).expanduser() if values.adapter else None,
     )
 

@@ -25,11 +25,10 @@ from punie.cli.resume import (
 )
 from punie.cli.served import served
 from punie.cli.signals import Signals, signals
-from punie.cli.wish import Wish, chosen_suite
+from punie.cli.wish import Wish, chosen_concurrency, chosen_suite
 from punie.cli.written import summary_file, write_report, write_results
 from punie.errors import InputError, PunieError, StoreError
 from punie.evaluation.run import (
-    DEFAULT_CONCURRENCY,
     Progress,
     new_run,
     new_run_id,
@@ -180,7 +179,7 @@ def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, ru
         suite,
         endpoint,
         run_id=run_id,
-        concurrency=wish.concurrency or settings.values.concurrency or DEFAULT_CONCURRENCY,
+        concurrency=chosen_concurrency(wish, settings),
         repeats=wish.repeats or 1,
         tools=wish.tools or settings.values.tools,
     )

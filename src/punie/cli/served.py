@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from punie.cli.live import waiting_for
 from punie.cli.starting import starting
-from punie.cli.wish import Wish
+from punie.cli.wish import Wish, chosen_concurrency
 from punie.errors import EndpointError, InputError
-from punie.evaluation.run import DEFAULT_CONCURRENCY
 from punie.records.suite import EvalSuite
 from punie.serving.endpoint import Endpoint
 from punie.settings import EndpointSettings, Loaded, Settings
@@ -132,7 +131,7 @@ async def _local(
             memory = preflight(
                 model.path,
                 suite,
-                concurrency=wish.concurrency or settings.values.concurrency or DEFAULT_CONCURRENCY,
+                concurrency=chosen_concurrency(wish, settings),
                 repeats=wish.repeats or 1,
                 adapter=model.adapter,
             )

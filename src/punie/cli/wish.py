@@ -65,6 +65,13 @@ def chosen_suite(wish: Wish, settings: Loaded) -> EvalSuite:
     return with_sampling(suite, overrides)
 
 
+def chosen_concurrency(wish: Wish, settings: Loaded) -> int:
+    """How many prompts may be in flight."""
+    from punie.evaluation.run import DEFAULT_CONCURRENCY
+
+    return wish.concurrency or settings.values.concurrency or DEFAULT_CONCURRENCY
+
+
 def with_sampling(suite: EvalSuite, overrides: dict[str, Any]) -> EvalSuite:
     """The suite, sampled otherwise; an override of `max_tokens` counts for each of its prompts."""
     if not overrides:

@@ -17,8 +17,8 @@ KV_STEP = 256
 """mlx_lm's caches grow by so many tokens."""
 CACHED_PROMPTS = 10
 """Finished prompts whose keys and values mlx_lm.server keeps (`--prompt-cache-size`)."""
-PROMPT_CONCURRENCY = 8
 PREFILL_STEP = 2048
+"""Tokens of a prompt that mlx_lm reads in one step."""
 RUNTIME_BYTES = 190_000_000
 """Python, mlx, mlx_lm and a tokenizer without a model: measured 140 MB, with requests 190 MB."""
 SCORES = 1.5
@@ -133,23 +133,22 @@ def estimate_memory(
     longest_prompt_tokens: int,
     max_tokens: int,
     concurrency: int,
+    prompt_concurrency: int,
     adapter_bytes: int = 0,
     prompts: int | None = None,
-    prompt_concurrency: int = PROMPT_CONCURRENCY,
-    prefill_step: int = PREFILL_STEP,
     fused_attention: bool = False,
 ) -> MemoryEstimate:
     """Peak bytes of a server that answers `concurrency` prompts at once, all of the longest length.
 
-    `prompts` bounds how many finished ones can be kept. `fused_attention` is Metal's: its kernels
-    never hold a whole matrix of scores.
+    `prompt_concurrency` prompts are read side by side. `prompts` bounds how many finished ones can
+    be kept. `fused_attention` is Metal's: its kernels never hold a whole matrix of scores.
     """
     reading = min(prompt_concurrency, concurrency)
     whole = longest_prompt_tokens + max_tokens
-    one = _kv_values(shape, -(-whole // KV_STEP) * KV_STEP, prefill_step)
+    one = _kv_values(shape, -(-whole // KV_STEP) * KV_STEP)
     finished = CACHED_PROMPTS if prompts is None else max(0, prompts - concurrency)
-    kept = min(CACHED_PROMPTS, finished) * _kv_values(shape, whole, prefill_step)
-    step = min(longest_prompt_tokens, prefill_step)
+    kept = min(CACHED_PROMPTS, finished) * _kv_values(shape, whole)
+    step = min(longest_prompt_tokens, PREFILL_STEP)
     activations = reading * step * (6 * shape.hidden + 3 * shape.mlp)
     scores = int(SCORES * reading * shape.heads * step * longest_prompt_tokens)
     if fused_attention and shape.head_dim in FUSED_HEAD_DIMS:
@@ -204,9 +203,9 @@ def _what_would_help(least: MemoryEstimate) -> str:
     return "shorten the longest prompts or --max-tokens, take a smaller model, or close programs"
 
 
-def _kv_values(shape: Architecture, tokens: int, prefill_step: int) -> int:
+def _kv_values(shape: Architecture, tokens: int) -> int:
     """Keys and values of one prompt of so many tokens; a window is exceeded while reading."""
-    in_window = min(tokens, shape.window + prefill_step)
+    in_window = min(tokens, shape.window + PREFILL_STEP)
     full = shape.layers - shape.windowed_layers
     return shape.kv_width * (full * tokens + shape.windowed_layers * in_window)
 

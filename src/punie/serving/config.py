@@ -11,6 +11,9 @@ needs every weight once too: the deadlines of an answer grow with the same numbe
 DECODE_CONCURRENCY = 32
 """mlx_lm's own default."""
 
+PROMPT_CONCURRENCY = 8
+"""mlx_lm's own default; the estimate of memory counts with it."""
+
 
 class ServerConfig(Record):
     """One model, with or without one adapter, on one port of this machine.
@@ -26,7 +29,7 @@ class ServerConfig(Record):
     """Where the child's stdout and stderr go."""
     decode_concurrency: int = DECODE_CONCURRENCY
     """Answers written side by side in one batch; further requests wait, silently."""
-    prompt_concurrency: int = 8
+    prompt_concurrency: int = PROMPT_CONCURRENCY
     """Prompts read side by side in one batch."""
     start_timeout_s: float = 120.0
     """From the start to the first token of a probe."""

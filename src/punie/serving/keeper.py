@@ -26,7 +26,6 @@ from punie.serving.process import (
 from punie.sizes import byte_size
 
 WATCH_S = 1.0
-GROWN = "the server had grown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Keeper:
         self._proof = 0
         self._ran_out = False
         self._given_up: ServerError | None = None
-        self._last_reason = ""
+        self._last_end = ""
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -164,7 +163,7 @@ class Keeper:
             if self._given_up:
                 raise self._given_up
             if life != self.life:
-                return self._last_reason
+                return self._last_end
             reason = self.process.death()
             if reason is None:
                 if await self._answers():
@@ -173,7 +172,7 @@ class Keeper:
                     f"the server hung: no token within {self.process.config.first_token_s:.0f} s"
                 )
             await self._restart(reason)
-            return self._last_reason
+            return reason
 
     async def _answers(self) -> bool:
         """Whether the server that lives gives a token in time."""
@@ -193,12 +192,19 @@ class Keeper:
                 task.cancel()
             await asyncio.gather(probing, ended, return_exceptions=True)
 
-    async def _restart(self, reason: str) -> None:
-        """Start the server until it is up, holding `_repair`. Raises ServerError at the end."""
+    async def _restart(self, reason: str, *, failed: bool = True) -> None:
+        """Try to start the server until it is up, holding `_repair`. Raises ServerError at the end.
+
+        `failed` is whether its end was a failure, which counts, and no plan of ours.
+        """
         self._open.clear()
+        self._last_end = reason
+        why: str | None = reason
         try:
-            while not await self._started_again(reason):
-                reason = self._last_reason
+            while why is not None:
+                self._count(why, failed=failed)
+                failed = True
+                why = await self._start_again(why)
         except ServerError as error:
             if self._given_up is None:
                 self._given_up = error
@@ -208,9 +214,8 @@ class Keeper:
             self.waiting = ""
             self._open.set()
 
-    async def _started_again(self, reason: str) -> bool:
-        """Try one start, after a pause; whether it went well. Raises ServerError at the end."""
-        self._count(reason)
+    async def _start_again(self, reason: str) -> str | None:
+        """Try one start, after a pause. None if it went well, else why not."""
         self._note(IncidentKind.RESTARTED, reason)
         self.waiting = f"restarting the server: {reason}"
         await asyncio.sleep(self._policy.pause_s(max(1, self._in_a_row)))
@@ -222,19 +227,16 @@ class Keeper:
         except ServerError as error:
             if self._given_up:
                 raise
-            self._last_reason = error.message.partition("\n")[0].removesuffix(".")
-            return False
-        return True
+            return error.message.partition("\n")[0].removesuffix(".")
+        return None
 
-    def _count(self, reason: str) -> None:
-        """Count a restart, unless it was planned and answers came since the last one.
+    def _count(self, reason: str, *, failed: bool) -> None:
+        """Count a restart, unless it is planned and answers came since the last one.
 
         Raises ServerError if there were enough.
         """
-        planned = self.process.state is ServerState.READY and reason.startswith(GROWN)
-        self._in_a_row += not (planned and self._proof)
+        self._in_a_row += failed or not self._proof
         self._proof = 0
-        self._last_reason = reason
         out_of_memory = self.process.out_of_memory
         if (out_of_memory and self._ran_out) or self._in_a_row > self._policy.in_a_row:
             times = "twice" if out_of_memory else f"{self._in_a_row} times in a row"
@@ -267,7 +269,7 @@ class Keeper:
             async with self._repair:
                 if life == self.life and self.process.state is ServerState.READY:
                     grown = f"{byte_size(now)}, above its cap of {byte_size(cap)}"
-                    await self._restart(f"{GROWN} to {grown}")
+                    await self._restart(f"the server had grown to {grown}", failed=False)
         finally:
             self.waiting = ""
             self._open.set()
