@@ -2,7 +2,7 @@
 
 import json
 
-from punie.evaluation.tools_prompt import tools_in_system_prompt
+from punie.models.tools_prompt import tools_in_system_prompt
 from punie.records.result import Completion
 from punie.records.suite import FunctionCall, HistoryCall, Message, Tool
 from punie.scoring.calls import offer, read_calls

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from punie.errors import ServerError
 from punie.evaluation.clock import SLEPT_S, Clock
-from punie.evaluation.tools_prompt import tools_in_system_prompt
+from punie.models.tools_prompt import tools_in_system_prompt
 from punie.records.result import Completion, EvalFault, EvalResult, FaultKind, Outcome
 from punie.records.suite import EvalPrompt, Sampling
 from punie.scoring.score import overall, score_prompt

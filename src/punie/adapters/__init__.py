@@ -1,0 +1,1 @@
+"""Adapters on disk: their manifests, cards, and what can be made of them."""

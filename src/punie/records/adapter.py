@@ -1,0 +1,111 @@
+"""An adapter's `punie.json`: what it was made from, and how it did."""
+
+from pydantic import Field
+
+from punie.records.base import SCHEMA_VERSION, Record
+from punie.records.datacheck import DataFinding
+from punie.records.dataset import DatasetVersion
+from punie.records.run import Provenance
+from punie.records.training import Ending, ResolvedPlan
+
+
+class BaseModelVersion(Record):
+    """The model that an adapter belongs on. Hashes are those of `punie.records.model`."""
+
+    name: str
+    """As the person wrote it."""
+    weights_hash: str
+    model_hash: str
+    template_hash: str | None = None
+    parameters: int
+    dtype: str
+
+
+class LossPoint(Record):
+    """A point of the loss curve: the mean over the iterations since the point before."""
+
+    step: int
+    train: float | None = None
+    valid: float | None = None
+
+
+class Training(Record):
+    """How a training went."""
+
+    started_at: str
+    """UTC, ISO 8601."""
+    steps: int
+    epochs: float
+    tokens: int
+    """That counted in the loss."""
+    seconds: float
+    """All of its parts, with validations and checkpoints."""
+    seconds_per_iteration: float
+    """The median."""
+    tokens_per_second: float
+    peak_memory_bytes: int
+    trainable: int
+    ending: Ending
+    parts: int = 1
+    """Above 1 where it was interrupted and went on."""
+    exact: bool = True
+    """Whether it ended as it would have ended in one part."""
+    machine: dict[str, str] = Field(default_factory=dict)
+    losses: tuple[LossPoint, ...] = ()
+
+
+class Chosen(Record):
+    """The checkpoint that was kept, and by what."""
+
+    step: int
+    by: str
+    """`validation loss`, `last` where nothing was validated, or a suite's name."""
+    value: float | None = None
+    """The loss, or the suite's score."""
+    suite_hash: str | None = None
+    """Of the suite that chose: a result on that suite is stamped "selected on test"."""
+    candidates: dict[int, float] = Field(default_factory=dict[int, float])
+    """What each checkpoint got, by step."""
+
+
+class AdapterResult(Record):
+    """A run that measured this adapter, in short; the run itself has the rest."""
+
+    run: str
+    created_at: str
+    suite: str
+    suite_hash: str
+    score: float | None
+    low: float | None = None
+    high: float | None = None
+    prompts: int
+    faults: int = 0
+    stamps: tuple[str, ...] = ()
+    """Such as `selected on test`, `leaked`."""
+
+
+class AdapterManifest(Record):
+    """`adapters/<name>/punie.json`, the last file that is written of an adapter."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    created_at: str
+    base: BaseModelVersion
+    data: DatasetVersion
+    data_path: str
+    """Relative to the project where it lies inside."""
+    suite: str | None = None
+    """The adapter's own suite: what is held out of its data."""
+    plan: ResolvedPlan
+    weights_hash: str
+    """Of `adapters.safetensors`."""
+    adapter_hash: str
+    """Of weights and settings, as runs record it."""
+    chosen: Chosen
+    training: Training
+    findings: tuple[DataFinding, ...] = ()
+    """What the preflight found and was told to accept, such as leakage into a suite."""
+    leaked_suites: dict[str, int] = Field(default_factory=dict)
+    """Suites (by hash) into which the data leaks, with the number of prompts concerned."""
+    provenance: Provenance = Provenance()
+    results: tuple[AdapterResult, ...] = ()

@@ -1,0 +1,1 @@
+"""Training: from a plan and data to an adapter, and how fast a machine does it."""
