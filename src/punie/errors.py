@@ -6,7 +6,9 @@
     ├── ModelError              exit 5   no such model, or a model that cannot be loaded
     ├── ServerError             exit 5   our server did not start, or died
     ├── EndpointError           exit 5   a URL that cannot be reached, or refuses us
+    ├── TrainingError           exit 1   a training that could not go on
     ├── StoreError              exit 1   the database or a run's files
+    ├── DataCheckError          exit 3   training data with defects that nobody allowed
     └── JournalError            exit 3   an entry that does not agree with its run
 
 A wrong answer of a model is no error: it is data (`EvalResult`). A request that failed is no error
@@ -89,6 +91,19 @@ class EndpointError(PunieError):
 
     code = "endpoint"
     exit_code = EXIT_UNMEASURED
+
+
+class TrainingError(PunieError):
+    """A training ended before its end: loss not finite, memory, disk, or the worker itself."""
+
+    code = "training"
+
+
+class DataCheckError(PunieError):
+    """Training data has defects that stop a training, and nobody allowed them."""
+
+    code = "data_check"
+    exit_code = EXIT_GATE
 
 
 class StoreError(PunieError):
