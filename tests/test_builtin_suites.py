@@ -15,10 +15,10 @@ from punie.records.result import Completion, ToolCall
 from punie.records.suite import EvalPrompt
 from punie.scoring.json_text import is_array, is_object
 from punie.scoring.score import overall, score_prompt
+from punie.sources.yaml_source import YamlSource
 from punie.suites.catalog import builtin_names, builtin_suite
 from punie.suites.file_form import PromptForm
 from punie.suites.schema import suite_schema
-from punie.suites.yaml_source import YamlSource
 
 BASELINE = builtin_suite("baseline")
 QUICK = builtin_suite("quick")

@@ -173,7 +173,7 @@ def test_spoiled_rows(raw: bytes, tmp_path: Path):
 
 
 def as_data(text: str) -> Any:
-    from punie.suites.yaml_source import YamlSource
+    from punie.sources.yaml_source import YamlSource
 
     return YamlSource("s.yaml", text).data
 

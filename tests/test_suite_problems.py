@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.errors import InputError, SuiteError
-from punie.suites import json_rows, yaml_source
+from punie.sources import json_rows, yaml_source
 from punie.suites.file_form import PromptForm
 from punie.suites.load import load_suite, suite_of
 

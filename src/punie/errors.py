@@ -2,7 +2,8 @@
 
     PunieError                  exit 1   something went wrong while running
     ├── InputError              exit 2   a file, flag or setting that a person can mend
-    │   └── SuiteError          exit 2   a suite with one or more located problems
+    │   ├── SuiteError          exit 2   a suite with one or more located problems
+    │   └── DataError           exit 2   training data with one or more located problems
     ├── ModelError              exit 5   no such model, or a model that cannot be loaded
     ├── ServerError             exit 5   our server did not start, or died
     ├── EndpointError           exit 5   a URL that cannot be reached, or refuses us
@@ -70,6 +71,20 @@ class SuiteError(InputError):
         self.problems = tuple(problems)
         self.found = max(found, len(self.problems))
         super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
+
+
+class DataError(InputError):
+    """Training data with problems, at once: `found` of them, the first of which are `problems`."""
+
+    code = "data"
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "", found: int = 0) -> None:
+        self.problems = tuple(problems)
+        self.found = max(found, len(self.problems))
+        lines = [str(problem) for problem in self.problems]
+        if self.found > len(lines):
+            lines.append(f"and {self.found - len(lines):,} more problems")
+        super().__init__("\n".join(lines), hint=hint)
 
 
 class ModelError(PunieError):

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from punie.records import expect as scorers
 from punie.records.suite import FunctionCall, HistoryCall, Tool
 from punie.scoring.json_text import is_array, is_object
+from punie.sources.yaml_source import DataPath
 from punie.suites import file_form as form
-from punie.suites.yaml_source import DataPath
 
 _EXPECT = ("expect",)
 _NESTED: dict[tuple[str, ...], type[Any]] = {

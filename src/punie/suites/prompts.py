@@ -14,6 +14,7 @@ from punie.errors import Problem
 from punie.records.expect import Expect
 from punie.records.suite import EvalPrompt, Message, Tool, prompt_hash
 from punie.scoring.json_text import is_object
+from punie.sources.yaml_source import DataPath
 from punie.suites.file_form import DefaultsForm, PromptForm, ToolUse, WrappedTool
 from punie.suites.form_errors import FormError, form_errors, nearest, path_in
 from punie.suites.prompt_check import (
@@ -23,7 +24,6 @@ from punie.suites.prompt_check import (
     message_errors,
     tool_errors,
 )
-from punie.suites.yaml_source import DataPath
 
 MAX_PROBLEMS = 100
 """Kept of a file, in the order of reading; the others are counted. Nobody reads more."""

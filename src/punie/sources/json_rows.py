@@ -8,7 +8,7 @@ from typing import Any
 
 from punie.errors import InputError, Problem
 from punie.reading import open_regular
-from punie.suites.yaml_source import (
+from punie.sources.yaml_source import (
     MAX_DEPTH,
     DataPath,
     NotReadableError,
