@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,12 @@ EVENTS_FD = "PUNIE_EVENTS_FD"
 
 
 class Child:
-    """What a program under the guardian has reported so far, and the two ways to end it."""
+    """What a program under the guardian has reported so far, and the two ways to end it.
 
-    def __init__(self) -> None:
+    `on_event` is given every event that the life of a server does not explain.
+    """
+
+    def __init__(self, on_event: Callable[[dict[str, Any]], None] | None = None) -> None:
         self.pid: int | None = None
         self.port: int | None = None
         self.loaded: dict[str, Any] | None = None
@@ -41,6 +44,7 @@ class Child:
         self.listening = asyncio.Event()
         self.has_loaded = asyncio.Event()
         self.guardian: asyncio.subprocess.Process | None = None
+        self._on_event = on_event
         self._grace_s = 0.0
         self._started = asyncio.Event()
         self._exit_reason = ""
@@ -158,4 +162,5 @@ class Child:
                 self._exit_reason = str(event.get("reason", ""))
                 self.exited.set()
             case _:
-                pass
+                if self._on_event is not None:
+                    self._on_event(event)
