@@ -8,7 +8,7 @@ from pathlib import Path
 
 from punie.errors import InputError
 from punie.records.suite import EvalSuite
-from punie.suites.form_errors import nearest
+from punie.sources.faults import nearest
 from punie.suites.load import SUFFIXES, load_suite, suite_of
 
 BUILTIN = "builtin"

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from punie.records.expect import Exact, Expect, ExpectedCall, Json, ToolCalls
 from punie.records.suite import EvalSuite, HistoryCall, Message, Sampling, Tool, suite_hash
 from punie.scoring.json_text import is_object
+from punie.sources.faults import FormError
 from punie.sources.json_rows import JsonRow, json_inside, json_rows
 from punie.sources.yaml_source import DataPath
 from punie.suites.file_form import ChatForm, CompletionForm, RowForm, WrappedTool
-from punie.suites.form_errors import FormError, form_errors
+from punie.suites.form_errors import form_errors
 from punie.suites.prompt_check import expect_errors, message_errors, tool_errors
 from punie.suites.prompts import Inside, PromptReader
 

@@ -1,9 +1,7 @@
 """pydantic's errors in the words of someone who wrote the file, at the place that they wrote."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from difflib import get_close_matches
-from functools import lru_cache
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from punie.records import expect as scorers
 from punie.records.suite import FunctionCall, HistoryCall, Tool
 from punie.scoring.json_text import is_array, is_object
+from punie.sources.faults import FormError, nearest
 from punie.sources.yaml_source import DataPath
 from punie.suites import file_form as form
 
@@ -44,15 +43,6 @@ _WRONG_CONTAINER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FormError:
-    """One error of a form: where in its data, and what. `key`: it is the key that is wrong."""
-
-    path: DataPath
-    what: str
-    key: bool = False
-
-
 def form_errors(error: ValidationError, root: type[BaseModel], data: Any) -> Iterator[FormError]:
     """Translate every error that pydantic found when `root` was validated from `data`."""
     for each in error.errors(include_url=False):
@@ -72,20 +62,6 @@ def known_keys(root: type[BaseModel], location: tuple[str | int, ...]) -> list[s
     if is_dataclass(owner):
         return [field.name for field in fields(owner)]
     return list(owner.model_fields)
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """Say which of the known words was probably meant, or all of them."""
-    return _nearest(word, tuple(known))
-
-
-@lru_cache(maxsize=256)
-def _nearest(word: str, known: tuple[str, ...]) -> str:
-    """Say it once: a file with one mistake often has it on every line."""
-    close = get_close_matches(word[:200], known, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known: {', '.join(known)}" if known else ""
 
 
 def path_in(data: Any, location: tuple[str | int, ...]) -> DataPath:

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from punie.errors import InputError, Problem, SuiteError
 from punie.records.suite import EvalSuite, Tool, suite_hash
 from punie.scoring.json_text import is_array, is_object
+from punie.sources.faults import FormError, nearest
 from punie.sources.yaml_source import DataPath, NotReadableError, YamlSource, read_text
 from punie.suites.chats import chat_suite, read_rows
 from punie.suites.file_form import HeaderForm, SuiteForm, WrappedTool
-from punie.suites.form_errors import FormError, form_errors, nearest
+from punie.suites.form_errors import form_errors
 from punie.suites.prompt_check import tool_errors
 from punie.suites.prompts import MAX_PROBLEMS, Inside, PromptReader
 

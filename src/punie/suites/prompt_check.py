@@ -9,9 +9,9 @@ from punie.records.suite import Message, Tool
 from punie.scoring.expressions import expression_fault
 from punie.scoring.json_schema import schema_fault
 from punie.scoring.json_text import is_array, is_object
+from punie.sources.faults import FormError, nearest
 from punie.sources.json_rows import json_inside
 from punie.sources.yaml_source import DataPath
-from punie.suites.form_errors import FormError, nearest
 
 
 def conversation_errors(prompt: str | None, messages: Sequence[Any] | None) -> Iterator[FormError]:

@@ -14,9 +14,10 @@ from punie.errors import Problem
 from punie.records.expect import Expect
 from punie.records.suite import EvalPrompt, Message, Tool, prompt_hash
 from punie.scoring.json_text import is_object
+from punie.sources.faults import FormError, nearest
 from punie.sources.yaml_source import DataPath
 from punie.suites.file_form import DefaultsForm, PromptForm, ToolUse, WrappedTool
-from punie.suites.form_errors import FormError, form_errors, nearest, path_in
+from punie.suites.form_errors import form_errors, path_in
 from punie.suites.prompt_check import (
     SchemaCheck,
     conversation_errors,

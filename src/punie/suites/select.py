@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from punie.errors import InputError
 from punie.records.base import digest
 from punie.records.suite import EvalPrompt, EvalSuite
-from punie.suites.form_errors import nearest
+from punie.sources.faults import nearest
 
 
 def select(
