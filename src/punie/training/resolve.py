@@ -1,0 +1,135 @@
+"""A plan with everything chosen that model and data decide."""
+
+import math
+from collections.abc import Iterator
+
+from punie.errors import InputError
+from punie.records.training import Curve, Method, PlanFields, ResolvedPlan, Schedule, TrainPlan
+from punie.training.effect import effect_errors
+
+DEFAULT_EPOCHS = 3
+DEFAULT_LAYERS = 16
+DEFAULT_RATE = 2e-4
+DEFAULT_RATE_FULL = 1e-5
+VALIDATIONS = 10
+"""About so many over a run."""
+
+
+def resolve_plan(
+    plan: TrainPlan,
+    *,
+    model_layers: int,
+    train_rows: int,
+    valid_rows: int,
+    context: int | None = None,
+) -> ResolvedPlan:
+    """Choose what the plan leaves open, for a model of so many blocks and so many rows.
+
+    An epoch is `ceil(train_rows / batch_size)` iterations: every row is trained, the last batch may
+    be smaller. `context` is the most tokens that the model is made for, where it says so. Raises
+    InputError with everything that does not fit the model or the data, or has no effect.
+    """
+    if train_rows < 1:
+        raise InputError("there is no row to train on", hint="add rows to the training data")
+    chosen = _chosen(plan, model_layers, train_rows, valid_rows, context)
+    problems = [f"{'.'.join(map(str, each.path))}: {each.what}" for each in effect_errors(plan)]
+    problems += _misfits(plan, chosen, model_layers, train_rows, context)
+    problems += _unvalidated(plan, valid_rows)
+    if problems:
+        raise InputError("\n".join(problems), hint="change the plan, or the flag that says so")
+    return chosen
+
+
+def updates_of(iterations: int, accumulation: int) -> int:
+    """Updates of the optimizer: the last one may gather fewer iterations."""
+    return math.ceil(iterations / accumulation)
+
+
+def _chosen(
+    plan: TrainPlan, model_layers: int, train_rows: int, valid_rows: int, context: int | None
+) -> ResolvedPlan:
+    asked = plan.model_fields_set
+    batch_size = plan.batch_size if "batch_size" in asked else min(plan.batch_size, train_rows)
+    max_length = plan.max_length
+    if context is not None and "max_length" not in asked:
+        max_length = max(8, min(max_length, context))
+    iterations = _iterations(plan, train_rows, batch_size)
+    validate_every = _validate_every(plan, iterations)
+    few = plan.validation_rows is not None and plan.validation_rows < valid_rows
+    rate = DEFAULT_RATE_FULL if plan.method is Method.FULL else DEFAULT_RATE
+    fields = {name: getattr(plan, name) for name in PlanFields.model_fields}
+    fields |= {
+        "batch_size": batch_size,
+        "max_length": max_length,
+        "layers": _layers(plan, model_layers),
+        "learning_rate": plan.learning_rate or rate,
+        "iterations": iterations,
+        "validate_every": validate_every,
+        "checkpoint_every": min(plan.checkpoint_every or validate_every, iterations),
+        "validation_rows": plan.validation_rows if few else None,
+        "patience": plan.patience if valid_rows else None,
+        "schedule": _schedule(plan.schedule, updates_of(iterations, plan.accumulation)),
+    }
+    return ResolvedPlan.model_validate(fields)
+
+
+def _layers(plan: TrainPlan, model_layers: int) -> int:
+    if plan.layers == "all":
+        return model_layers
+    return plan.layers or min(DEFAULT_LAYERS, model_layers)
+
+
+def _iterations(plan: TrainPlan, train_rows: int, batch_size: int) -> int:
+    if plan.iterations is not None:
+        return plan.iterations
+    per_epoch = math.ceil(train_rows / batch_size)
+    return max(1, math.ceil(per_epoch * (plan.epochs or DEFAULT_EPOCHS)))
+
+
+def _validate_every(plan: TrainPlan, iterations: int) -> int:
+    """Between two updates, where it is not said: there a checkpoint is smallest."""
+    if plan.validate_every is not None:
+        return min(plan.validate_every, iterations)
+    tenth = max(1, round(iterations / VALIDATIONS))
+    return min(math.ceil(tenth / plan.accumulation) * plan.accumulation, iterations)
+
+
+def _schedule(schedule: Schedule, updates: int) -> Schedule:
+    if schedule.curve not in {Curve.LINEAR, Curve.COSINE} or schedule.over is not None:
+        return schedule
+    return schedule.model_copy(update={"over": max(1, updates - schedule.warmup)})
+
+
+def _misfits(
+    plan: TrainPlan,
+    chosen: ResolvedPlan,
+    model_layers: int,
+    train_rows: int,
+    context: int | None,
+) -> Iterator[str]:
+    if chosen.layers > model_layers:
+        yield f"layers: {chosen.layers} are asked for, the model has {model_layers}"
+    if chosen.batch_size > train_rows:
+        yield f"batch_size: {chosen.batch_size} is more than the {train_rows} rows to train on"
+    if context is not None and chosen.max_length > context:
+        yield f"max_length: {chosen.max_length} is more than the {context} tokens of the model"
+    if chosen.accumulation > chosen.iterations:
+        yield (
+            f"accumulation: {chosen.accumulation} iterations make one update,"
+            f" the training has {chosen.iterations}"
+        )
+        return
+    updates = updates_of(chosen.iterations, chosen.accumulation)
+    warmup, every = chosen.schedule.warmup, chosen.schedule.every
+    if warmup >= updates:
+        yield f"schedule.warmup: {warmup} updates, the training has {updates}: it would never end"
+    elif every is not None and plan.schedule.curve is Curve.STEP and every >= updates - warmup:
+        yield f"schedule.every: {every} updates, the training has {updates - warmup} to decay in"
+
+
+def _unvalidated(plan: TrainPlan, valid_rows: int) -> Iterator[str]:
+    if valid_rows:
+        return
+    for name in ("validate_every", "validation_rows", "patience"):
+        if name in plan.model_fields_set and getattr(plan, name) is not None:
+            yield f"{name}: has no effect, there are no validation rows"

@@ -1,0 +1,365 @@
+"""Plans: defaults for a model and its data, keys that would do nothing, what flags change."""
+
+import inspect
+from typing import Any
+
+import mlx.optimizers
+import pytest
+
+from punie.errors import InputError
+from punie.records.training import (
+    Curve,
+    Masking,
+    Method,
+    Optimizer,
+    Order,
+    ResolvedPlan,
+    Schedule,
+    TrainPlan,
+)
+from punie.training.optimizer_options import OPTIONS, Kind
+from punie.training.plan import with_overrides
+from punie.training.resolve import resolve_plan
+
+LAYERS, TRAIN, VALID = 30, 90, 20
+
+
+def resolved(plan: TrainPlan, **sizes: Any) -> ResolvedPlan:
+    """A plan for a model of 30 blocks, 90 rows to train on and 20 to validate on."""
+    given = {"model_layers": LAYERS, "train_rows": TRAIN, "valid_rows": VALID, **sizes}
+    return resolve_plan(plan, **given)
+
+
+def refusal(plan: TrainPlan, **sizes: Any) -> str:
+    """Why such a plan is refused."""
+    with pytest.raises(InputError) as caught:
+        resolved(plan, **sizes)
+    return caught.value.message
+
+
+def test_a_bare_plan_trains_every_row_three_times() -> None:
+    plan = resolved(TrainPlan())
+    assert plan.iterations == 3 * 23  # 22 batches of 4, and one of 2
+    assert (plan.layers, plan.learning_rate, plan.scale) == (16, 2e-4, 4.0)
+    assert plan.validate_every == plan.checkpoint_every == 7
+    assert plan.validation_rows is None
+    assert plan.patience == 3
+
+
+def test_a_small_model_is_trained_whole_and_full_training_is_slow() -> None:
+    assert resolved(TrainPlan(), model_layers=2).layers == 2
+    assert resolved(TrainPlan(layers="all")).layers == LAYERS
+    assert resolved(TrainPlan(method=Method.FULL)).learning_rate == 1e-5
+
+
+def test_part_of_an_epoch_is_at_least_one_iteration() -> None:
+    assert resolved(TrainPlan(epochs=0.5)).iterations == 12
+    assert resolved(TrainPlan(epochs=0.001)).iterations == 1
+    assert resolved(TrainPlan(epochs=0.001)).validate_every == 1
+
+
+def test_validations_fall_between_updates() -> None:
+    plan = resolved(TrainPlan(accumulation=4))
+    assert plan.validate_every == 8
+
+
+def test_without_validation_rows_nothing_waits_for_them() -> None:
+    plan = resolved(TrainPlan(), valid_rows=0)
+    assert plan.patience is None
+
+
+def test_what_is_not_asked_for_fits_itself_to_little_data_and_a_short_context() -> None:
+    plan = resolved(TrainPlan(), train_rows=3, context=512)
+    assert (plan.batch_size, plan.iterations, plan.max_length) == (3, 3, 512)
+
+
+def test_a_curve_ends_with_the_run() -> None:
+    plan = resolved(TrainPlan(schedule=Schedule(curve=Curve.COSINE, warmup=9), accumulation=2))
+    assert plan.schedule.over == 35 - 9
+
+
+NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
+    "more layers than there are": (
+        TrainPlan(layers=31),
+        {},
+        "layers: 31 are asked for, the model has 30",
+    ),
+    "epochs and iterations": (
+        TrainPlan(epochs=1, iterations=5),
+        {},
+        "iterations: stands beside epochs: give one of the two",
+    ),
+    "rank in full": (TrainPlan(method=Method.FULL, rank=8), {}, "rank: has no effect with method"),
+    "alpha in full": (TrainPlan(method=Method.FULL, alpha=8), {}, "alpha: has no effect"),
+    "dropout in full": (TrainPlan(method=Method.FULL, dropout=0.1), {}, "dropout: has no effect"),
+    "keys in full": (TrainPlan(method=Method.FULL, keys=("a",)), {}, "keys: has no effect"),
+    "no keys": (TrainPlan(keys=()), {}, "keys: names no module"),
+    "end of a constant": (
+        TrainPlan(schedule=Schedule(end=1e-6)),
+        {},
+        "schedule.end: has no effect with the curve constant, only with linear or cosine",
+    ),
+    "over of a step": (
+        TrainPlan(schedule=Schedule(curve=Curve.STEP, decay=0.5, every=5, over=5)),
+        {},
+        "schedule.over: has no effect with the curve step",
+    ),
+    "decay of a cosine": (
+        TrainPlan(schedule=Schedule(curve=Curve.COSINE, decay=0.5)),
+        {},
+        "schedule.decay: has no effect with the curve cosine, only with exponential or step",
+    ),
+    "every of an exponential": (
+        TrainPlan(schedule=Schedule(curve=Curve.EXPONENTIAL, decay=0.5, every=5)),
+        {},
+        "schedule.every: has no effect with the curve exponential, only with step",
+    ),
+    "step without every": (
+        TrainPlan(schedule=Schedule(curve=Curve.STEP, decay=0.5)),
+        {},
+        "schedule.every: is missing: the curve step needs it",
+    ),
+    "exponential without decay": (
+        TrainPlan(schedule=Schedule(curve=Curve.EXPONENTIAL)),
+        {},
+        "schedule.decay: is missing",
+    ),
+    "step beyond the end": (
+        TrainPlan(schedule=Schedule(curve=Curve.STEP, decay=0.5, every=69)),
+        {},
+        "schedule.every: 69 updates, the training has 69 to decay in",
+    ),
+    "warmup_from alone": (
+        TrainPlan(schedule=Schedule(warmup_from=1e-6)),
+        {},
+        "schedule.warmup_from: has no effect without warmup",
+    ),
+    "warmup beyond the end": (
+        TrainPlan(schedule=Schedule(warmup=69)),
+        {},
+        "schedule.warmup: 69 updates, the training has 69",
+    ),
+    "accumulation beyond the end": (
+        TrainPlan(iterations=4, accumulation=5),
+        {},
+        "accumulation: 5 iterations make one update, the training has 4",
+    ),
+    "validate_every without rows": (
+        TrainPlan(validate_every=5),
+        {"valid_rows": 0},
+        "validate_every: has no effect, there are no validation rows",
+    ),
+    "validation_rows without rows": (
+        TrainPlan(validation_rows=5),
+        {"valid_rows": 0},
+        "validation_rows: has no effect",
+    ),
+    "patience without rows": (TrainPlan(patience=5), {"valid_rows": 0}, "patience: has no effect"),
+    "max_length beyond the model": (
+        TrainPlan(max_length=4096),
+        {"context": 2048},
+        "max_length: 4096 is more than the 2048 tokens of the model",
+    ),
+    "batch beyond the rows": (
+        TrainPlan(batch_size=91),
+        {},
+        "batch_size: 91 is more than the 90 rows to train on",
+    ),
+    "unknown option": (
+        TrainPlan(optimizer=Optimizer.ADAM, optimizer_options={"weight_decay": 0.1}),
+        {},
+        "optimizer_options.weight_decay: adam takes no such option",
+    ),
+    "misspelt option": (
+        TrainPlan(optimizer=Optimizer.ADAMW, optimizer_options={"weight_decai": 0.1}),
+        {},
+        "did you mean weight_decay?",
+    ),
+    "option of another kind": (
+        TrainPlan(optimizer_options={"betas": 0.9}),
+        {},
+        "optimizer_options.betas: should be a list of two numbers",
+    ),
+    "part of a step of muon": (
+        TrainPlan(optimizer=Optimizer.MUON, optimizer_options={"ns_steps": 2.5}),
+        {},
+        "optimizer_options.ns_steps: should be a whole number",
+    ),
+    "nesterov without momentum": (
+        TrainPlan(optimizer=Optimizer.SGD, optimizer_options={"nesterov": True}),
+        {},
+        "optimizer_options.nesterov: has no effect without momentum",
+    ),
+    "nesterov with dampening": (
+        TrainPlan(
+            optimizer=Optimizer.SGD,
+            optimizer_options={"momentum": 0.9, "nesterov": True, "dampening": 0.1},
+        ),
+        {},
+        "optimizer_options.nesterov: does not go with dampening",
+    ),
+    "learning rate of adafactor": (
+        TrainPlan(optimizer=Optimizer.ADAFACTOR, learning_rate=1e-3),
+        {},
+        "learning_rate: has no effect: adafactor makes its own",
+    ),
+    "schedule of adafactor": (
+        TrainPlan(optimizer=Optimizer.ADAFACTOR, schedule=Schedule(warmup=3)),
+        {},
+        "schedule: has no effect: adafactor makes its own",
+    ),
+    "warm-up of adafactor that is off": (
+        TrainPlan(
+            optimizer=Optimizer.ADAFACTOR,
+            optimizer_options={"relative_step": False, "warmup_init": True},
+        ),
+        {},
+        "optimizer_options.warmup_init: has no effect while relative_step is false",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_EFFECT)
+def test_what_would_do_nothing_is_refused_with_its_reason(name: str) -> None:
+    plan, sizes, words = NO_EFFECT[name]
+    assert words in refusal(plan, **sizes)
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    said = refusal(TrainPlan(layers=31, batch_size=91, epochs=1, iterations=2))
+    assert [line.partition(":")[0] for line in said.splitlines()] == [
+        "iterations",
+        "layers",
+        "batch_size",
+    ]
+
+
+def test_no_rows_no_training() -> None:
+    assert refusal(TrainPlan(), train_rows=0) == "there is no row to train on"
+
+
+CHANGED: dict[str, object] = {
+    "schema_version": 2,
+    "method": Method.DORA,
+    "rank": 16,
+    "alpha": 16.0,
+    "dropout": 0.1,
+    "keys": ("self_attn.q_proj",),
+    "optimizer": Optimizer.ADAMW,
+    "optimizer_options": {"eps": 1e-6},
+    "schedule": {"curve": "cosine"},
+    "batch_size": 2,
+    "accumulation": 2,
+    "max_length": 256,
+    "masking": Masking.LAST,
+    "gradient_checkpointing": True,
+    "seed": 1,
+    "order": Order.FILE,
+    "validation_rows": 5,
+    "patience": 1,
+    "layers": 4,
+    "learning_rate": 1e-3,
+    "epochs": 1,
+    "iterations": 10,
+    "validate_every": 2,
+    "checkpoint_every": 2,
+}
+
+
+def test_the_table_has_every_key() -> None:
+    assert CHANGED.keys() == TrainPlan.model_fields.keys()
+
+
+@pytest.mark.parametrize("key", CHANGED.keys() - {"schema_version"})
+def test_each_key_changes_what_the_worker_runs(key: str) -> None:
+    bare = resolved(TrainPlan())
+    changed = resolved(with_overrides(TrainPlan(), **{key: CHANGED[key]}))
+    differing = {name for name, value in changed if value != getattr(bare, name)}
+    # What follows from how long it is.
+    follow = {"iterations", "validate_every", "checkpoint_every"}
+    assert differing
+    assert differing <= {key, *follow}
+    assert key in differing or key == "epochs"
+
+
+def test_a_plan_of_a_later_punie_is_refused() -> None:
+    with pytest.raises(InputError, match="this punie knows plans of version 1"):
+        with_overrides(TrainPlan(), schema_version=2)
+
+
+SCHEDULES: dict[str, dict[str, object]] = {
+    "curve": {"curve": "linear"},
+    "warmup": {"warmup": 3},
+    "warmup_from": {"warmup": 3, "warmup_from": 1e-6},
+    "end": {"curve": "linear", "end": 1e-6},
+    "over": {"curve": "linear", "over": 20},
+    "decay": {"curve": "exponential", "decay": 0.99},
+    "every": {"curve": "step", "decay": 0.5, "every": 20},
+}
+
+
+def test_each_key_of_the_schedule_changes_it() -> None:
+    assert SCHEDULES.keys() == Schedule.model_fields.keys()
+    for key, flags in SCHEDULES.items():
+        changed = resolved(with_overrides(TrainPlan(), **flags)).schedule
+        assert getattr(changed, key) != Schedule.model_fields[key].default
+
+
+def test_flags_take_the_place_of_what_the_plan_says() -> None:
+    plan = TrainPlan(iterations=100, alpha=16, schedule=Schedule(curve=Curve.COSINE, warmup=5))
+    changed = with_overrides(plan, epochs=2, scale=2.5, rank=4, warmup=None, end=1e-6, seed=None)
+    assert (changed.iterations, changed.epochs) == (None, 2)
+    assert (changed.alpha, changed.scale) == (10, 2.5)
+    assert changed.schedule == Schedule(curve=Curve.COSINE, warmup=5, end=1e-6)
+    assert "seed" not in changed.model_fields_set
+
+
+def test_what_was_not_said_stays_open() -> None:
+    assert with_overrides(TrainPlan(rank=4)).model_fields_set == {"rank"}
+
+
+FLAGS: dict[str, tuple[dict[str, object], str]] = {
+    "zero rank": ({"rank": 0}, "rank: should be greater than or equal to 1, not 0"),
+    "infinite rate": ({"learning_rate": float("inf")}, "learning_rate: should be a finite number"),
+    "both epochs and iterations": ({"epochs": 1, "iterations": 3}, "iterations: stands beside"),
+    "both scale and alpha": ({"scale": 1.0, "alpha": 3.0}, "scale: stands beside alpha"),
+    "unknown layers": ({"layers": "some"}, "layers: should be a number of blocks, at least 1, or"),
+    "unknown flag": ({"ranke": 3}, "ranke: unknown key; did you mean rank?"),
+    "bad warm-up": ({"warmup": -1}, "schedule.warmup: should be greater than or equal to 0"),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_bad_flag_is_refused_by_name(name: str) -> None:
+    flags, words = FLAGS[name]
+    with pytest.raises(InputError) as caught:
+        with_overrides(TrainPlan(), **flags)
+    assert words in caught.value.message
+
+
+CLASSES = {
+    Optimizer.ADAM: "Adam",
+    Optimizer.ADAMW: "AdamW",
+    Optimizer.SGD: "SGD",
+    Optimizer.ADAFACTOR: "Adafactor",
+    Optimizer.MUON: "Muon",
+}
+
+
+@pytest.mark.parametrize("optimizer", Optimizer)
+def test_the_options_are_those_of_mlx(optimizer: Optimizer) -> None:
+    constructor = getattr(mlx.optimizers, CLASSES[optimizer])
+    parameters = dict(inspect.signature(constructor).parameters)
+    del parameters["learning_rate"]
+    assert OPTIONS[optimizer].keys() == parameters.keys()
+    for name, kind in OPTIONS[optimizer].items():
+        default = parameters[name].default
+        expected = {
+            bool: Kind.SWITCH,
+            int: Kind.WHOLE,
+            float: Kind.NUMBER,
+            list: Kind.PAIR,
+            tuple: Kind.PAIR,
+            type(None): Kind.NUMBER,
+        }
+        assert kind is expected[type(default)]
