@@ -11,6 +11,7 @@ from punie.models.adapter import check_adapter
 from punie.models.check import weight_files
 from punie.models.describe import describe
 from punie.models.fingerprint import adapter_hash
+from punie.models.manifest import check_manifest
 from punie.models.pull import Progress, quiet
 from punie.models.resolve import resolve
 from punie.records.run import ModelIdentity
@@ -43,9 +44,12 @@ def prepare(
     require_mlx()
     model = resolve(name, progress=progress)
     info = describe(model)
+    found_hash: str | None = None
     if adapter is not None:
         adapter = adapter.expanduser().absolute()
         check_adapter(adapter, model.path)
+        found_hash = adapter_hash(adapter)
+        check_manifest(adapter, info.fingerprint, found_hash)
     identity = ModelIdentity(
         name=name,
         backend="mlx",
@@ -55,7 +59,7 @@ def prepare(
         parameters=info.parameters,
         dtype=info.dtype,
         adapter=adapter.name if adapter else None,
-        adapter_hash=adapter_hash(adapter) if adapter else None,
+        adapter_hash=found_hash,
         builtin_demo=demo,
         own_code=info.own_code,
     )

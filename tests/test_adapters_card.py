@@ -1,0 +1,170 @@
+"""The card and the manifest: what an adapter says of itself."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from punie.adapters.card import hub_id, loss_sparkline, shown_name, write_card
+from punie.adapters.manifest import CARD, add_result, result_of, write_manifest
+from punie.errors import InputError, ModelError
+from punie.models.manifest import MANIFEST, read_manifest
+from punie.records.datacheck import DataFinding, Severity
+from punie.records.training import Method
+from synthetic_adapter import a_manifest, a_result
+from synthetic_run import synthetic_report
+
+HOSTILE = "![x](http://evil/p.png)<script>alert(1)</script>\n---\nlicense: mit\n`$(rm -rf)`| @you"
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    _, front, _ = card.split("---\n", 2)
+    found: dict[str, Any] = yaml.safe_load(front)
+    return found
+
+
+def test_a_card_says_what_was_trained_on_what_and_how_it_did() -> None:
+    card = write_card(a_manifest(results=(a_result(stamps=("leaked",)),)))
+    front = front_matter(card)
+    assert front["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert front["base_model_relation"] == "adapter"
+    assert front["library_name"] == "mlx"
+    assert front["pipeline_tag"] == "text-generation"
+    assert front["tags"] == ["mlx", "punie", "lora"]
+    assert "license" not in front  # nobody said which
+    for said in (
+        "# tiny-weather",
+        "| `weather` | 999999999999 | 90.0 % [78–96]",
+        "leaked",
+        "version `dddddddddddd`",
+        "100 iterations (3.3 epochs, 12,345 tokens in the loss) in 5 min 10 s: all iterations",
+        "peak memory 2 GB",
+        "Kept is the checkpoint after iteration 80, by validation loss (0.1234).",
+        "alpha (scale)",
+        "32 (4)",
+        "punie eval data/suites/weather.yaml --model smollm2-135m --adapter adapters/tiny-weather",
+        "mlx_lm.server --model BASE_FOLDER --adapter-path tiny-weather",
+        "e" * 64,
+    ):
+        assert said in card, said
+    assert card.count("| `weather` |") == 1
+
+
+def test_the_loss_is_a_line_and_a_short_table() -> None:
+    card = write_card(a_manifest())
+    line = next(line for line in card.splitlines() if line.startswith("Loss, training"))
+    assert "█" in line
+    assert "4.0000 → 0.0400, lowest 0.0400" in line
+    rows = [line for line in card.splitlines() if line.startswith("| ") and "0.0500 |" in line]
+    assert len(rows) == 2  # as a training and as a validation loss, of ten points
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [((), ""), ((2.0,), "▁"), ((2.0, 1.0), "█▁"), ((1.0, 1.0), "▁▁"), ((3.0, 2.0, 1.0), "█▅▁")],
+)
+def test_a_sparkline_goes_from_the_lowest_to_the_highest(
+    values: tuple[float, ...], line: str
+) -> None:
+    assert loss_sparkline(values) == line
+    assert len(loss_sparkline([float(each) for each in range(1000)])) == 40
+
+
+def test_hostile_names_stay_words() -> None:
+    plain = a_manifest()
+    card = write_card(
+        a_manifest(
+            name=HOSTILE,
+            base=plain.base.model_copy(update={"name": HOSTILE, "dtype": HOSTILE}),
+            data=plain.data.model_copy(
+                update={"name": HOSTILE, "origin": HOSTILE, "licence": HOSTILE}
+            ),
+            suite=HOSTILE,
+            chosen=plain.chosen.model_copy(update={"by": HOSTILE}),
+            findings=(DataFinding(check="leakage", severity=Severity.ERROR, what=HOSTILE),),
+            results=(a_result(suite=HOSTILE, stamps=(HOSTILE,)),),
+        )
+    )
+    front = front_matter(card)
+    assert set(front) == {"library_name", "pipeline_tag", "tags"}
+    body = card.split("---\n", 2)[2]
+    assert "<script>" not in body
+    assert "![x](" not in body
+    assert "\nlicense: mit" not in body
+    fences = [line for line in body.splitlines() if line.startswith("```")]
+    assert len(fences) == 4
+
+
+def test_a_hub_data_set_and_a_fused_model_have_their_links() -> None:
+    plain = a_manifest()
+    hub = a_manifest(data=plain.data.model_copy(update={"origin": "org/calls@abc123"}))
+    assert front_matter(write_card(hub))["datasets"] == ["org/calls"]
+    assert "datasets" not in front_matter(write_card(plain))
+    fused = write_card(plain, fused=True)
+    assert front_matter(fused)["base_model_relation"] == "finetune"
+    assert "--adapter" not in fused
+    other = a_manifest(base=plain.base.model_copy(update={"name": "org/model"}))
+    assert "mlx_lm.server --model org/model --adapter-path tiny-weather" in write_card(other)
+    full = a_manifest(plan=plain.plan.model_copy(update={"method": Method.FULL}))
+    assert "| rank" not in write_card(full)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "hub"),
+    [
+        ("smollm2-135m", "smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("org/model", "org/model", "org/model"),
+        ("/home/somebody/models/mine", "mine", None),
+        ("~/models/mine.gguf", "mine.gguf", None),
+        ("./mine", "mine", None),
+    ],
+)
+def test_a_card_shows_no_path_of_this_machine(name: str, shown: str, hub: str | None) -> None:
+    assert shown_name(name) == shown
+    assert hub_id(name) == hub
+    base = a_manifest().base.model_copy(update={"name": name})
+    assert "somebody" not in write_card(a_manifest(base=base))
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
+    manifest = a_manifest()
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+    assert (tmp_path / CARD).read_text().startswith("---\n")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([CARD, MANIFEST])
+
+
+def test_a_run_is_noted_once_whatever_the_order(tmp_path: Path) -> None:
+    write_manifest(tmp_path, a_manifest())
+    later = a_result("r2", created_at="2026-11-21T11:00:00+00:00")
+    add_result(tmp_path, later)
+    add_result(tmp_path, a_result("r1", score=0.1))
+    manifest = add_result(tmp_path, a_result("r1"))
+    assert [each.run for each in manifest.results] == ["r1", "r2"]
+    assert read_manifest(tmp_path) == manifest
+    card = (tmp_path / CARD).read_text()
+    assert card.count("90.0 % [78–96]") == 2
+
+
+def test_the_stamps_of_a_result() -> None:
+    run = synthetic_report(12)[0].run
+    manifest = a_manifest(
+        chosen=a_manifest().chosen.model_copy(update={"suite_hash": run.suite_hash}),
+        leaked_suites={run.suite_hash: 3},
+    )
+    result = result_of(run, manifest)
+    assert result.run == run.id
+    assert {"selected on test", "leaked"} <= set(result.stamps)
+    assert result.score == (run.summary.score.value if run.summary and run.summary.score else None)
+    assert "leaked" not in result_of(run, a_manifest()).stamps
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    assert read_manifest(tmp_path) is None
+    with pytest.raises(InputError, match=r"has no punie\.json"):
+        add_result(tmp_path, a_result())
+    for text in ("{", "[]", '{"name": 3}'):
+        (tmp_path / MANIFEST).write_text(text)
+        with pytest.raises(ModelError, match="is no adapter's manifest"):
+            read_manifest(tmp_path)
