@@ -23,6 +23,9 @@ ENV_PREFIX = "PUNIE_"
 NOT_SETTINGS = frozenset({"PUNIE_CACHE", "PUNIE_DEBUG", "PUNIE_STATE"})
 """Variables with our prefix that something else reads."""
 PATH_SUFFIXES = frozenset({".yaml", ".yml", ".jsonl", ".json", ".gguf", ".safetensors"})
+PATHS = ("suite", "data", "plan", "adapter", "model")
+"""Settings that may be paths."""
+ALWAYS_PATHS = ("adapter", "plan")
 ROOT_MARKS = ("punie.toml", ".punie", ".git")
 
 
@@ -82,6 +85,10 @@ class Settings(Record):
     ] = None
     adapter: Annotated[str | None, Field(description="folder of an adapter for that model")] = None
     suite: Annotated[str | None, Field(description="suite name or file that bare eval runs")] = None
+    data: Annotated[
+        str | None, Field(description="dataset that bare train trains on: name, folder or file")
+    ] = None
+    plan: Annotated[str | None, Field(description="YAML file that says how train trains")] = None
     backend: Annotated[
         Literal["auto", "mlx", "endpoint"], Field(description="what serves the model")
     ] = "auto"
@@ -204,7 +211,7 @@ def _text(path: Path) -> str:
 def _with_paths_from(raw: dict[str, Any], folder: Path, start: Path) -> dict[str, Any]:
     """The table of a file in `folder`, its relative paths as they are called from `start`."""
     paths: dict[str, str] = {}
-    for name in ("suite", "adapter", "model"):
+    for name in PATHS:
         value = raw.get(name)
         if isinstance(value, str) and _is_relative_path(name, value, folder):
             paths[name] = os.path.relpath(folder / value, start)
@@ -212,12 +219,12 @@ def _with_paths_from(raw: dict[str, Any], folder: Path, start: Path) -> dict[str
 
 
 def _is_relative_path(name: str, value: str, folder: Path) -> bool:
-    """Whether a setting names a file or folder: a suite or a model may go by a name as well."""
+    """Whether a setting names a file or folder: suites, datasets and models go by names as well."""
     if not value or value.startswith(("/", "~")):
         return False
-    if name == "adapter" or value.startswith(".") or Path(value).suffix in PATH_SUFFIXES:
+    if name in ALWAYS_PATHS or value.startswith(".") or Path(value).suffix in PATH_SUFFIXES:
         return True
-    # A hub id looks like a path, so a model's must be there.
+    # A hub id looks like a path, so a model or dataset must be there.
     return "/" in value and (name == "suite" or (folder / value).exists())
 
 

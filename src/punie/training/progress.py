@@ -40,8 +40,6 @@ class Progress:
     saved: list[Saved] = field(default_factory=list[Saved])
     parts: int = 0
     exact: bool = True
-    stopping: bool = False
-    earlier_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
     def note(self, event: TrainEvent) -> None:
@@ -64,6 +62,10 @@ class Progress:
             case Ended() | Failed():
                 self.ended = event
                 self._peak(event.peak_memory_bytes)
+
+    def begin_part(self) -> None:
+        """Forget of the parts before what is told anew: the model is loaded again."""
+        self.loaded = self.started = self.ended = None
 
     def _begin(self, event: Started) -> None:
         self.started = event

@@ -115,6 +115,15 @@ class WorkFolder:
         finally:
             lock.release()
 
+    def refuse_to_begin_again(self) -> None:
+        """Raise InputError where a training of this name waits to be gone on with."""
+        if self.exists:
+            raise InputError(
+                f"a training called {self.name} was begun and not finished",
+                hint=f"punie train --resume {self.name}, or give another --name, or: "
+                f"punie adapters delete {self.name}",
+            )
+
     def discard(self) -> None:
         """Remove the folder, with all that was not finished."""
         shutil.rmtree(self.path, ignore_errors=True)

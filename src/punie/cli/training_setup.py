@@ -1,0 +1,218 @@
+"""What a training is made of: from what was asked for, and from what the project has."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from punie.errors import InputError, ModelError
+from punie.models.catalog import DEFAULT_MODEL
+from punie.models.describe import describe
+from punie.models.resolve import resolve
+from punie.records.adapter import BaseModelVersion
+from punie.records.dataset import Split
+from punie.records.model import ModelInfo
+from punie.records.preflight import Preflight
+from punie.records.suite import EvalSuite
+from punie.records.training import TrainPlan
+from punie.settings import Loaded
+from punie.store.provenance import provenance
+from punie.training.plan import PlanFile, read_plan, with_overrides
+from punie.training.prepare import Setup
+from punie.training.resolve import resolve_plan
+from punie.training.work import Begun
+
+if TYPE_CHECKING:
+    from punie.cli.training import TrainWish
+    from punie.datasets.reading import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenTraining:
+    """Everything that was chosen for a new training."""
+
+    setup: Setup
+    begun: Begun
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The adapter's."""
+        return self.begun.name
+
+    @property
+    def model(self) -> ModelInfo:
+        """The base."""
+        return self.setup.model
+
+    def begun_with(self, preflight: Preflight) -> Begun:
+        """The head, with what was found in the data and allowed."""
+        report = preflight.report
+        leaked = {suite: len(prompts) for suite, prompts in report.leaked.items()}
+        return self.begun.model_copy(update={"findings": report.findings, "leaked_suites": leaked})
+
+
+def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
+    """Read the data, find the model, and settle the plan and the name.
+
+    Raises InputError, DataError or ModelError for what cannot be used.
+    """
+    values = settings.values
+    config = wish.config or (Path(values.plan).expanduser() if values.plan else None)
+    file = read_plan(config) if config else PlanFile(plan=TrainPlan())
+    dataset, notes = chosen_data(wish, settings, file)
+    model = _model(wish.model or file.model or values.model or DEFAULT_MODEL, quiet=wish.quiet)
+    plan = resolve_plan(
+        with_overrides(file.plan, **wish.overrides),
+        model_layers=_layers(model),
+        train_rows=len(dataset.rows[Split.TRAIN]),
+        valid_rows=len(dataset.rows.get(Split.VALID, ())),
+        context=model.context_length,
+    )
+    suites, broken = project_suites(settings.project)
+    select_by = _suite_name(wish.select_by, settings.project)
+    begun = Begun(
+        id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}",
+        name=wish.name or file.name or _free_name(settings, model, dataset),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        base=base_version(model),
+        data=dataset.version,
+        data_path=_shown_path(dataset, settings.project),
+        train_rows=len(dataset.rows[Split.TRAIN]),
+        suite=dataset.version.suite,
+        select_by=select_by,
+        plan=plan,
+        provenance=provenance(wish.argv, settings.project),
+        goal=wish.journal,
+    )
+    setup = Setup(
+        model=model,
+        version=dataset.version,
+        rows=dataset.rows,
+        plan=plan,
+        suites=suites,
+        allow_leakage=wish.allow_leakage,
+    )
+    return ChosenTraining(setup=setup, begun=begun, notes=(*file.notes, *notes, *broken))
+
+
+def resumed(wish: "TrainWish", begun: Begun) -> ModelInfo:
+    """The base of a training that goes on. Raises InputError or ModelError where it is another."""
+    asked = {
+        "DATA": wish.data,
+        "--name": wish.name,
+        "--config": wish.config,
+        "--select-by": wish.select_by,
+        "--allow-leakage": wish.allow_leakage,
+        "--dry-run": wish.dry_run,
+        **{f"--{key.replace('_', '-')}": value for key, value in wish.overrides.items()},
+    }
+    said = [option for option, value in asked.items() if value]
+    if said:
+        raise InputError(
+            f"--resume goes on as it was begun, so {', '.join(said)} cannot be given with it",
+            hint="drop it, or begin another training under another --name",
+        )
+    model = _model(wish.model or begun.base.name, quiet=wish.quiet)
+    now = base_version(model)
+    for what in ("weights_hash", "template_hash"):
+        if getattr(now, what) != getattr(begun.base, what):
+            raise ModelError(
+                f"{now.name} is not the model that {begun.name} was begun on: "
+                f"its {what.removesuffix('_hash')} changed",
+                hint="give the same model with --model, or begin again under another --name",
+            )
+    return model
+
+
+def base_version(model: ModelInfo) -> BaseModelVersion:
+    """The base, pinned."""
+    return BaseModelVersion(
+        name=model.model.name,
+        weights_hash=model.fingerprint.weights,
+        model_hash=model.fingerprint.whole,
+        template_hash=model.fingerprint.template,
+        parameters=model.parameters,
+        dtype=model.dtype,
+    )
+
+
+def _model(name: str, *, quiet: bool) -> ModelInfo:
+    from punie.backends.mlx import require_mlx
+    from punie.cli.pulling import pulling
+
+    require_mlx()
+    with pulling(silent=quiet) as progress:
+        return describe(resolve(name, progress=progress))
+
+
+def _layers(model: ModelInfo) -> int:
+    if model.layers is None:
+        raise ModelError(
+            f"the config of {model.model.name} does not say how many layers it has",
+            hint="take a model of an architecture that mlx_lm has",
+        )
+    return model.layers
+
+
+def chosen_data(wish: "TrainWish", settings: Loaded, file: PlanFile) -> tuple["Dataset", list[str]]:
+    """The dataset: what was asked for or configured, or the only one that the project has.
+
+    One file is split by the seed first, into a dataset of its own in `data/`.
+    """
+    from punie.datasets.catalog import list_datasets
+    from punie.datasets.reading import read_dataset
+
+    source = wish.data or file.data or settings.values.data
+    if source is None:
+        names = [listed.name for listed in list_datasets(settings.project)]
+        if len(names) != 1:
+            found = f"data/ has {', '.join(names)}" if names else "the project has no data yet"
+            raise InputError(
+                f"train on what? {found}",
+                hint=f"punie train {names[0]}"
+                if names
+                else "punie train my.jsonl, or make an example: punie data generate tool-calls",
+            )
+        source = names[0]
+    dataset = read_dataset(source, settings.project)
+    return dataset, []
+
+
+def _free_name(settings: Loaded, model: ModelInfo, dataset: "Dataset") -> str:
+    from punie.adapters.registry import next_name
+
+    return next_name(settings.project, model.model.name, dataset.name)
+
+
+def _suite_name(asked: str | None, project: Path) -> str | None:
+    """The suite that chooses, found now: a misspelt one must not be noticed after hours."""
+    if asked is None:
+        return None
+    from punie.suites.catalog import find_suite
+
+    find_suite(asked, project)
+    return asked
+
+
+def _shown_path(dataset: "Dataset", project: Path) -> str:
+    """Where the data lies, relative to the project where it is inside."""
+    if dataset.folder is None:
+        return dataset.version.origin or dataset.name
+    folder = dataset.folder.resolve()
+    inside = folder.is_relative_to(project.resolve())
+    return str(folder.relative_to(project.resolve())) if inside else dataset.folder.name
+
+
+def project_suites(project: Path) -> tuple[list[EvalSuite], list[str]]:
+    """Every suite of the project and every built-in one, and a line for each that is broken."""
+    from punie.suites.catalog import list_suites
+
+    listed = list_suites(project)
+    broken = [
+        f"the suite {each.name} was not looked at for leakage: it cannot be read"
+        for each in listed
+        if each.suite is None
+    ]
+    return [each.suite for each in listed if each.suite is not None], broken

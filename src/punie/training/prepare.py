@@ -1,0 +1,110 @@
+"""Everything between the rows of a dataset and the tokens that a worker may begin with."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from punie.backends.encoding import encode, rows_for_template
+from punie.datasets.checks import check_dataset
+from punie.errors import StoreError
+from punie.records.dataset import ROW, DatasetVersion, Row, Split
+from punie.records.encoding import EncodeJob
+from punie.records.model import ModelInfo
+from punie.records.preflight import Preflight
+from punie.records.suite import EvalSuite
+from punie.records.training import ResolvedPlan
+from punie.training.preflight import (
+    LEAKAGE,
+    all_lengths,
+    memory_estimate,
+    refuse_defects,
+    refuse_what_cannot_fit,
+)
+
+GGUF_FAMILIES = ("llama", "mistral", "mixtral")
+"""Architectures that mlx_lm can write as GGUF."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What is going to be trained, on what, how: everything that was chosen."""
+
+    model: ModelInfo
+    version: DatasetVersion
+    rows: Mapping[Split, Sequence[Row]]
+    plan: ResolvedPlan
+    suites: Sequence[EvalSuite] = ()
+    """Every suite of the project, for leakage."""
+    allow_leakage: bool = False
+
+
+async def prepare(
+    setup: Setup,
+    folder: Path,
+    *,
+    free_bytes: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[Preflight, Path]:
+    """Encode and check the rows; what to expect, and the file of tokens (not in its place yet).
+
+    Raises DataCheckError for defects that nobody allowed, ModelError for a template that cannot
+    render, TrainingError where memory cannot suffice.
+    """
+    output = folder / "encoded.safetensors"
+    job = EncodeJob(
+        model=setup.model.model.path,
+        rows=await asyncio.to_thread(_write_rows, setup, folder),
+        max_length=setup.plan.max_length,
+        masking=setup.plan.masking,
+        output=output,
+    )
+    encoding = await encode(job, on_progress=on_progress)
+    report = await asyncio.to_thread(
+        check_dataset, setup.rows, suites=setup.suites, encoding=encoding, plan=setup.plan
+    )
+    refuse_defects(report.errors, allow_leakage=setup.allow_leakage)
+    lengths = all_lengths(encoding, setup.plan.max_length)
+    estimate = memory_estimate(job.model, setup.plan, lengths[Split.TRAIN].longest)
+    refuse_what_cannot_fit(estimate, free_bytes)
+    preflight = Preflight(
+        model=setup.model.model.name,
+        dataset=setup.version,
+        plan=setup.plan,
+        lengths=lengths,
+        report=report,
+        parser=encoding.parser,
+        memory_estimate_bytes=estimate,
+        memory_free_bytes=free_bytes,
+        gguf=_why_no_gguf(setup.model),
+        example=encoding.example,
+        allowed=(LEAKAGE,) if report.errors else (),
+    )
+    return preflight, output
+
+
+def _write_rows(setup: Setup, folder: Path) -> dict[Split, Path]:
+    """The rows as the worker reads them, one file for each split that is trained or validated."""
+    paths: dict[Split, Path] = {}
+    renders = setup.model.abilities.tools
+    for split in (Split.TRAIN, Split.VALID):
+        if not setup.rows.get(split):
+            continue
+        path = folder / f"{split}.rows.jsonl"
+        try:
+            with path.open("wb") as file:
+                for row in rows_for_template(setup.rows[split], renders_tools=renders):
+                    file.write(ROW.dump_json(row, exclude_defaults=True) + b"\n")
+        except OSError as error:
+            raise StoreError(
+                f"{path}: {error.strerror or error}", hint="free some disk space"
+            ) from error
+        paths[split] = path
+    return paths
+
+
+def _why_no_gguf(model: ModelInfo) -> str:
+    """Why punie alone cannot make GGUF of the adapter; empty: it can, after a fuse."""
+    if model.architecture not in GGUF_FAMILIES:
+        return f"for {model.architecture} it takes llama.cpp's converter"
+    return ""

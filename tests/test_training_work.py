@@ -1,0 +1,56 @@
+"""The work folder of a training."""
+
+from pathlib import Path
+
+import pytest
+
+from punie.errors import InputError
+from punie.records.training import Ended, Ending, Started
+from punie.training.work import WorkFolder, event_line
+
+
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a" * 65, "ö", "a b", "-x"])
+def test_names_that_cannot_be_a_folder_of_ours_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be an adapter's name"):
+        WorkFolder(tmp_path, name)
+
+
+def test_one_punie_at_a_time_trains_under_a_name(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path, "mine")
+    with work.make():
+        with pytest.raises(InputError, match="another punie is training mine"), work.make():
+            pass
+        with WorkFolder(tmp_path, "other").make():
+            pass
+    with work.make():
+        pass
+
+
+def test_an_adapter_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "adapters" / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match="there is an adapter called mine"):
+        WorkFolder(tmp_path, "mine").make().__enter__()
+
+
+def test_a_line_that_was_torn_by_a_kill_is_left_out(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path, "mine")
+    begun = Started(step=0, exact=True, machine={})
+    ended = Ended(step=3, ending=Ending.DONE, seconds=1.0, peak_memory_bytes=5)
+    with work.make():
+        work.events.write_bytes(event_line(begun) + event_line(ended) + event_line(ended)[:20])
+        assert work.read_events() == [begun, ended]
+
+
+def test_what_was_never_begun_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no training called mine"):
+        WorkFolder(tmp_path, "mine").read_begun()
+
+
+def test_a_damaged_head_says_what_to_do(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path, "mine")
+    with work.make():
+        (work.path / "begun.json").write_text("{", encoding="utf-8")
+        with pytest.raises(InputError, match="is damaged"):
+            work.read_begun()
+        with pytest.raises(InputError, match="begun and not finished"):
+            work.refuse_to_begin_again()
