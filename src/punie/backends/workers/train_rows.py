@@ -1,0 +1,188 @@
+"""Rows from the file of tokens, in the order of an epoch, and as padded batches."""
+
+import json
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from punie.records.dataset import Split
+from punie.records.training import Order
+
+PAD_TO = 32
+"""Fewer different widths: each new one is compiled, and takes memory of its own."""
+NEIGHBOURS = 32
+"""Batches that are sorted by length together: enough that their rows are about equally long, and
+few enough that an epoch is still well mixed."""
+DTYPES = {"I32": np.int32, "U8": np.uint8, "I64": np.int64}
+
+
+class Rows:
+    """The rows of one split, read from the disk as they are needed."""
+
+    def __init__(
+        self, tokens: NDArray[np.int32], mask: NDArray[np.uint8], starts: NDArray[np.int64]
+    ) -> None:
+        self._tokens, self._mask, self._starts = tokens, mask, starts
+        self.lengths: NDArray[np.int64] = np.diff(starts)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def row(self, position: int) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Token ids and mask of one row."""
+        span = slice(int(self._starts[position]), int(self._starts[position + 1]))
+        return self._tokens[span], self._mask[span]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """The file that `punie.records.encoding` describes."""
+
+    hash: str
+    splits: dict[Split, Rows]
+
+
+def read_tokens(path: Path) -> TokenFile:
+    """Open a file of tokens; nothing is read but its header. Raises OSError, ValueError, KeyError.
+
+    Safetensors: eight bytes that give the header's length, a header of JSON with each tensor's
+    place, the tensors.
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header: dict[str, Any] = json.loads(file.read(size))
+    metadata = header.pop("__metadata__", {})
+
+    def tensor(name: str) -> NDArray[Any]:
+        entry = header[name]
+        begin, end = entry["data_offsets"]
+        dtype = DTYPES[entry["dtype"]]
+        if begin == end:
+            return np.zeros(0, dtype)
+        return np.memmap(path, dtype, "r", offset=8 + size + begin, shape=tuple(entry["shape"]))
+
+    splits = {
+        split: Rows(
+            tensor(f"{split.value}.tokens"),
+            tensor(f"{split.value}.mask"),
+            np.array(tensor(f"{split.value}.starts")),
+        )
+        for split in Split
+        if f"{split.value}.starts" in header
+    }
+    return TokenFile(metadata["hash"], splits)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows side by side."""
+
+    rows: tuple[int, ...]
+    tokens: NDArray[np.int32]
+    """(rows, width)"""
+    counts: NDArray[np.bool_]
+    """(rows, width - 1): whether the loss counts predicting `tokens[i, t + 1]`; never of padding."""
+
+
+def make_batch(rows: Rows, positions: Sequence[int], max_length: int) -> Batch:
+    """Put rows side by side, cut at `max_length` and padded with zeros.
+
+    The width is one more than a multiple of 32, because the model is given all but the last token,
+    and never more than `max_length`.
+    """
+    taken = [tuple(part[:max_length] for part in rows.row(each)) for each in positions]
+    width = width_for(max(len(tokens) for tokens, _ in taken), max_length)
+    tokens = np.zeros((len(taken), width), np.int32)
+    mask = np.zeros((len(taken), width), np.bool_)
+    for line, (row_tokens, row_mask) in enumerate(taken):
+        tokens[line, : len(row_tokens)] = row_tokens
+        mask[line, : len(row_mask)] = row_mask
+    return Batch(tuple(positions), tokens, mask[:, 1:])
+
+
+def width_for(longest: int, max_length: int) -> int:
+    """The width of a batch whose longest row has so many tokens."""
+    predicted = max(longest - 1, 1)
+    return min(1 + PAD_TO * math.ceil(predicted / PAD_TO), max_length)
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """Which rows each iteration trains: every row of an epoch exactly once.
+
+    Everything follows from the iteration's number, so a training that goes on needs no position.
+    """
+
+    lengths: Sequence[int] | NDArray[np.int64]
+    batch_size: int
+    order: Order
+    seed: int
+
+    @property
+    def batches(self) -> int:
+        """Of one epoch; the last may be smaller."""
+        return math.ceil(len(self.lengths) / self.batch_size)
+
+    def after(self, iterations: int) -> Iterator[tuple[int, ...]]:
+        """The rows of each iteration without end, where so many are done already."""
+        epoch, skipped = divmod(iterations, self.batches)
+        while True:
+            yield from self.epoch(epoch)[skipped:]
+            epoch, skipped = epoch + 1, 0
+
+    def epoch(self, number: int) -> list[tuple[int, ...]]:
+        """The batches of one epoch, from 0.
+
+        Shuffled, rows of similar length share a batch: the shuffled rows are sorted by length
+        within stretches of 32 batches, cut into batches, and the batches are shuffled again. The
+        rows that fill no whole batch are not sorted, or they would always be the longest.
+        """
+        rows = list(range(len(self.lengths)))
+        if self.order is Order.FILE:
+            return _cut(rows, self.batch_size)
+        # Only `random()` promises the same numbers in every version of Python.
+        draw = random.Random((self.seed << 32) | number)  # noqa: S311 - an order, not a secret
+        rows.sort(key=[draw.random() for _ in rows].__getitem__)
+        whole = len(rows) - len(rows) % self.batch_size
+        stretches = _cut(rows[:whole], self.batch_size * NEIGHBOURS)
+        batches = [
+            batch
+            for stretch in stretches
+            for batch in _cut(sorted(stretch, key=self._length), self.batch_size)
+        ]
+        if whole < len(rows):
+            batches.append(tuple(rows[whole:]))
+        keys = [draw.random() for _ in batches]
+        return [batches[each] for each in sorted(range(len(batches)), key=keys.__getitem__)]
+
+    def largest(self) -> tuple[int, ...]:
+        """The rows that need the most memory that any batch of any epoch could need."""
+        if self.order is Order.FILE:
+            return max(self.epoch(0), key=lambda rows: max(map(self._length, rows)) * len(rows))
+        longest = sorted(range(len(self.lengths)), key=self._length, reverse=True)
+        return tuple(longest[: self.batch_size])
+
+    def _length(self, row: int) -> int:
+        return int(self.lengths[row])
+
+
+def _cut(rows: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    return [tuple(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def validation_batches(
+    lengths: NDArray[np.int64], batch_size: int, rows: int | None, seed: int
+) -> list[tuple[int, ...]]:
+    """The same rows for every validation: all, or so many drawn by the seed; short ones first."""
+    positions = list(range(len(lengths)))
+    if rows is not None and rows < len(positions):
+        draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
+        keys = [draw.random() for _ in positions]
+        positions = sorted(positions, key=keys.__getitem__)[:rows]
+    return _cut(sorted(positions, key=lambda row: (int(lengths[row]), row)), batch_size)

@@ -1,0 +1,101 @@
+"""One iteration: loss, gradient and update, as one compiled function."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# pyright: reportUntypedFunctionDecorator=false, reportUnknownLambdaType=false
+# pyright: reportPrivateImportUsage=false
+# mlx is only partly typed.
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn, optimizers
+from mlx.utils import tree_map
+
+from punie.backends.workers.train_failure import Failure
+from punie.records.training import FailureKind, Optimizer, ResolvedPlan
+
+CLASSES: dict[Optimizer, Any] = {
+    Optimizer.ADAM: optimizers.Adam,
+    Optimizer.ADAMW: optimizers.AdamW,
+    Optimizer.SGD: optimizers.SGD,
+    Optimizer.ADAFACTOR: optimizers.Adafactor,
+    Optimizer.MUON: optimizers.Muon,
+}
+
+Gradient = Any
+"""A tree of arrays like that of the trainable parameters."""
+StepFunction = Callable[
+    [mx.array, mx.array, Gradient | None, int], tuple[mx.array, mx.array, Gradient | None]
+]
+"""(tokens, counts, gradients so far, n) -> (loss, tokens that counted, gradients so far).
+
+With n above 0 the sum of the gradients is divided by n and applied, and none are left.
+"""
+
+
+def make_optimizer(plan: ResolvedPlan, parameters: Any) -> Any:
+    """The plan's optimizer with its state for the parameters. Raises Failure for an odd option.
+
+    Adafactor is told to use the plan's learning rate, which it ignores by itself.
+    """
+    kind = CLASSES[plan.optimizer]
+    known = inspect.signature(kind).parameters
+    options: dict[str, Any] = {}
+    if plan.optimizer is Optimizer.ADAFACTOR:
+        options["relative_step"] = False
+    for name, value in plan.optimizer_options.items():
+        if name not in known or name == "learning_rate":
+            raise Failure(FailureKind.MODEL, f"{plan.optimizer} has no option {name}")
+        whole = type(known[name].default) is int
+        options[name] = int(value) if whole and not isinstance(value, tuple) else value
+    try:
+        optimizer = kind(learning_rate=plan.learning_rate, **options)
+    except (TypeError, ValueError) as problem:
+        raise Failure(FailureKind.MODEL, f"{plan.optimizer}: {problem}") from problem
+    # Before the first update, so that its state has its final shape when the step is compiled.
+    optimizer.init(parameters)
+    return optimizer
+
+
+def mean_loss(model: Any, tokens: mx.array, counts: mx.array) -> tuple[mx.array, mx.array]:
+    """Mean cross-entropy, in nats, over the predictions that count, and how many those are."""
+    logits = model(tokens[:, :-1])
+    losses = nn.losses.cross_entropy(logits, tokens[:, 1:]) * counts
+    counted = counts.sum()
+    return losses.astype(mx.float32).sum() / counted, counted
+
+
+def make_step(model: Any, optimizer: Any) -> tuple[StepFunction, list[Any]]:
+    """The compiled iteration, and everything that it changes in place, to be evaluated after it.
+
+    The same operations in the same order as in mlx_lm's `tuner.trainer.train`: with the same
+    batches it gives the same bits.
+    """
+    loss_and_gradient = nn.value_and_grad(model, mean_loss)
+    state = [model.state, optimizer.state, mx.random.state]
+
+    @partial(mx.compile, inputs=state, outputs=state)
+    def step(
+        tokens: mx.array, counts: mx.array, before: Gradient | None, divisor: int
+    ) -> tuple[mx.array, mx.array, Gradient | None]:
+        (loss, counted), gradient = loss_and_gradient(model, tokens, counts)
+        if before is not None:
+            gradient = tree_map(lambda new, old: new + old, gradient, before)
+        if divisor:
+            if divisor > 1:
+                gradient = tree_map(lambda each: each / divisor, gradient)
+            optimizer.update(model, gradient)
+            gradient = None
+        return loss, counted, gradient
+
+    return step, state
+
+
+def random_key() -> int:
+    """Where mlx's random numbers are; `mx.random.seed` of it goes on from there."""
+    state: Any = mx.random.state
+    high, low = state[0].tolist()
+    return (high << 32) | low
