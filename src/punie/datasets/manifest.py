@@ -32,6 +32,18 @@ def read_manifest(folder: Path) -> DatasetVersion | None:
         raise InputError(f"{path}: is no manifest of a dataset: {what}", hint=hint) from None
 
 
+def manifest_text(version: DatasetVersion) -> str:
+    """Write a manifest for its file: one that people read, and that differs line by line."""
+    return f"{version.model_dump_json(indent=2)}\n"
+
+
+def write_manifest(folder: Path, version: DatasetVersion) -> None:
+    """Put a manifest into a dataset's folder, in place of the one that is there."""
+    new = folder / f".{NAME}.new"
+    new.write_text(manifest_text(version), encoding="utf-8")
+    new.replace(folder / NAME)
+
+
 def changes_since(pinned: DatasetVersion, now: DatasetVersion) -> tuple[str, ...]:
     """Say how the rows differ from those that the manifest names; nothing where they do not."""
     return tuple(_changes(pinned, now))

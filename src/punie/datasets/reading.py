@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from punie.datasets.manifest import changes_since, read_manifest
+from punie.datasets.names import FOLDER, RESERVED
 from punie.datasets.rows_file import Problems, read_rows
 from punie.datasets.tools import ToolSets
 from punie.datasets.version import dataset_hash, split_version
@@ -13,9 +14,6 @@ from punie.errors import InputError
 from punie.records.dataset import DatasetVersion, Row, Split, SplitVersion
 from punie.sources.faults import nearest
 
-FOLDER = Path("data")
-"""In the project; `data/suites` holds suites, no dataset."""
-RESERVED = ("suites",)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -85,17 +83,6 @@ def split_files(folder: Path) -> dict[Split, Path]:
     raise InputError(f"{folder}: has no train.jsonl", hint=hint)
 
 
-def dataset_folders(project: Path) -> list[Path]:
-    """List the folders of the project's `data/` that hold a `train.jsonl` or a manifest."""
-    return [
-        folder
-        for folder in sorted((project / FOLDER).glob("*/"))
-        if folder.name not in RESERVED
-        and not folder.name.startswith(".")
-        and any((folder / name).is_file() for name in ("train.jsonl", "manifest.json"))
-    ]
-
-
 def shown_path(path: Path) -> str:
     """Write a path as from the current folder where it lies in it."""
     absolute, here = path.absolute(), Path.cwd()
@@ -159,7 +146,8 @@ def _in_project(name: str, project: Path) -> Path | None:
 
 
 def _missing(name: str, project: Path) -> InputError:
-    names = [folder.name for folder in dataset_folders(project)]
+    folder = project / FOLDER
+    names = [each.stem for each in folder.iterdir()] if folder.is_dir() else []
     hint = "punie data list names the project's; a file is given by its path"
     return InputError(f"there is no dataset {name!r}{nearest(name, names)}", hint=hint)
 

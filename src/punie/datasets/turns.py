@@ -90,6 +90,8 @@ def _turn(given: Any, here: DataPath, calls: _Calls, faults: list[FormError]) ->
         return None
     if not own_calls:
         faults.extend(_silence(content, role, here))
+    elif not content:
+        content = None  # "", null and no key mean the same beside calls
     return Message(
         role=role, content=content, tool_calls=own_calls, tool_call_id=answers, name=name or None
     )
