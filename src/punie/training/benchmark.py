@@ -1,0 +1,328 @@
+"""How many seconds an iteration of training takes on this machine, by the worker that trains."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from punie.backends.base import TrainingBackend
+from punie.backends.mlx_training import MlxTraining
+from punie.errors import InputError, TrainingError
+from punie.models.describe import describe
+from punie.models.resolve import resolve
+from punie.records.benchmark import CellEnd, GridCell, Shape, TrainingBenchmark
+from punie.records.dataset import Split
+from punie.records.training import (
+    Ended,
+    Failed,
+    FailureKind,
+    Loaded,
+    Masking,
+    Probed,
+    ResolvedPlan,
+    Started,
+    Step,
+    TrainEvent,
+    TrainJob,
+)
+from punie.serving.free_memory import free_memory
+from punie.training.session import failure
+from punie.training.token_rows import write_random_rows
+
+BATCH, SEQ, RANK, LAYERS = 4, 256, 8, 16
+"""What is measured where nobody says otherwise; batch, rank and layers as a training has them."""
+ITERATIONS = 10
+WARMUP = 1
+"""Iterations that are not timed: mlx makes the optimizer's state, and its buffers."""
+ENOUGH = 3
+"""Timed iterations after which the time budget may end a measurement."""
+MOST_ROWS = 64
+MEMORY_SHARE = 0.95
+"""Of the free memory, which the worker may take."""
+USUAL_VOCABULARY = 32_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The model to train for a while. `layers` is None where its config does not tell."""
+
+    name: str
+    path: Path
+    vocabulary: int
+    layers: int | None = None
+    context_length: int | None = None
+
+    @classmethod
+    def of(cls, name: str) -> "Target":
+        """Find (or fetch) the model called `name`. Raises InputError or ModelError."""
+        info = describe(resolve(name))
+        return cls(
+            name=name,
+            path=info.model.path,
+            vocabulary=info.vocabulary or USUAL_VOCABULARY,
+            layers=info.layers,
+            context_length=info.context_length,
+        )
+
+    def shape(
+        self,
+        *,
+        batch: int | None = None,
+        seq: int | None = None,
+        rank: int | None = None,
+        layers: int | None = None,
+    ) -> Shape:
+        """The shape to measure: what is None is as usual, and as the model allows.
+
+        Raises InputError for more layers or longer rows than the model has.
+        """
+        if layers and self.layers and layers > self.layers:
+            raise InputError(
+                f"{self.name} has {self.layers} layers, not {layers}",
+                hint=f"--layers {self.layers} trains all of them",
+            )
+        if seq and self.context_length and seq > self.context_length:
+            raise InputError(
+                f"{self.name} reads at most {self.context_length} tokens, not {seq}",
+                hint=f"--seq {self.context_length} is the longest",
+            )
+        return Shape(
+            batch=batch or BATCH,
+            seq=seq or min(SEQ, self.context_length or SEQ),
+            rank=rank or RANK,
+            layers=layers or min(LAYERS, self.layers or LAYERS),
+        )
+
+
+async def run_training_benchmark(
+    model_path: str,
+    num_iters: int = ITERATIONS,
+    *,
+    shape: Shape | None = None,
+    backend: TrainingBackend | None = None,
+) -> TrainingBenchmark:
+    """Train the model `model_path` for `num_iters` iterations on random rows, and time each.
+
+    `model_path` is any name that punie knows: built-in, folder, GGUF file, hub id. Nothing is
+    written. Raises InputError or ModelError for the model, TrainingError where memory runs out.
+    """
+    if num_iters < 1:
+        raise InputError(f"{num_iters} iterations cannot be timed", hint="give 1 or more")
+    target = Target.of(model_path)
+    cell = await measure_shape(
+        target, shape or target.shape(), iterations=num_iters, backend=backend
+    )
+    if cell.measured is None or cell.end is not CellEnd.MEASURED:
+        raise TrainingError(
+            f"{cell.shape} could not be measured: {cell.why}",
+            hint="shorter rows, fewer layers, a smaller batch or a smaller model take less memory",
+        )
+    return cell.measured
+
+
+async def measure_shape(
+    target: Target,
+    shape: Shape,
+    *,
+    iterations: int,
+    backend: TrainingBackend | None = None,
+    budget_s: float | None = None,
+    too_slow_s: float | None = None,
+    recorder: "Recorder | None" = None,
+    watch: Callable[[TrainEvent], None] = lambda _: None,
+) -> GridCell:
+    """Measure one shape; what the worker could not do is in the cell.
+
+    After `budget_s` seconds the cell is ended once it has a few iterations, and at the first pass
+    that takes more than `too_slow_s`. When this is cancelled, `recorder` keeps what there was.
+    Raises ModelError where the model cannot be trained at all.
+    """
+    noted = recorder or Recorder(target.name, shape)
+    noted.budget_s, noted.too_slow_s = budget_s, too_slow_s
+    with tempfile.TemporaryDirectory(prefix="punie-") as folder:
+        job = training_job(target, shape, iterations, Path(folder))
+        async with aclosing((backend or MlxTraining()).train(job)) as events:
+            async for event in events:
+                watch(event)
+                if noted.note(event):
+                    break
+    noted.raise_for_model()
+    return noted.cell()
+
+
+def training_job(target: Target, shape: Shape, iterations: int, folder: Path) -> TrainJob:
+    """The worker's job, and its rows in `folder`: random ids, the same for the same shape."""
+    total = WARMUP + iterations
+    rows = folder / "rows.safetensors"
+    number = shape.batch * min(total, max(1, MOST_ROWS // shape.batch))
+    write_random_rows(rows, rows=number, seq=shape.seq, vocabulary=target.vocabulary)
+    work = folder / "work"
+    work.mkdir()
+    plan = ResolvedPlan(
+        rank=shape.rank,
+        alpha=4.0 * shape.rank,
+        layers=shape.layers,
+        batch_size=shape.batch,
+        max_length=max(8, shape.seq),
+        masking=Masking.NONE,
+        learning_rate=1e-5,
+        iterations=total,
+        validate_every=total,
+        checkpoint_every=total,
+        patience=None,
+    )
+    limit = int(MEMORY_SHARE * free_memory())
+    return TrainJob(
+        plan=plan,
+        model=target.path,
+        rows=rows,
+        folder=work,
+        memory_limit_bytes=limit,
+        save=False,
+    )
+
+
+@dataclass(slots=True)
+class Recorder:
+    """One shape's measurement while it goes on, built from the worker's events."""
+
+    model: str
+    shape: Shape
+    budget_s: float | None = None
+    too_slow_s: float | None = None
+    end: CellEnd = CellEnd.INTERRUPTED
+    """Until the worker has said otherwise."""
+    why: str = ""
+    iterations: list[float] = field(default_factory=list[float])
+    warmup: list[float] = field(default_factory=list[float])
+    loaded: Loaded | None = None
+    probed: Probed | None = None
+    started: Started | None = None
+    failed: Failed | None = None
+    peak: int = 0
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    def note(self, event: TrainEvent) -> bool:
+        """Take one event in; whether the measurement is over."""
+        match event:
+            case Loaded():
+                self.loaded = event
+            case Probed():
+                self.probed = event
+                self.peak = max(self.peak, event.peak_memory_bytes)
+                return self._too_slow(event.seconds)
+            case Started():
+                self.started = event
+            case Step():
+                return self._step(event)
+            case Ended():
+                self.peak = max(self.peak, event.peak_memory_bytes)
+                return self._over(CellEnd.MEASURED if self.iterations else CellEnd.FAILED)
+            case Failed():
+                self.failed = event
+                self.why = event.message
+                self.peak = max(self.peak, event.peak_memory_bytes)
+                memory = event.what is FailureKind.MEMORY
+                return self._over(CellEnd.OUT_OF_MEMORY if memory else CellEnd.FAILED)
+            case _:
+                pass
+        return False
+
+    def _step(self, event: Step) -> bool:
+        self.peak = max(self.peak, event.memory_bytes)
+        if len(self.warmup) < WARMUP:
+            self.warmup.append(event.seconds)
+            return self._too_slow(event.seconds) if self.probed is None else False
+        self.iterations.append(event.seconds)
+        if self._too_slow(event.seconds):
+            return True
+        spent = time.monotonic() - self.began
+        if self.budget_s and spent > self.budget_s and len(self.iterations) >= ENOUGH:
+            return self._over(CellEnd.MEASURED)
+        return False
+
+    def _too_slow(self, seconds: float) -> bool:
+        if self.too_slow_s is None or seconds <= self.too_slow_s:
+            return False
+        self.why = f"one iteration takes more than {self.too_slow_s:.0f} s"
+        return self._over(CellEnd.TOO_SLOW)
+
+    def _over(self, end: CellEnd) -> bool:
+        self.end = end
+        self.ended = time.monotonic()
+        return True
+
+    def raise_for_model(self) -> None:
+        """Raise the ModelError of a worker that could not load or adapt the model."""
+        if self.failed is not None and self.failed.what is FailureKind.MODEL:
+            raise failure(self.failed)
+
+    def cell(self) -> GridCell:
+        """What was measured up to now."""
+        probed = self.probed.seconds if self.probed else None
+        return GridCell(
+            shape=self.shape,
+            end=self.end,
+            measured=self._measured() if self.iterations else None,
+            seconds_at_least=None if self.iterations else probed,
+            why=self.why,
+        )
+
+    def _measured(self) -> TrainingBenchmark:
+        probed = self.probed
+        compiled = max(0.0, probed.first_seconds - probed.seconds) if probed else None
+        return TrainingBenchmark(
+            model_path=self.model,
+            shape=self.shape,
+            num_iters=len(self.iterations),
+            seconds_per_iter=median(self.iterations),
+            iterations=tuple(self.iterations),
+            warmup=tuple(self.warmup),
+            compile_seconds=compiled,
+            load_seconds=self.loaded.seconds if self.loaded else None,
+            total_seconds=(self.ended or time.monotonic()) - self.began,
+            peak_memory_bytes=self.peak or None,
+            trainable=self.loaded.trainable if self.loaded else None,
+            machine=self.started.machine if self.started else {},
+        )
+
+
+def create_dummy_dataset(path: Path, num_examples: int = 5) -> None:
+    """Write a folder of chats that a training takes: `train.jsonl` and a smaller `valid.jsonl`.
+
+    The chats are about sums, all different, the same each time. Raises InputError where a file of
+    that name is there with other content.
+    """
+    if num_examples < 1:
+        raise InputError(f"a dataset of {num_examples} examples is none", hint="give 1 or more")
+    folder = Path(path)
+    held_out = max(1, num_examples // 5)
+    parts = {
+        Split.TRAIN: range(num_examples),
+        Split.VALID: range(num_examples, num_examples + held_out),
+    }
+    written = {
+        folder / f"{split.value}.jsonl": "".join(_chat(number) for number in numbers)
+        for split, numbers in parts.items()
+    }
+    for file, text in written.items():
+        if file.exists() and file.read_text(encoding="utf-8", errors="replace") != text:
+            raise InputError(f"{file} is there already", hint="give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in written.items():
+        file.write_text(text, encoding="utf-8")
+
+
+def _chat(number: int) -> str:
+    """One example; 97 and 89 are coprime, so no two of 8,633 share their summands."""
+    first, second = 3 + number % 97, 5 + number % 89
+    turns = [
+        {"role": "user", "content": f"What is {first} plus {second}?"},
+        {"role": "assistant", "content": f"{first} plus {second} is {first + second}."},
+    ]
+    return json.dumps({"messages": turns}) + "\n"
