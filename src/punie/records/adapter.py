@@ -1,5 +1,7 @@
 """An adapter's `punie.json`: what it was made from, and how it did."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from punie.records.base import SCHEMA_VERSION, Record
@@ -109,3 +111,39 @@ class AdapterManifest(Record):
     """Suites (by hash) into which the data leaks, with the number of prompts concerned."""
     provenance: Provenance = Provenance()
     results: tuple[AdapterResult, ...] = ()
+
+
+class Packing(Record):
+    """How weights are quantised: mlx's affine packing."""
+
+    bits: int = 4
+    group_size: int = 64
+
+
+class Agreement(Record):
+    """How far two forms of a model agree on a text: what each expects after every token of it."""
+
+    positions: int
+    same_next_token: int
+    """Positions at which both expect the same token most."""
+    largest_difference: float
+    """Of the probability of any token at any position."""
+
+
+class FusedManifest(Record):
+    """`punie.json` of a model that an adapter was fused into: what it was made from."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["fused"] = "fused"
+    name: str
+    created_at: str
+    adapter: str
+    adapter_hash: str
+    base: BaseModelVersion
+    dtype: str
+    """`float32`, `bfloat16` or e.g. `4-bit, group 32`."""
+    weights_hash: str
+    agreement: Agreement
+    """With base and adapter served apart."""
+    made_from: AdapterManifest | None = None
+    """The adapter's own manifest; None where another program made it."""

@@ -1,0 +1,154 @@
+"""Fusing: base and adapter become one model folder that any program can load by itself."""
+
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from punie.adapters.card import write_card
+from punie.adapters.registry import Entry, State
+from punie.backends.conversion import fuse
+from punie.backends.local import LocalModel, prepare
+from punie.errors import InputError, ModelError, StoreError
+from punie.models.check import base_tensors, check_model_folder, read_json, weight_files
+from punie.models.fingerprint import TOKENIZER_FILES, fingerprint
+from punie.models.manifest import MANIFEST
+from punie.models.pull import Progress, quiet
+from punie.models.quantization import dtype_label
+from punie.records.adapter import BaseModelVersion, FusedManifest, Packing
+from punie.sizes import byte_size
+
+KEPT = (
+    *TOKENIZER_FILES,
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "*.tiktoken",
+    "LICENSE*",
+    "NOTICE*",
+)
+"""Files of the base that the fused model has as they are: its tokenizer and template stay the same,
+bit for bit, where transformers would write them anew."""
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+def base_of(
+    entry: Entry, project: Path, asked: str | None, progress: Progress = quiet
+) -> LocalModel:
+    """The base model of an adapter, found and held against what the adapter was trained on.
+
+    `asked` replaces the name that the adapter gives. Raises InputError where neither names one, and
+    ModelError for a model that is not the adapter's, or an adapter that cannot be used.
+    """
+    if entry.state in (State.DAMAGED, State.UNFINISHED):
+        raise ModelError(f"{entry.name}: {entry.problem}", hint="train it again")
+    name = asked or entry.base
+    if not name:
+        raise InputError(f"{entry.name} does not say which model it is for", hint="give --model")
+    if not asked and not Path(name).expanduser().exists() and (project / name).is_dir():
+        name = str(project / name)
+    return prepare(name, entry.path, progress=progress)
+
+
+def fuse_adapter(
+    entry: Entry,
+    base: LocalModel,
+    folder: Path,
+    *,
+    dequantize: bool = False,
+    quantize: Packing | None = None,
+) -> FusedManifest:
+    """Write `folder`, which must not exist, whole or not at all.
+
+    Without `dequantize` a quantised base stays as it is quantised; `quantize` packs what is not.
+    Raises InputError where something stands in the way, ModelError, or StoreError.
+    """
+    with new_folder(folder) as work:
+        _require_room(base, work.parent, dequantize=dequantize)
+        agreement = fuse(base.path, base.adapter, work, dequantize=dequantize, quantize=quantize)
+        _copy_kept(base.path, work)
+        check_model_folder(work)
+        manifest = FusedManifest(
+            name=folder.name,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            adapter=entry.name,
+            adapter_hash=base.identity.adapter_hash or "",
+            base=_base_version(base),
+            dtype=dtype_label(base_tensors(work), read_json(work / "config.json")),
+            weights_hash=fingerprint(work).weights,
+            agreement=agreement,
+            made_from=entry.manifest,
+        )
+        if entry.manifest is not None:
+            card = write_card(entry.manifest.model_copy(update={"name": folder.name}), fused=True)
+            (work / "README.md").write_text(card, encoding="utf-8")
+        (work / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return manifest
+
+
+@contextmanager
+def new_folder(folder: Path) -> Generator[Path]:
+    """Give a work folder that becomes `folder` at the end of the block, and is gone if it fails.
+
+    Raises InputError where something is there already, StoreError where nothing can be written.
+    """
+    refuse_existing(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    except OSError as error:
+        raise StoreError(
+            f"{folder.parent}: {error.strerror or error}", hint="choose another --output"
+        ) from error
+    try:
+        inner = work / folder.name
+        inner.mkdir()
+        yield inner
+        refuse_existing(folder)
+        inner.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise InputError where something, be it a dangling link, is there already."""
+    if path.exists() or path.is_symlink():
+        raise InputError(
+            f"{path} is there already", hint="nothing is ever overwritten: choose another --output"
+        )
+
+
+def _base_version(base: LocalModel) -> BaseModelVersion:
+    known = base.identity
+    return BaseModelVersion(
+        name=known.name,
+        weights_hash=known.weights_hash or "",
+        model_hash=known.model_hash or "",
+        template_hash=known.template_hash,
+        parameters=known.parameters or 0,
+        dtype=known.dtype or "",
+    )
+
+
+def _copy_kept(base: Path, folder: Path) -> None:
+    for pattern in KEPT:
+        for file in base.glob(pattern):
+            shutil.copyfile(file, folder / file.name)
+    if (base / "additional_chat_templates").is_dir():
+        shutil.copytree(base / "additional_chat_templates", folder / "additional_chat_templates")
+
+
+def _require_room(base: LocalModel, place: Path, *, dequantize: bool) -> None:
+    needed = sum(file.stat().st_size for file in weight_files(base.path))
+    if dequantize:
+        per_value = BYTES.get(base.identity.dtype or "", 2)
+        needed = max(needed, per_value * (base.identity.parameters or 0))
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise StoreError(
+            f"the fused model takes about {byte_size(needed)}, {byte_size(free)} are free",
+            hint="free some space, or choose another --output",
+        )

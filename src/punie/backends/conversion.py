@@ -1,0 +1,99 @@
+"""Model folders made from model folders, by workers: fused, dequantised, packed, written as GGUF.
+
+Each function blocks until its worker has ended. A worker ends with us: it watches its stdin.
+"""
+
+import json
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any, cast
+
+from punie.backends.mlx import require_mlx, server_env
+from punie.errors import ModelError
+from punie.models.cache import cache_root
+from punie.records.adapter import Agreement, Packing
+
+WORKERS = "punie.backends.workers"
+
+
+def fuse(
+    model: Path,
+    adapter: Path | None,
+    folder: Path,
+    *,
+    dequantize: bool = False,
+    quantize: Packing | None = None,
+) -> Agreement:
+    """Write base and adapter as one model into `folder`, which does not exist yet.
+
+    Only weights and config.json are written. Gives how far the written model and the served pair
+    agree on a text. Raises ModelError.
+    """
+    job = {
+        "model": str(model),
+        "adapter": str(adapter) if adapter else None,
+        "folder": str(folder),
+        "dequantize": dequantize,
+        "quantize": quantize.model_dump() if quantize else None,
+    }
+    said = _run("fuse", json.dumps(job))
+    return Agreement.model_validate({k: v for k, v in said["fused"].items() if k != "layers"})
+
+
+def write_gguf(model: Path, file: Path, *, name: str, notes: dict[str, str]) -> dict[str, Any]:
+    """Write the unpacked model in `model` as the GGUF file `file`, and read it back.
+
+    `notes` become metadata of their own. Gives what was compared. Raises ModelError for a model or
+    a tokenizer that cannot be written rightly.
+    """
+    job = {"model": str(model), "file": str(file), "name": name, "notes": notes}
+    return cast("dict[str, Any]", _run("gguf_export", json.dumps(job))["gguf"])
+
+
+def _run(worker: str, *words: str) -> dict[str, Any]:
+    """The last JSON line of a worker; what it says as an error is raised as ModelError."""
+    require_mlx()
+    hub_cache = cache_root() / "no-hub"
+    hub_cache.mkdir(parents=True, exist_ok=True)
+    tail: deque[str] = deque(maxlen=8)
+    said: dict[str, Any] = {}
+    with subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "-m", f"{WORKERS}.{worker}", *words],
+        env=server_env(hub_cache),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as child:
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if line.startswith("{"):
+                    said |= _message(line)
+                else:
+                    tail.append(line.strip())
+            status = child.wait()
+        except BaseException:
+            child.kill()
+            raise
+    if error := said.get("error"):
+        raise ModelError(str(error["message"]), hint=str(error["hint"]))
+    if status != 0 or not said:
+        raise ModelError(
+            f"the {worker} worker ended with status {status}: {' '.join(tail)[-500:]}",
+            hint="was there enough memory?" if status < 0 else "",
+        )
+    return said
+
+
+def _message(line: str) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(line)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

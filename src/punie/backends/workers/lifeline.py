@@ -1,0 +1,32 @@
+"""How a worker that does one thing speaks to its parent, and ends when the parent is gone."""
+
+import ctypes
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+BLAS = "PUNIE_BLAS"
+
+
+def load_blas() -> None:
+    """Load the OpenBLAS that the parent found; to be called before mlx is imported."""
+    if blas := os.environ.get(BLAS):
+        ctypes.CDLL(blas, mode=ctypes.RTLD_GLOBAL)
+
+
+def say(message: dict[str, Any]) -> None:
+    """Write one JSON line on stdout."""
+    print(json.dumps(message), flush=True)
+
+
+def end_with_parent() -> None:
+    """End this process once stdin, a pipe that the parent holds, is closed."""
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(1)
