@@ -1,26 +1,28 @@
 """The self-checks around an eval: made before it, and told on stderr in a line each."""
 
+from punie.cli.adapter import adapter_of, stamps
 from punie.cli.live import waiting_for, watched
 from punie.cli.output import err
 from punie.cli.served import Served
 from punie.cli.wish import Wish
 from punie.records.run import Run
 from punie.records.suite import EvalSuite
-from punie.records.trust import Checks, Finding, Level
+from punie.records.trust import Checks, Level
 from punie.settings import Loaded
 
 
 async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Served, run: Run) -> Run:
     """The run's head after the self-checks, or stamped as not checked where none are wanted.
 
-    What memory allows was found before the server was started; it counts in either case.
+    What memory allows was found before the server was started, and what the adapter's training had
+    to do with the suite when it was trained; both count in either case.
     """
-    findings: tuple[Finding, ...] = ()
+    findings = stamps(adapter_of(wish, settings) if run.model.adapter else None, suite)
     if service.memory is not None:
         from punie.backends.preflight import neighbours
 
         found = (service.memory.finding, neighbours())
-        findings = tuple(finding for finding in found if finding is not None)
+        findings += tuple(finding for finding in found if finding is not None)
         lower = min(run.concurrency, service.memory.concurrency)
         run = run.model_copy(update={"concurrency": lower})
     checks = Checks(skipped=True)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @click.argument("suite", required=False, metavar="[SUITE|FILE]")
 @click.option("--model", metavar="M", help="Built-in name, hub id, MLX folder or GGUF file.")
 @click.option(
-    "--adapter", metavar="FOLDER", type=click.Path(path_type=Path), help="An adapter for it."
+    "--adapter",
+    metavar="NAME|FOLDER",
+    type=click.Path(path_type=Path),
+    help="An adapter: model and suite default to its own.",
 )
 @click.option(
     "--url",

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from punie.analysis.parts import joined
+from punie.cli.adapter import adapter_of, note_result, with_adapter
 from punie.cli.checked import checked
 from punie.cli.live import showing
 from punie.cli.resume import (
@@ -98,6 +99,7 @@ async def _measure(wish: Wish, settings: Loaded, heard: Signals) -> Measured:
             with store.lock(found.id):
                 store.settle(found.id)
                 return await _resume(wish, settings, store, store.find(found.id), heard)
+    wish, settings = with_adapter(wish, settings)
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
         store.require_room()
@@ -187,12 +189,12 @@ def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, ru
     selection = {name: value for name, value in filters.items() if value is not None}
     if wish.sample:
         selection |= {"sample": str(wish.sample), "seed": str(wish.seed or 0)}
-    adapter = str(wish.adapter) if wish.adapter else settings.values.adapter
+    adapter = adapter_of(wish, settings)
     return run.model_copy(
         update={
             "selection": selection,
             "provenance": provenance(wish.argv, settings.project),
-            "sources": sources_of(wish, suite, endpoint, adapter),
+            "sources": sources_of(wish, suite, endpoint, str(adapter) if adapter else None),
         }
     )
 
@@ -262,6 +264,9 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
     if wish.output:
         with _noting(unwritten, "the results"):
             write_results(store, run, wish.output)
+    if run.status is RunStatus.DONE:
+        with _noting(unwritten, "the adapter's card"):
+            note_result(adapter_of(wish, settings), run, settings.project)
     if goal := _goal(wish, settings, run):
         from punie.journal.entry import write_entry
         from punie.journal.folder import entries_of

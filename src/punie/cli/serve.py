@@ -19,7 +19,7 @@ MAX_TOKENS = 4096
 @click.command("serve")
 @click.argument("model", required=False, metavar="[MODEL]")
 @click.option(
-    "--adapter", metavar="FOLDER", type=click.Path(path_type=Path), help="An adapter for it."
+    "--adapter", metavar="NAME|FOLDER", type=click.Path(path_type=Path), help="An adapter for it."
 )
 @click.option(
     "--port",

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from punie.cli.adapter import adapter_of
 from punie.cli.live import waiting_for
 from punie.cli.starting import starting
 from punie.cli.wish import Wish, chosen_concurrency
@@ -123,7 +124,7 @@ async def _local(
     from punie.models.catalog import DEFAULT_MODEL
 
     chosen = wish.model or settings.values.model
-    adapter = wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
+    adapter = adapter_of(wish, settings)
     with pulling(silent=wish.quiet) as progress:
         model = prepare(chosen or DEFAULT_MODEL, adapter, demo=chosen is None, progress=progress)
     async with contextlib.AsyncExitStack() as stack:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from punie.cli.adapter import adapter_folder, base_of
 from punie.cli.output import emit_json
 from punie.cli.serving_line import status_line
 from punie.cli.signals import Signals, signals
@@ -52,13 +53,15 @@ def serve_openly(wish: ServeWish, settings: Loaded) -> None:
     from punie.cli.pulling import pulling
     from punie.models.catalog import DEFAULT_MODEL
 
-    adapter = wish.adapter
-    if adapter is None and wish.model is None and settings.values.adapter:
-        adapter = Path(settings.values.adapter)  # of the project's model, and of no other
+    written = wish.adapter
+    if written is None and wish.model is None and settings.values.adapter:
+        written = Path(settings.values.adapter)  # of the project's model, and of no other
+    adapter = adapter_folder(written, settings.project) if written else None
     with contextlib.closing(bound_socket(wish.port)) as listening:
         # Not within the event loop: what is downloaded here may take long, and Ctrl-C must end it.
         with pulling(silent=wish.as_json) as progress:
-            name = wish.model or settings.values.model or DEFAULT_MODEL
+            own = base_of(adapter) if wish.adapter else None
+            name = wish.model or own or settings.values.model or DEFAULT_MODEL
             model = prepare(name, adapter, progress=progress)
         try:
             asyncio.run(_serve(model, listening, settings.project, wish))

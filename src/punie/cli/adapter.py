@@ -1,0 +1,87 @@
+"""An adapter by its name: its folder, and what an eval takes from its manifest."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from punie.cli.wish import Wish
+from punie.models.manifest import read_manifest
+from punie.settings import Loaded
+
+if TYPE_CHECKING:
+    from punie.records.run import Run
+    from punie.records.suite import EvalSuite
+    from punie.records.trust import Finding
+
+ADAPTERS = "adapters"
+
+
+def adapter_folder(written: Path, project: Path) -> Path:
+    """The folder that `--adapter` names: a path, or the name of one of the project's adapters."""
+    path = written.expanduser()
+    named = project / ADAPTERS / written
+    return named if not path.is_dir() and len(written.parts) == 1 and named.is_dir() else path
+
+
+def with_adapter(wish: Wish, settings: Loaded) -> tuple[Wish, Loaded]:
+    """The wish with its adapter's folder, and with the model and suite that it was made for.
+
+    Only an adapter of punie's own says which these are; what was asked for outright stays.
+    """
+    configured = settings.values.adapter
+    if wish.adapter is None and configured is None:
+        return wish, settings
+    folder = adapter_folder(wish.adapter or Path(configured or ""), settings.project)
+    if wish.adapter is None:
+        values = settings.values.model_copy(update={"adapter": str(folder)})
+        return wish, replace(settings, values=values)
+    wish = replace(wish, adapter=folder)
+    manifest = None if wish.url else read_manifest(folder)
+    if manifest is None:
+        return wish, settings
+    suite = wish.suite or _own_suite(manifest.suite, settings.project)
+    return replace(wish, model=wish.model or manifest.base.name, suite=suite), settings
+
+
+def base_of(adapter: Path | None) -> str | None:
+    """The name of the model that an adapter was trained on, where it says so."""
+    manifest = read_manifest(adapter) if adapter else None
+    return manifest.base.name if manifest else None
+
+
+def adapter_of(wish: Wish, settings: Loaded) -> Path | None:
+    """The adapter that is served: what was asked for, or what is configured."""
+    return wish.adapter or (Path(settings.values.adapter) if settings.values.adapter else None)
+
+
+def _own_suite(suite: str | None, project: Path) -> str | None:
+    """The held-out part of its data, where that is still there."""
+    if suite is None:
+        return None
+    path = project / suite
+    return str(path) if path.is_file() else None
+
+
+def stamps(adapter: Path | None, suite: "EvalSuite") -> "tuple[Finding, ...]":
+    """What the adapter's training had to do with this suite, for the record of the run."""
+    manifest = read_manifest(adapter) if adapter else None
+    if manifest is None:
+        return ()
+    from punie.adapters.stamps import stamps_of
+
+    return stamps_of(manifest, suite)
+
+
+def note_result(adapter: Path | None, run: "Run", project: Path) -> None:
+    """Put a finished run on the card of the project's own adapter that it measured."""
+    if adapter is None or run.summary is None or run.summary.score is None:
+        return
+    folder = adapter.absolute()
+    if folder.parent != (project / ADAPTERS).absolute():
+        return
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.adapter_hash != run.model.adapter_hash:
+        return
+    from punie.adapters.manifest import add_result, result_of
+
+    add_result(folder, result_of(run, manifest))
