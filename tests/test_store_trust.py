@@ -20,8 +20,10 @@ from punie.records.result import EvalFault, EvalResult
 from punie.records.run import RunStatus
 from punie.records.trust import Incident, IncidentKind
 from punie.store import database
+from punie.store.benchmarks import BenchmarkStore
 from punie.store.database import migrations, open_database
 from punie.store.runs import RunStore
+from punie.store.trainings import TrainingStore
 from test_store import a_fault, a_result, a_run, a_suite
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -211,6 +213,9 @@ def read_all(project: Path) -> None:
         for run in store.heads():
             list(store.rows(run.id))
             store.owed(run, store.suite(run))
+    with TrainingStore(project) as trainings, BenchmarkStore(project) as benchmarks:
+        trainings.heads()
+        benchmarks.heads()
 
 
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.7, 0.99])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _GAP = "·"
@@ -29,5 +30,5 @@ def _block(value: float, low: float, reach: float) -> str:
 def _means(values: Sequence[float], width: int) -> list[float]:
     blocks = min(max(width, 0), len(values))
     edges = [len(values) * at // blocks for at in range(blocks + 1)] if blocks else []
-    parts = [values[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [values[start:end] for start, end in pairwise(edges)]
     return [sum(part) / len(part) for part in parts]

@@ -29,6 +29,7 @@ from punie.store.database import (
     store_error,
 )
 from punie.store.lock import run_lock
+from punie.store.reference import steps_back
 
 ROOM_BYTES = 16 * 2**20
 """A run is not begun with less room on the disk: its log, its WAL and its report need some."""
@@ -158,7 +159,7 @@ class RunStore:
 
         Raises InputError, naming what there is, where it fits none or several.
         """
-        back = _steps_back(reference)
+        back = steps_back(reference)
         if back is not None:
             rows = self._query(
                 "SELECT head FROM runs ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?", (back,)
@@ -365,11 +366,3 @@ def _seconds(moment: str) -> float:
 
 def _took_s(outcome: Outcome) -> float:
     return outcome.elapsed_s if isinstance(outcome, EvalFault) else outcome.completion.latency_s
-
-
-def _steps_back(reference: str) -> int | None:
-    """0 for `last`, N for `last~N`, None for anything else."""
-    name, tilde, steps = reference.partition("~")
-    if name != "last" or (tilde and not steps.isdecimal()):
-        return None
-    return int(steps) if tilde else 0
