@@ -28,11 +28,13 @@ class LazyGroup(click.Group):
 
     commands_at: ClassVar[dict[str, tuple[str, str]]] = {
         "eval": ("punie.cli.eval:eval_command", "Measure a model on a suite."),
+        "train": ("punie.cli.train:train_command", "Train an adapter."),
         "serve": ("punie.cli.serve:serve_command", "Serve a model to editors and programs."),
         "report": ("punie.cli.report:report_command", "Write a run's HTML report."),
         "runs": ("punie.cli.runs:runs", "List, show, export and delete runs."),
         "journal": ("punie.cli.journal:journal", "Write, render and check the journal."),
         "suites": ("punie.cli.suites:suites", "List, show and check suites."),
+        "data": ("punie.cli.data:data", "List, show, split and pin training data."),
         "models": ("punie.cli.models:models", "List, pull and show models."),
         "doctor": (
             "punie.cli.doctor:doctor_command",

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from punie.datasets.forms import forms_of
 from punie.datasets.manifest import read_manifest, write_manifest
 from punie.datasets.names import FOLDER, RESERVED
 from punie.datasets.reading import Dataset, read_dataset, split_files
 from punie.errors import InputError
-from punie.records.dataset import DatasetVersion, Split
+from punie.records.dataset import DatasetVersion, RowForm, Split
+from punie.scoring.json_text import is_object
+from punie.sources.json_rows import JsonRow, json_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Listed:
     path: Path
     """Its folder; or its file, which is not split yet."""
     version: DatasetVersion | None = None
+    forms: tuple[RowForm, ...] = ()
+    """Of its files; each has rows of one form."""
     pinned: bool = False
     changes: tuple[str, ...] = ()
     error: InputError | None = None
@@ -75,11 +80,21 @@ def _listed(path: Path, project: Path) -> Listed:
         if path.is_dir():
             pinned = read_manifest(path)
             if pinned is not None and _sizes(split_files(path)) == _pinned_sizes(pinned):
-                return Listed(name, path, pinned, pinned=True)
+                return Listed(name, path, pinned, _first_forms(path), pinned=True)
         dataset = read_dataset(path, project)
     except InputError as error:
         return Listed(name, path, error=error)
-    return Listed(name, path, dataset.version, pinned=dataset.pinned, changes=dataset.changes)
+    forms = dict.fromkeys(rows[0].form for rows in dataset.rows.values() if rows)
+    return Listed(
+        name, path, dataset.version, tuple(forms), pinned=dataset.pinned, changes=dataset.changes
+    )
+
+
+def _first_forms(folder: Path) -> tuple[RowForm, ...]:
+    """Look at the first row of each file: all rows of a file have its form."""
+    first = [next(json_rows(path, str(path)), None) for path in split_files(folder).values()]
+    rows = [each.data for each in first if isinstance(each, JsonRow) and is_object(each.data)]
+    return tuple(dict.fromkeys(form for row in rows for form in forms_of(row)))
 
 
 def _sizes(files: Mapping[Split, Path]) -> dict[Split, int]:

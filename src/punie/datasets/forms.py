@@ -66,7 +66,7 @@ class FileRows:
         )
 
     def _form(self, data: dict[str, Any], line: int, faults: list[FormError]) -> RowForm | None:
-        forms = [form for form, keys in _FORM_KEYS.items() if all(key in data for key in keys)]
+        forms = forms_of(data)
         if len(forms) > 1:
             names = " and ".join(" with ".join(_FORM_KEYS[form]) for form in forms)
             faults.append(FormError((), f"has {names}: keep one of them"))
@@ -115,6 +115,11 @@ class FileRows:
         if not messages or messages[0].role != "system" or messages[0].content is None:
             return messages
         return (self._systems.setdefault(messages[0].content, messages[0]), *messages[1:])
+
+
+def forms_of(data: dict[str, Any]) -> list[RowForm]:
+    """Name the forms that a row's keys make; one that can be read has exactly one."""
+    return [form for form, keys in _FORM_KEYS.items() if all(key in data for key in keys)]
 
 
 def _formless(data: dict[str, Any]) -> Iterator[FormError]:
