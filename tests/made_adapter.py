@@ -3,7 +3,7 @@
 # mlx and mlx_lm carry no or partial types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
-# pyright: reportMissingTypeArgument=false, reportAttributeAccessIssue=false
+# pyright: reportMissingTypeArgument=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportUnknownLambdaType=false
 
 import json

@@ -36,12 +36,12 @@ PERMUTED = ("llama",)
 FAMILIES = ("llama", "qwen2", "qwen3")
 ELSEWHERE = "take the model's MLX version from the Hugging Face Hub instead"
 
-_TOP = {
+TOP = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
     "output.weight": "lm_head.weight",
 }
-_LAYER = {
+LAYER = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -71,7 +71,7 @@ def convert(file: Path, folder: Path, dtype: str, progress: Callable[[int, int],
     metadata = {name: field.contents() for name, field in reader.fields.items()}
     config = model_config(metadata, [str(tensor.name) for tensor in reader.tensors])
     tensors = list(mapped_tensors(reader, config))
-    embedding = next((t for t in tensors if t.name == _TOP["token_embd.weight"]), None)
+    embedding = next((t for t in tensors if t.name == TOP["token_embd.weight"]), None)
     if embedding is None:
         raise ModelError("the file holds no token embeddings", hint="is it a part of a split file?")
     config |= {"vocab_size": embedding.shape[0], "torch_dtype": dtype}
@@ -161,9 +161,9 @@ def mapped_tensors(reader: gguf.GGUFReader, config: Mapping[str, Any]) -> Iterat
         shape = tuple(int(n) for n in reversed(source.shape.tolist()))
         found = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", source.name)
         part = found[2] if found else ""
-        name = _TOP.get(source.name)
-        if found and part in _LAYER:
-            name = f"model.layers.{found[1]}.{_LAYER[part]}.{found[3]}"
+        name = TOP.get(source.name)
+        if found and part in LAYER:
+            name = f"model.layers.{found[1]}.{LAYER[part]}.{found[3]}"
         if name is None:
             raise ModelError(f"no place for the tensor {source.name}", hint=ELSEWHERE)
         permuted = heads.get(part) if config["model_type"] in PERMUTED else None

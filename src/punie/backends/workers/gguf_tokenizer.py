@@ -34,7 +34,7 @@ _WORDS = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _SPLITS = {"llama-bpe": _WORDS.replace("DIGITS", "{1,3}"), "qwen2": _WORDS.replace("DIGITS", "")}
-_KINDS = ("smollm", "gpt-2", *_SPLITS)
+KINDS = ("smollm", "gpt-2", *_SPLITS)
 
 
 def write_tokenizer(metadata: Mapping[str, Any], folder: Path) -> None:
@@ -43,13 +43,13 @@ def write_tokenizer(metadata: Mapping[str, Any], folder: Path) -> None:
     Raises ModelError for a tokenizer that cannot be rebuilt faithfully.
     """
     model, kind = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
-    if model != "gpt2" or kind not in _KINDS:
+    if model != "gpt2" or kind not in KINDS:
         raise ModelError(
             f"the file's tokenizer ({model}, split as {kind}) is none that punie can rebuild",
-            hint=f"byte-level BPE of the kinds {', '.join(_KINDS)} is understood; "
+            hint=f"byte-level BPE of the kinds {', '.join(KINDS)} is understood; "
             "take the model's MLX version from the Hugging Face Hub instead",
         )
-    _tokenizer(metadata, kind).save(str(folder / "tokenizer.json"))
+    rebuilt(metadata, kind).save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
@@ -62,7 +62,8 @@ def write_tokenizer(metadata: Mapping[str, Any], folder: Path) -> None:
         (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
 
 
-def _tokenizer(metadata: Mapping[str, Any], kind: str) -> Tokenizer:
+def rebuilt(metadata: Mapping[str, Any], kind: str) -> Tokenizer:
+    """The tokenizer that the metadata describe; `kind` is one of `KINDS`."""
     tokens: list[str] = metadata["tokenizer.ggml.tokens"]
     merges = [tuple(pair.split(" ", 1)) for pair in metadata["tokenizer.ggml.merges"]]
     vocabulary = {token: index for index, token in enumerate(tokens)}
@@ -70,7 +71,7 @@ def _tokenizer(metadata: Mapping[str, Any], kind: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=kind == "llama-bpe"))
     if kind == "qwen2":
         tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = _splitter(kind)
+    tokenizer.pre_tokenizer = splitter(kind)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = _post_processor(metadata, kind)
     types: list[int] = metadata.get("tokenizer.ggml.token_type", [])
@@ -84,7 +85,8 @@ def _tokenizer(metadata: Mapping[str, Any], kind: str) -> Tokenizer:
     return tokenizer
 
 
-def _splitter(kind: str) -> Any:
+def splitter(kind: str) -> Any:
+    """How a tokenizer of this kind cuts text before merging."""
     bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     if kind in _SPLITS:
         words = pre_tokenizers.Split(Regex(_SPLITS[kind]), behavior="isolated")
