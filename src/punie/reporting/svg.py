@@ -40,7 +40,7 @@ _STANDALONE_CSS = """
 """
 
 
-def _svg(
+def svg_element(
     body: str, *, title: str, width: float, height: float, standalone: bool, fluid: bool = False
 ) -> str:
     """Wrap elements drawn on `width` x `height`; `fluid` ones use percentages and stretch."""
@@ -56,7 +56,8 @@ def _svg(
     )
 
 
-def _text(x: str, y: float, words: str, *, anchor: str = "start", kind: str = "") -> str:
+def text_element(x: str, y: float, words: str, *, anchor: str = "start", kind: str = "") -> str:
+    """A line of words at a place; `kind` is a class of `CHART_CSS`."""
     shown = f' class="{kind}"' if kind else ""
     return f'<text x="{x}" y="{y:g}" text-anchor="{anchor}"{shown}>{escape(words)}</text>'
 
@@ -85,7 +86,7 @@ def bar(estimate: Estimate, *, label: str) -> str:
         f"{_interval(low, mean, high, 10, '%')}"
     )
     title = f"{label}: {percent_interval(estimate)}"
-    return _svg(body, title=title, width=0, height=20, standalone=False, fluid=True)
+    return svg_element(body, title=title, width=0, height=20, standalone=False, fluid=True)
 
 
 def share_bar(part: int, whole: int, *, label: str) -> str:
@@ -96,7 +97,7 @@ def share_bar(part: int, whole: int, *, label: str) -> str:
         f'<rect class="fill" y="6" width="{mean:.2f}%" height="8" rx="2"/>'
     )
     title = f"{label}: {count(part)} of {count(whole)}"
-    return _svg(body, title=title, width=0, height=20, standalone=False, fluid=True)
+    return svg_element(body, title=title, width=0, height=20, standalone=False, fluid=True)
 
 
 def gauge(estimate: Estimate, *, label: str) -> str:
@@ -104,7 +105,7 @@ def gauge(estimate: Estimate, *, label: str) -> str:
     low, mean, high = (_share(v) for v in (estimate.low, estimate.value, estimate.high))
     ticks = "".join(
         f'<line class="axis" x1="{at}%" x2="{at}%" y1="24" y2="29"/>'
-        + _text(f"{at}%", 42, f"{at} %" if at == 100 else str(at), anchor=anchor)
+        + text_element(f"{at}%", 42, f"{at} %" if at == 100 else str(at), anchor=anchor)
         for at, anchor in (
             (0, "start"),
             (25, "middle"),
@@ -119,7 +120,7 @@ def gauge(estimate: Estimate, *, label: str) -> str:
         f'<circle class="point" cx="{mean:.2f}%" cy="16" r="8"/>{ticks}'
     )
     title = f"{label}: {percent_interval(estimate)}, on a scale from 0 to 100 %"
-    return _svg(body, title=title, width=0, height=46, standalone=False, fluid=True)
+    return svg_element(body, title=title, width=0, height=46, standalone=False, fluid=True)
 
 
 def slice_chart(
@@ -128,16 +129,16 @@ def slice_chart(
     """Horizontal bars with 95 % intervals, one a named slice, with the numbers beside them."""
     left, span, step, top = 168, 300, 30, 58
     bottom = top + step * len(rows)
-    parts = [_text("20", 30, one_line(title, 70), kind="head")]
+    parts = [text_element("20", 30, one_line(title, 70), kind="head")]
     for at in (0, 25, 50, 75, 100):
         x = left + span * at / 100
         parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{top - 6}" y2="{bottom}"/>')
-        parts.append(_text(f"{x:g}", bottom + 15, f"{at} %", anchor="middle"))
+        parts.append(text_element(f"{x:g}", bottom + 15, f"{at} %", anchor="middle"))
     for index, (name, estimate) in enumerate(rows):
         y = top + step * index + 9
-        parts.append(_text("20", y + 4, one_line(name, 22), kind="strong"))
+        parts.append(text_element("20", y + 4, one_line(name, 22), kind="strong"))
         if estimate is None:
-            parts.append(_text(f"{left + 4}", y + 4, "nothing to score"))
+            parts.append(text_element(f"{left + 4}", y + 4, "nothing to score"))
             continue
         low, mean, high = (
             left + span * _share(v) / 100 for v in (estimate.low, estimate.value, estimate.high)
@@ -146,13 +147,13 @@ def slice_chart(
         parts += [
             f'<rect class="fill" {box}/>',
             _interval(low, mean, high, y),
-            _text(f"{left + span + 20}", y + 4, percent_interval(estimate), kind="strong"),
-            _text("680", y + 4, f"n {count(estimate.n)}", anchor="end"),
+            text_element(f"{left + span + 20}", y + 4, percent_interval(estimate), kind="strong"),
+            text_element("680", y + 4, f"n {count(estimate.n)}", anchor="end"),
         ]
     said = "; ".join(
         f"{name} {percent(estimate.value) if estimate else 'not scored'}" for name, estimate in rows
     )
-    return _svg(
+    return svg_element(
         "".join(parts),
         title=f"{title}: {said}",
         width=700,
@@ -161,18 +162,18 @@ def slice_chart(
     )
 
 
-_TICK_STEPS = (1, 2, 5)
+TICK_STEPS = (1, 2, 5)
 _BIN_STEPS = (1, 1.5, 2, 2.5, 3, 4, 5, 7.5)
 
 
-def _round_step(span: float, pieces: int, steps: Sequence[float]) -> float:
+def round_step(span: float, pieces: int, steps: Sequence[float]) -> float:
     """One of `steps` times a power of ten: the first that cuts `span` into at most `pieces`."""
     raw = span / pieces
     power = 10.0 ** math.floor(math.log10(raw))
     return next((step * power for step in steps if step * power >= raw), 10 * power)
 
 
-def _tick(label: str) -> str:
+def plain_tick(label: str) -> str:
     """Write a round number without its zeros: `1.00 s` as `1 s`."""
     return re.sub(r"\.0+(?!\d)", "", label)
 
@@ -189,7 +190,7 @@ def bins(values: Sequence[float]) -> tuple[float, float, list[int], int]:
     upper = 1.5 * usual if 0 < 3 * usual < highest else highest
     lower = 0.0 if ranked[0] < 0.6 * upper else ranked[0]
     pieces = min(24, 8 + len(ranked) // 8)
-    width = _round_step((upper - lower) or abs(upper) or 1.0, pieces, _BIN_STEPS)
+    width = round_step((upper - lower) or abs(upper) or 1.0, pieces, _BIN_STEPS)
     lower = width * math.floor(lower / width)
     size = max(1, math.floor((upper - lower) / width) + 1)
     counts = [0] * size
@@ -223,33 +224,36 @@ def histogram(
                 f'<rect class="fill" x="{x + 0.75:.1f}" y="{floor - tall:.1f}" rx="1.5"'
                 f' width="{width * scale - 1.5:.1f}" height="{tall:.1f}"/>'
             )
-    step = _round_step(width * len(counts), 5, _TICK_STEPS)
+    step = round_step(width * len(counts), 5, TICK_STEPS)
     tick = step * math.ceil(lower / step - 1e-9)
     while (x := left + (tick - lower) * scale) <= right - 12:
         parts.append(
-            _text(
-                f"{x:.1f}", floor + 16, _tick(write(tick)), anchor="middle" if x > 30 else "start"
+            text_element(
+                f"{x:.1f}",
+                floor + 16,
+                plain_tick(write(tick)),
+                anchor="middle" if x > 30 else "start",
             )
         )
         tick += step
     if beyond:
-        parts.append(_text(f"{right}", floor - 6, f"{count(beyond)} more →", anchor="end"))
+        parts.append(text_element(f"{right}", floor - 6, f"{count(beyond)} more →", anchor="end"))
     middle = median(values)
     marks = [("median", middle, 12.0)] + ([("p95", high, 26.0)] if high is not None else [])
     for name, value, y in marks:
         x = min(right, left + (value - lower) * scale)
         anchor, words = ("start", x + 4) if x < 0.6 * right else ("end", x - 4)
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8}" y2="{floor}"/>')
-        parts.append(_text(f"{words:.1f}", y, f"{name} {write(value)}", anchor=anchor))
+        parts.append(text_element(f"{words:.1f}", y, f"{name} {write(value)}", anchor=anchor))
     said = f"{title}: {count(len(values))} values, median {write(middle)}"
     said += f", 95 % at most {write(high)}" if high is not None else ""
     body = "".join(parts)
     if not standalone:
-        return _svg(body, title=said, width=360, height=128, standalone=False)
+        return svg_element(body, title=said, width=360, height=128, standalone=False)
     # A file has no caption beside it.
-    head = _text("20", 30, one_line(title, 44), kind="head")
+    head = text_element("20", 30, one_line(title, 44), kind="head")
     body = f'{head}<g transform="translate(6 44)">{body}</g>'
-    return _svg(body, title=said, width=372, height=180, standalone=True)
+    return svg_element(body, title=said, width=372, height=180, standalone=True)
 
 
 def sparkline(
@@ -278,4 +282,4 @@ def sparkline(
         last = f'<circle class="end" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>'
     lines = (f'<polyline class="trace" points="{" ".join(s)}"/>' for s in strokes if len(s) > 1)
     body = "".join(lines) + last
-    return _svg(body, title=title, width=width, height=height, standalone=standalone)
+    return svg_element(body, title=title, width=width, height=height, standalone=standalone)
