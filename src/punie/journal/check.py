@@ -6,10 +6,10 @@ rows, front matter, results and charts from the summary. Prose is never looked a
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 
 from punie.errors import Problem
+from punie.journal.canonical import key_line, row_line
 from punie.journal.charts import charts_of
 from punie.journal.entry import front_values, plain_verdict, results_of, sha256
 from punie.journal.folder import (
@@ -19,25 +19,22 @@ from punie.journal.folder import (
     RUN,
     entry_folders,
     find_entry,
-    place_of,
 )
 from punie.journal.reading import Entry, read_entry
 from punie.journal.recompute import problems_of
-from punie.journal.record import RunRecord, encode, key_line, make_row, row_line
+from punie.journal.record import RunRecord, encode, make_row
 from punie.journal.replay import report_of
 from punie.journal.table import readme
+from punie.journal.written import Written, check_place, check_written
 from punie.records.result import Outcome
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt
 from punie.records.summary import Summary
 from punie.records.trust import IncidentKind
 from punie.reporting.markdown import WRITTEN_ALIKE
-from punie.text import one_line
 
 StoredRun = Callable[[str], tuple[Run, Iterable[tuple[EvalPrompt, Outcome]]] | None]
 """Gives a run of the database by its id, None where the database does not have it."""
-
-_QUOTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ def _check_entry(entry: Entry, stored: StoredRun | None) -> None:
     record, content = entry.record, entry.run_json
     if record is None or content is None:
         return
-    _check_place(entry, record)
+    check_place(entry, RUN, content, record.entry.id)
     if encode(record) != content:
         entry.add(RUN, 0, "is not in punie's canonical form, so it was edited")
     for problem in problems_of(record):
@@ -101,90 +98,26 @@ def _check_entry(entry: Entry, stored: StoredRun | None) -> None:
             entry.add(
                 RUN, key_line(content, "entry"), f"verdict is {verdict}, the run gives {expected}"
             )
-    _check_front(entry, record, sha256(content))
-    _check_results(entry, record)
-    _check_charts(entry, record)
+    check_written(entry, _written(record, content))
     if stored:
         _check_stored(entry, record, stored)
 
 
-def _check_place(entry: Entry, record: RunRecord) -> None:
-    content = entry.run_json or b""
-    if record.entry.id != entry.id:
-        what = f"is the record of {record.entry.id}, in the folder {entry.id}"
-        entry.add(RUN, key_line(content, "entry"), what)
-    elif not entry.folder.samefile(place_of(entry.root / JOURNAL, entry.id)):
-        entry.add(RUN, 0, f"the entry lies in {entry.relative}, not in its year and month")
-
-
-def _check_front(entry: Entry, record: RunRecord, run_sha256: str) -> None:
-    if entry.document is None:
-        return
-    front, expected = entry.document.front, front_values(record, run_sha256)
-    for key, value in expected.items():
-        if key not in front:
-            entry.add(ENTRY, 1, f"{key} is missing from the front matter")
-        elif front[key].value != value:
-            entry.add(
-                ENTRY, front[key].line, f"{key} is {front[key].value}, run.json gives {value}"
-            )
-    for key, found in front.items():
-        if key not in expected:
-            entry.add(ENTRY, found.line, f"{key} is not a key of the front matter")
-
-
-def _check_results(entry: Entry, record: RunRecord) -> None:
-    if entry.document is None or entry.document.results is None:
-        return
-    found, first = entry.document.results, entry.document.results_line
-    if record.results_format not in WRITTEN_ALIKE:
-        # Written by another punie: the region is compared by the hash that run.json keeps.
-        if sha256("\n".join(found[1:-1]).encode()) != record.results_sha256:
-            entry.add(ENTRY, first, "the results were edited: run.json has another hash of them")
-        return
-    results = results_of(record)
-    expected = ["", *results.split("\n"), ""]
-    for line, what in _differences(found, expected):
-        entry.add(ENTRY, first + line, what)
-    if sha256(results.encode()) != record.results_sha256:
-        line = key_line(entry.run_json or b"", "results_sha256")
-        entry.add(RUN, line, "results_sha256 is not that of the results of this run")
-
-
-def _differences(found: Sequence[str], expected: Sequence[str]) -> Iterator[tuple[int, str]]:
-    matcher = SequenceMatcher(a=found, b=expected, autojunk=False)
-    for kind, start, stop, other, other_stop in matcher.get_opcodes():
-        if kind == "equal":
-            continue
-        for offset in range(max(stop - start, other_stop - other)):
-            was = found[start + offset] if start + offset < stop else None
-            should = expected[other + offset] if other + offset < other_stop else None
-            line = min(start + offset, max(stop - 1, start))
-            if was is None:
-                yield line, f"missing from the results: {_quote(should)}"
-            elif should is None:
-                yield line, f"not in the results of this run: {_quote(was)}"
-            else:
-                yield line, f"the results say {_quote(was)}, run.json gives {_quote(should)}"
-
-
-def _quote(line: str | None) -> str:
-    return f"“{one_line(line or '', _QUOTED)}”"
-
-
-def _check_charts(entry: Entry, record: RunRecord) -> None:
-    charts = charts_of(report_of(record)) if record.results_format in WRITTEN_ALIKE else {}
-    for name, chart in charts.items():
-        if sha256(chart.svg.encode()) != record.charts.get(name):
-            line = key_line(entry.run_json or b"", "charts")
-            entry.add(RUN, line, f"{name} is not the chart of this run")
-    for name, expected in record.charts.items():
-        if "/" in name or name.startswith("."):
-            entry.add(RUN, key_line(entry.run_json or b"", "charts"), f"{name} is no chart's name")
-            continue
-        content = entry.read(name)
-        if content is not None and sha256(content) != expected:
-            entry.add(name, 0, "was edited: run.json has another hash of it")
+def _written(record: RunRecord, content: bytes) -> Written:
+    """What the record's entry must hold; of another punie's entry only hashes are known."""
+    alike = record.results_format in WRITTEN_ALIKE
+    charts = charts_of(report_of(record)) if alike else {}
+    return Written(
+        file=RUN,
+        content=content,
+        id=record.entry.id,
+        front=front_values(record, sha256(content)),
+        results=results_of(record) if alike else None,
+        results_sha256=record.results_sha256,
+        charts={name: chart.svg.encode() for name, chart in charts.items()},
+        chart_hashes=record.charts,
+        source="this run",
+    )
 
 
 def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from punie.errors import InputError, Problem
+from punie.journal.canonical import RecordError
 from punie.journal.document import Document, parse
 from punie.journal.folder import ENTRY, RUN
-from punie.journal.record import RecordError, RunRecord, decode
+from punie.journal.record import RunRecord, decode
 
 MAX_BYTES = 256 * 1024 * 1024
 """A larger file is refused unread."""

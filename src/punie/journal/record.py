@@ -1,18 +1,16 @@
 """`run.json`: what an entry keeps of its run, enough to recompute every number of the entry.
 
-The text is canonical: keys sorted, no spaces, each top-level key and each prompt on a line of its
-own, so that a review shows which prompt changed and a finding has a line.
+Its text is that of `punie.journal.canonical`, each prompt on a line of its own.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from punie.errors import JournalError
+from punie.journal.canonical import canonical_text, read_canonical
 from punie.journal.privacy import Privacy
-from punie.records.base import SCHEMA_VERSION, Record, canonical_json
+from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.expect import Expect
 from punie.records.result import (
     CallForm,
@@ -156,10 +154,6 @@ class RunRecord(Record):
     rows: tuple[PromptRow, ...]
 
 
-class _Version(BaseModel):
-    schema_version: int
-
-
 def make_record(
     report: EvalReport,
     rows: Iterable[tuple[EvalPrompt, Outcome]],
@@ -262,61 +256,9 @@ def _without_words(checks: Checks | None) -> Checks | None:
 
 def encode(record: RunRecord) -> bytes:
     """The one text of a record, UTF-8. A lone surrogate becomes a question mark."""
-    data = record.model_dump(mode="json", exclude_defaults=True)
-    # A record without rows has an empty list, not no list.
-    rows = [canonical_json(row) for row in data.pop(_ROWS, ())]
-    parts = {key: canonical_json(value) for key, value in data.items()}
-    parts[_ROWS] = "[\n" + ",\n".join(rows) + "\n]" if rows else "[]"
-    lines = ",\n".join(f"{json.dumps(key)}:{parts[key]}" for key in sorted(parts))
-    return f"{{\n{lines}\n}}\n".encode("utf-8", "replace")
-
-
-class RecordError(JournalError):
-    """A run.json that is no record; `problems` are (line or 0, what)."""
-
-    def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
-        super().__init__("; ".join(what for _, what in problems))
-        self.problems = tuple(problems)
+    return canonical_text(record, rows=_ROWS)
 
 
 def decode(content: bytes) -> RunRecord:
     """Read a record. Raises RecordError with every problem."""
-    try:
-        data: Any = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise RecordError([(error.lineno, f"no JSON: {error.msg}")]) from error
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise RecordError([(0, f"no JSON: {error}")]) from error
-    try:
-        if (version := _Version.model_validate(data).schema_version) > SCHEMA_VERSION:
-            raise RecordError([(0, f"written by a newer punie (schema {version}): upgrade punie")])
-        return RunRecord.model_validate(data)
-    except ValidationError as error:
-        raise RecordError([_problem(content, each) for each in error.errors()]) from error
-
-
-def _no_constant(name: str) -> None:
-    msg = f"{name} is no number"
-    raise ValueError(msg)
-
-
-def _problem(content: bytes, error: Any) -> tuple[int, str]:
-    place: tuple[str | int, ...] = error["loc"]
-    line = 0
-    if len(place) > 1 and place[0] == _ROWS and isinstance(place[1], int):
-        line = row_line(content, place[1])
-    elif place:
-        line = key_line(content, str(place[0]))
-    return line, f"{'.'.join(map(str, place))}: {error['msg']}"
-
-
-def key_line(content: bytes, key: str) -> int:
-    """The line on which a top-level key stands in canonical text; 0 where it is not found."""
-    start = json.dumps(key).encode() + b":"
-    return next((n for n, text in enumerate(content.split(b"\n"), 1) if text.startswith(start)), 0)
-
-
-def row_line(content: bytes, index: int) -> int:
-    """The line of a row in canonical text; 0 where the rows are not found."""
-    line = key_line(content, _ROWS)
-    return line + 1 + index if line else 0
+    return read_canonical(content, RunRecord, rows=_ROWS)
