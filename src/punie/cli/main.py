@@ -29,6 +29,10 @@ class LazyGroup(click.Group):
     commands_at: ClassVar[dict[str, tuple[str, str]]] = {
         "eval": ("punie.cli.eval:eval_command", "Measure a model on a suite."),
         "train": ("punie.cli.train:train_command", "Train an adapter."),
+        "benchmark": (
+            "punie.cli.benchmark:benchmark_command",
+            "Measure how fast a model trains and is served here.",
+        ),
         "serve": ("punie.cli.serve:serve_command", "Serve a model to editors and programs."),
         "report": ("punie.cli.report:report_command", "Write a run's HTML report."),
         "runs": ("punie.cli.runs:runs", "List, show, export and delete runs."),

@@ -30,6 +30,8 @@ from punie.records.training import (
     TrainJob,
 )
 from punie.serving.free_memory import free_memory
+from punie.sizes import byte_size
+from punie.training.preflight import HOPELESS, memory_estimate
 from punie.training.session import failure
 from punie.training.token_rows import write_random_rows
 
@@ -40,6 +42,8 @@ WARMUP = 1
 """Iterations that are not timed: mlx makes the optimizer's state, and its buffers."""
 ENOUGH = 3
 """Timed iterations after which the time budget may end a measurement."""
+PATIENCE = 4
+"""After so many times the budget one timed iteration is enough."""
 MOST_ROWS = 64
 MEMORY_SHARE = 0.95
 """Of the free memory, which the worker may take."""
@@ -113,9 +117,8 @@ async def run_training_benchmark(
     if num_iters < 1:
         raise InputError(f"{num_iters} iterations cannot be timed", hint="give 1 or more")
     target = Target.of(model_path)
-    cell = await measure_shape(
-        target, shape or target.shape(), iterations=num_iters, backend=backend
-    )
+    recorder = Recorder(target.name, shape or target.shape())
+    cell = await measure_shape(target, recorder, iterations=num_iters, backend=backend)
     if cell.measured is None or cell.end is not CellEnd.MEASURED:
         raise TrainingError(
             f"{cell.shape} could not be measured: {cell.why}",
@@ -126,32 +129,29 @@ async def run_training_benchmark(
 
 async def measure_shape(
     target: Target,
-    shape: Shape,
+    recorder: "Recorder",
     *,
     iterations: int,
     backend: TrainingBackend | None = None,
-    budget_s: float | None = None,
-    too_slow_s: float | None = None,
-    recorder: "Recorder | None" = None,
     watch: Callable[[TrainEvent], None] = lambda _: None,
 ) -> GridCell:
-    """Measure one shape; what the worker could not do is in the cell.
+    """Measure the recorder's shape; what the worker could not do is in the cell.
 
-    After `budget_s` seconds the cell is ended once it has a few iterations, and at the first pass
-    that takes more than `too_slow_s`. When this is cancelled, `recorder` keeps what there was.
-    Raises ModelError where the model cannot be trained at all.
+    When this is cancelled, the recorder has what there was up to then. Raises ModelError where the
+    model cannot be trained at all.
     """
-    noted = recorder or Recorder(target.name, shape)
-    noted.budget_s, noted.too_slow_s = budget_s, too_slow_s
     with tempfile.TemporaryDirectory(prefix="punie-") as folder:
-        job = training_job(target, shape, iterations, Path(folder))
+        job = training_job(target, recorder.shape, iterations, Path(folder))
+        if too_large := _too_large(target, job):
+            recorder.refuse(too_large)
+            return recorder.cell()
         async with aclosing((backend or MlxTraining()).train(job)) as events:
             async for event in events:
                 watch(event)
-                if noted.note(event):
+                if recorder.note(event):
                     break
-    noted.raise_for_model()
-    return noted.cell()
+    recorder.raise_for_model()
+    return recorder.cell()
 
 
 def training_job(target: Target, shape: Shape, iterations: int, folder: Path) -> TrainJob:
@@ -186,9 +186,23 @@ def training_job(target: Target, shape: Shape, iterations: int, folder: Path) ->
     )
 
 
+def _too_large(target: Target, job: TrainJob) -> str:
+    """Why the shape must not even be tried: by estimate it takes far more than is free."""
+    estimate = memory_estimate(target.path, job.plan, job.plan.max_length)
+    free = free_memory()
+    if estimate is None or estimate <= HOPELESS * free:
+        return ""
+    needed = f"about {byte_size(estimate)} by estimate"
+    return f"not tried: it takes {needed}, and {byte_size(free)} are free"
+
+
 @dataclass(slots=True)
 class Recorder:
-    """One shape's measurement while it goes on, built from the worker's events."""
+    """One shape's measurement while it goes on, built from the worker's events.
+
+    After `budget_s` seconds it is over once it has a few iterations, and at the first pass that
+    takes more than `too_slow_s`.
+    """
 
     model: str
     shape: Shape
@@ -241,8 +255,10 @@ class Recorder:
         self.iterations.append(event.seconds)
         if self._too_slow(event.seconds):
             return True
-        spent = time.monotonic() - self.began
-        if self.budget_s and spent > self.budget_s and len(self.iterations) >= ENOUGH:
+        if self.budget_s is None:
+            return False
+        spent = (time.monotonic() - self.began) / self.budget_s
+        if spent > PATIENCE or (spent > 1 and len(self.iterations) >= ENOUGH):
             return self._over(CellEnd.MEASURED)
         return False
 
@@ -256,6 +272,11 @@ class Recorder:
         self.end = end
         self.ended = time.monotonic()
         return True
+
+    def refuse(self, why: str) -> None:
+        """Note that the shape takes too much memory even to be tried."""
+        self.why = why
+        self._over(CellEnd.OUT_OF_MEMORY)
 
     def raise_for_model(self) -> None:
         """Raise the ModelError of a worker that could not load or adapt the model."""

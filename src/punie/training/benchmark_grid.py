@@ -39,16 +39,17 @@ def grid_shapes(base: Shape, *, context_length: int | None = None) -> list[Shape
 
 async def run_grid(
     shapes: Sequence[Shape],
-    measure: Callable[[Shape], Awaitable[GridCell]],
+    measure: Callable[[Shape], Awaitable[None]],
     *,
     cells: list[GridCell],
     budget_s: float = GRID_BUDGET_S,
     iterations: int = GRID_ITERATIONS,
 ) -> None:
-    """Measure the shapes in order and append their cells to `cells`, one for each shape.
+    """Measure the shapes in order; afterwards `cells` has one more for each shape.
 
-    `cells` may hold measured ones already. A shape that is nowhere smaller than one that was out of
-    memory or too slow is left out, and so is one that by proportion would end after `budget_s`.
+    `measure` appends the cell of its shape to `cells`, which may hold others already. A shape that
+    is nowhere smaller than one that was out of memory or too slow is left out, and so is one that
+    by proportion would end after `budget_s`.
     """
     began = time.monotonic()
     took: list[float] = []
@@ -66,7 +67,7 @@ async def run_grid(
             cells.append(GridCell(shape=shape, end=CellEnd.LEFT_OUT, why=why))
             continue
         start = time.monotonic()
-        cells.append(await measure(shape))
+        await measure(shape)
         took.append(time.monotonic() - start)
 
 

@@ -5,14 +5,18 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from punie.backends.preflight import estimates_of
 from punie.errors import ServerError
+from punie.models.memory import SHARE
 from punie.records.benchmark import CellEnd, Quartiles, ServingCell
 from punie.records.result import Completion
 from punie.records.suite import Message, Sampling
 from punie.reporting.numbers import duration
 from punie.serving.client import ChatClient, RequestFailed
 from punie.serving.request import ChatRequest
+from punie.sizes import byte_size
 
 LENGTHS = (128, 512, 2048)
 """Tokens of a prompt."""
@@ -24,6 +28,8 @@ WAVES_ALONE, WAVES = 3, 2
 SERVING_BUDGET_S = 60.0
 FEW_WORDS, MANY_WORDS = 20, 220
 """Of the two prompts that show how many tokens a word and the chat's frame have."""
+BROKEN = "\ufffd"
+"""What stands for bytes that are no UTF-8."""
 COMMON_WORDS = (
     "time year people way day man thing woman life child world school state family student group "
     "country problem hand part place case week company system program question work number night "
@@ -49,6 +55,9 @@ class Load:
     def tokens(self) -> int:
         """Prompt tokens of the whole cell."""
         return self.prompt_tokens * self.concurrency * self.waves
+
+    def __str__(self) -> str:
+        return f"{self.prompt_tokens} tokens, {self.concurrency} at once"
 
 
 def loads(
@@ -98,6 +107,7 @@ async def measure_serving(
     cells: list[ServingCell],
     fits: Callable[[Load], str | None] = lambda _: None,
     budget_s: float = SERVING_BUDGET_S,
+    watch: Callable[[Load], None] = lambda _: None,
 ) -> None:
     """Measure each load and append its cell to `cells`, one for each.
 
@@ -119,6 +129,7 @@ async def measure_serving(
         if why is not None:
             cells.append(_left_out(load, why))
             continue
+        watch(load)
         cell = await measure_load(client, load, size, prompter)
         cells.append(cell)
         if cell.prompt_rate:
@@ -178,7 +189,7 @@ class Wave:
 
     def prompt_rate(self) -> float | None:
         """Tokens read a second, until the last of the answers began."""
-        firsts = [each.first_token_s for each in self.answers if each.first_token_s]
+        firsts = [first for each in self.answers if (first := first_token(each))]
         return self.read / max(firsts) if len(firsts) == len(self.answers) and firsts else None
 
 
@@ -218,17 +229,45 @@ def cell_of(load: Load, waves: Sequence[Wave]) -> ServingCell:
         prompt_rate=Quartiles.of([r for wave in waves if (r := wave.prompt_rate())]),
         generation_rate=Quartiles.of([r for each in answers if (r := generation_rate(each))]),
         throughput=Quartiles.of([wave.written / wave.seconds for wave in waves if wave.written]),
-        first_token_s=Quartiles.of([each.first_token_s for each in answers if each.first_token_s]),
+        first_token_s=Quartiles.of([first for each in answers if (first := first_token(each))]),
     )
+
+
+def first_token(answer: Completion) -> float | None:
+    """Seconds to the first token; None where that was not seen.
+
+    The server holds bytes back that are no characters yet, so where a model writes broken ones the
+    first text says nothing of the first token.
+    """
+    return None if BROKEN in answer.text else answer.first_token_s
 
 
 def generation_rate(answer: Completion) -> float | None:
     """Tokens a second of one answer after its first; None where it has fewer than two."""
-    if answer.first_token_s is None or not answer.completion_tokens:
+    first = first_token(answer)
+    if first is None or not answer.completion_tokens:
         return None
-    seconds = answer.latency_s - answer.first_token_s
+    seconds = answer.latency_s - first
     tokens = answer.completion_tokens - 1
     return tokens / seconds if tokens > 0 and seconds > 0 else None
+
+
+def memory_fits(folder: Path, free: int) -> Callable[[Load], str | None]:
+    """The reason why a load must not be tried with so many bytes free; None where it fits."""
+
+    def why_not(load: Load) -> str | None:
+        estimates = estimates_of(
+            folder,
+            longest_prompt_tokens=load.prompt_tokens,
+            max_tokens=ANSWER_TOKENS,
+            up_to=load.concurrency,
+        )
+        if estimates is None or estimates[-1].total <= SHARE * free:
+            return None
+        needed = byte_size(estimates[-1].total)
+        return f"it takes about {needed} of memory, and {byte_size(free)} are free"
+
+    return why_not
 
 
 def _left_out(load: Load, why: str) -> ServingCell:

@@ -1,0 +1,172 @@
+"""The measurements of a benchmark one after the other; what is measured is kept as it comes."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from punie.backends.local import LocalModel, serve
+from punie.cli.benchmark_live import Doing
+from punie.errors import ModelError, PunieError, ServerError, TrainingError
+from punie.records.benchmark import GridCell, ServingCell, Shape
+from punie.serving.client import ChatClient
+from punie.serving.free_memory import free_memory
+from punie.serving.turn import turn_to_start
+from punie.settings import Loaded
+from punie.training.benchmark import ITERATIONS, WARMUP, Recorder, Target, measure_shape
+from punie.training.benchmark_data import DataLengths, data_lengths
+from punie.training.benchmark_grid import GRID_BUDGET_S, GRID_ITERATIONS, grid_shapes, run_grid
+from punie.training.benchmark_serving import loads, measure_serving, memory_fits
+from punie.training.decision import TOO_SLOW_S
+
+SHORT_S = 45.0
+"""For each of the two parts, where nobody asked for more."""
+LONG_S = 300.0
+"""For serving, where it alone was asked for."""
+MAX_LENGTH = 2048
+"""Tokens of a row, as a training cuts them where nobody says otherwise."""
+MEMORY_CAP = 0.95
+"""Of the free memory, above which the server is not let grow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkWish:
+    """What the command line asked for; None means: as usual."""
+
+    model: str | None = None
+    iters: int | None = None
+    batch: int | None = None
+    seq: int | None = None
+    rank: int | None = None
+    layers: int | None = None
+    grid: bool = False
+    train: bool = True
+    serve: bool = True
+    data: str | None = None
+    quiet: bool = False
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Draft:
+    """What has been measured up to now; Ctrl-C leaves it as it is."""
+
+    cells: list[GridCell] = field(default_factory=list[GridCell])
+    """Of training; the first is the shape that was asked for."""
+    served: list[ServingCell] = field(default_factory=list[ServingCell])
+    start_seconds: float = 0.0
+    serving_peak: int | None = None
+    data: DataLengths | None = None
+    failures: list[PunieError] = field(default_factory=list[PunieError])
+
+
+async def measure_all(
+    wish: BenchmarkWish, settings: Loaded, model: LocalModel, draft: Draft, doing: Doing
+) -> None:
+    """Measure what was asked for into `draft`; a part that fails does not take the other with it.
+
+    Raises InputError for a shape or data that cannot be.
+    """
+    if wish.train:
+        target = await asyncio.to_thread(Target.of, model.identity.name)
+        shape = target.shape(batch=wish.batch, seq=wish.seq, rank=wish.rank, layers=wish.layers)
+        if source := wish.data or settings.values.data:
+            doing.begin(f"counting the tokens of {source}")
+            draft.data = await data_lengths(
+                source, settings.project, target.name, max_length=MAX_LENGTH
+            )
+        with _noting(draft):
+            await _train(wish, target, shape, draft, doing)
+            if wish.grid:
+                await _grid(target, shape, draft, doing)
+    if wish.serve:
+        with _noting(draft):
+            await _serve(model, draft, doing, budget_s=SHORT_S if wish.train else LONG_S)
+
+
+@contextlib.contextmanager
+def _noting(draft: Draft) -> Generator[None]:
+    try:
+        yield
+    except (ModelError, ServerError, TrainingError) as error:
+        draft.failures.append(error)
+
+
+async def _train(
+    wish: BenchmarkWish, target: Target, shape: Shape, draft: Draft, doing: Doing
+) -> None:
+    """Measure the shape that was asked for: all its iterations, or as many as there is time for."""
+    doing.begin(f"training {shape}")
+    budget_s = None if wish.iters else SHORT_S
+    await _cell(target, shape, draft, doing, wish.iters or ITERATIONS, budget_s=budget_s)
+
+
+async def _grid(target: Target, base: Shape, draft: Draft, doing: Doing) -> None:
+    """Measure the shapes around `base`, whose cell is there already."""
+    others = grid_shapes(base, context_length=target.context_length)[1:]
+    ends_at = time.monotonic() + GRID_BUDGET_S
+
+    async def measure(shape: Shape) -> None:
+        doing.begin(f"cell {len(draft.cells) + 1} of {len(others) + 1}: {shape}")
+        doing.ends_at = ends_at
+        await _cell(target, shape, draft, doing, GRID_ITERATIONS, too_slow_s=TOO_SLOW_S)
+
+    await run_grid(others, measure, cells=draft.cells)
+
+
+async def _cell(
+    target: Target,
+    shape: Shape,
+    draft: Draft,
+    doing: Doing,
+    iterations: int,
+    *,
+    budget_s: float | None = None,
+    too_slow_s: float | None = None,
+) -> None:
+    """Measure one shape into the draft, however that ends."""
+    recorder = Recorder(target.name, shape, budget_s=budget_s, too_slow_s=too_slow_s)
+    try:
+        await measure_shape(
+            target,
+            recorder,
+            iterations=iterations,
+            watch=lambda event: doing.training(event, iterations, WARMUP),
+        )
+    finally:
+        draft.cells.append(recorder.cell())
+
+
+async def _serve(model: LocalModel, draft: Draft, doing: Doing, *, budget_s: float) -> None:
+    """Serve the model as always, and send it requests."""
+    wanted = loads(context_length=model.context_length)
+    with tempfile.TemporaryDirectory(prefix="punie-") as folder:
+        async with contextlib.AsyncExitStack() as stack:
+            doing.begin(f"starting mlx_lm.server with {model.identity.name}")
+            async with turn_to_start():
+                free = free_memory()
+                serving = serve(
+                    model,
+                    Path(folder) / "server.log",
+                    concurrency=max(load.concurrency for load in wanted),
+                    memory_cap_bytes=int(MEMORY_CAP * free),
+                )
+                began = time.monotonic()
+                endpoint = await stack.enter_async_context(serving)
+                draft.start_seconds = time.monotonic() - began
+            client = await stack.enter_async_context(ChatClient(endpoint))
+            doing.begin("asking the served model", most_s=budget_s)
+            try:
+                await measure_serving(
+                    client,
+                    wanted,
+                    cells=draft.served,
+                    fits=memory_fits(model.path, free),
+                    budget_s=budget_s,
+                    watch=lambda load: doing.note(str(load)),
+                )
+            finally:
+                draft.serving_peak = endpoint.peak_memory()

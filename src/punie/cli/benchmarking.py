@@ -1,0 +1,170 @@
+"""Putting a benchmark together: a model, its measurements, a decision, the store."""
+
+import asyncio
+from datetime import UTC, datetime
+from secrets import token_hex
+
+from punie.backends.blas import find_openblas
+from punie.backends.local import LocalModel, prepare
+from punie.backends.preflight import neighbours
+from punie.cli.benchmark_live import Doing, showing_benchmark
+from punie.cli.benchmark_measuring import MAX_LENGTH, BenchmarkWish, Draft, measure_all
+from punie.cli.pulling import pulling
+from punie.cli.signals import signals
+from punie.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
+from punie.models.catalog import DEFAULT_MODEL
+from punie.records.benchmark import (
+    BenchmarkResult,
+    CellEnd,
+    Conditions,
+    Decision,
+    GridCell,
+    Projection,
+    ServingBenchmark,
+)
+from punie.records.run import Provenance, RunStatus
+from punie.serving.awake import awake
+from punie.serving.conditions import conditions
+from punie.serving.heat import throttled
+from punie.settings import Loaded
+from punie.store.benchmarks import BenchmarkStore
+from punie.store.provenance import provenance
+from punie.training.decision import advice_without_a_cell, decide
+from punie.training.projection import project
+from punie.training.resolve import DEFAULT_EPOCHS
+
+
+async def run_benchmark(wish: BenchmarkWish, settings: Loaded) -> BenchmarkResult:
+    """Measure, decide, keep. Ctrl-C ends it and keeps what was measured.
+
+    Raises InputError for what cannot be asked, ModelError or ServerError where nothing could be
+    measured, StoreError where nothing could be kept.
+    """
+    with awake(), signals(), BenchmarkStore(settings.project) as store:
+        chosen = wish.model or settings.values.model
+        with pulling(silent=wish.quiet) as progress:
+            model = prepare(chosen or DEFAULT_MODEL, demo=chosen is None, progress=progress)
+        found, slowed = _conditions(), throttled()
+        draft, doing = Draft(), Doing()
+        try:
+            async with showing_benchmark(doing, quiet=wish.quiet):
+                await measure_all(wish, settings, model, draft, doing)
+            status = RunStatus.DONE
+        except asyncio.CancelledError:
+            _no_more_cancelled()
+            status = RunStatus.INTERRUPTED
+        if slowed is not None:
+            found = found.model_copy(update={"throttled": (throttled() or slowed) - slowed})
+        made = provenance(wish.argv, settings.project)
+        result = benchmark_result(model, draft, found, status, made, grid=wish.grid)
+        if draft.failures and not was_measured(result):
+            raise draft.failures[0]
+        store.add(result)
+    return result
+
+
+def exit_code(result: BenchmarkResult) -> int:
+    """As `punie --help` lists it: whether all was measured, a part, or nothing."""
+    if result.status is RunStatus.INTERRUPTED:
+        return EXIT_INTERRUPTED
+    if not was_measured(result):
+        return EXIT_UNMEASURED
+    return EXIT_RUNTIME if result.problems else EXIT_OK
+
+
+def was_measured(result: BenchmarkResult) -> bool:
+    """Whether there is any number in it."""
+    served = result.serving.cells if result.serving else ()
+    trained = result.training or any(cell.measured for cell in result.grid)
+    return bool(trained) or any(cell.requests > cell.faults for cell in served)
+
+
+def benchmark_result(
+    model: LocalModel,
+    draft: Draft,
+    found: Conditions,
+    status: RunStatus,
+    made: Provenance,
+    *,
+    grid: bool,
+) -> BenchmarkResult:
+    """The record of what was measured, with the decision that it supports."""
+    base = draft.cells[0] if draft.cells else None
+    measured = base.measured if base else None
+    decision: Decision | None = None
+    if measured is not None:
+        decision = decide(measured, draft.cells, parameters=model.identity.parameters)
+        found = found.model_copy(update={"blas": measured.machine.get("blas", found.blas)})
+    now = datetime.now(UTC)
+    serving = None
+    if draft.served:
+        serving = ServingBenchmark(
+            start_seconds=draft.start_seconds,
+            cells=tuple(draft.served),
+            peak_memory_bytes=draft.serving_peak,
+        )
+    return BenchmarkResult(
+        id=f"{now:%Y%m%d-%H%M%S}-{token_hex(2)}",
+        created_at=now.isoformat(timespec="milliseconds"),
+        model=model.identity,
+        conditions=found,
+        provenance=made,
+        status=status,
+        training=measured,
+        grid=tuple(draft.cells) if grid else (),
+        serving=serving,
+        decision=decision,
+        projection=_projection(draft),
+        problems=tuple(_problems(draft, base)),
+    )
+
+
+def _projection(draft: Draft) -> Projection | None:
+    measured = draft.cells[0].measured if draft.cells else None
+    if measured is None or draft.data is None:
+        return None
+    return project(
+        draft.data.name,
+        draft.data.lengths,
+        measured,
+        draft.cells,
+        epochs=DEFAULT_EPOCHS,
+        max_length=MAX_LENGTH,
+    )
+
+
+def _problems(draft: Draft, base: GridCell | None) -> list[str]:
+    """What was asked for and could not be measured; what there was no time for is none."""
+    said: list[str] = []
+    if base and base.measured is None and base.end in (CellEnd.OUT_OF_MEMORY, CellEnd.FAILED):
+        said.append(f"{base.shape}: {base.end.value}, {base.why}")
+        said += advice_without_a_cell(draft.cells[1:], base.shape)
+    said += [
+        f"{each.shape}: failed, {each.why}"
+        for each in draft.cells[1:]
+        if each.end is CellEnd.FAILED
+    ]
+    said += [
+        f"{each.prompt_tokens} tokens, {each.concurrency} at once: "
+        f"{each.faults} of {each.requests} requests failed, {each.why}"
+        for each in draft.served
+        if each.faults
+    ]
+    said += [error.message for error in draft.failures]
+    return said
+
+
+def _conditions() -> Conditions:
+    blas = find_openblas()
+    found = conditions(blas=blas.name if blas else None)
+    others = neighbours()
+    if others is None:
+        return found
+    return found.model_copy(update={"warnings": (*found.warnings, others.sentence)})
+
+
+def _no_more_cancelled() -> None:
+    """What is left is to write down what was measured: that is not waited for."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
