@@ -87,7 +87,7 @@ class Batch:
     tokens: NDArray[np.int32]
     """(rows, width)"""
     counts: NDArray[np.bool_]
-    """(rows, width - 1): whether the loss counts predicting `tokens[i, t + 1]`; never of padding."""
+    """(rows, width - 1): whether predicting `tokens[i, t + 1]` counts; padding never does."""
 
 
 def make_batch(rows: Rows, positions: Sequence[int], max_length: int) -> Batch:

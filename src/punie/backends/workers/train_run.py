@@ -170,7 +170,7 @@ class Training:
         """Take up the state of an interrupted training; its weights are in the model already."""
         parameters = self._model.trainable_parameters()
         train_state.restore_optimizer(self._optimizer, parameters, arrays)
-        self._gradient = train_state.saved_gradient(arrays)
+        self._gradient = train_state.saved_gradient(arrays, parameters)
         because = saved.progress.inexact_because or _other_bits(saved.machine, self._machine)
         self.progress = saved.progress.model_copy(update={"inexact_because": because})
 

@@ -10,7 +10,7 @@ that names them, and those that a state names are never replaced by others: kill
 the state and its weights belong together.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 # mlx is only partly typed.
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import mlx.core as mx
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_flatten, tree_map_with_path
 from pydantic import ValidationError
 
 from punie.backends.workers.train_failure import Failure
@@ -138,16 +138,20 @@ def restore_weights(model: Any, folder: Path, saved: Saved, wanted: dict[str, mx
 
 def restore_optimizer(optimizer: Any, parameters: Any, arrays: dict[str, mx.array]) -> None:
     """Put the saved state into an optimizer that has one for the same parameters."""
-    state = _part(arrays, OPTIMIZER)
-    _require_same_shapes(Path(STATE), state, flat(optimizer.state))
-    optimizer.state = tree_unflatten(list(state.items()))
+    optimizer.state = _like(optimizer.state, _part(arrays, OPTIMIZER))
     optimizer.init(parameters)  # finds its state, and makes no other
 
 
-def saved_gradient(arrays: dict[str, mx.array]) -> Any:
+def saved_gradient(arrays: dict[str, mx.array], parameters: Any) -> Any:
     """The gradients that were not applied yet; None where there were none."""
     gradient = _part(arrays, GRADIENT)
-    return tree_unflatten(list(gradient.items())) if gradient else None
+    return _like(parameters, gradient) if gradient else None
+
+
+def _like(tree: Any, arrays: dict[str, mx.array]) -> Any:
+    """A tree of the same form with these arrays in it."""
+    _require_same_shapes(Path(STATE), arrays, flat(tree))
+    return tree_map_with_path(lambda name, _: arrays[name], tree)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
