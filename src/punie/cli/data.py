@@ -103,7 +103,7 @@ def split_command(
     counts = ", ".join(f"{part.rows:,} {split}" for split, part in written.version.splits.items())
     click.echo(f"{_shown(written.folder, project)}: {counts}")
     if written.suite is not None:
-        click.echo(f"{_shown(written.suite, project)}: punie eval --suite {written.version.name}")
+        click.echo(f"{_shown(written.suite, project)}: punie eval {written.version.name}")
 
 
 @click.command("pin")

@@ -138,7 +138,8 @@ def _shares(label: str, by_split: "Mapping[Split, dict[str, int]]") -> "Iterator
     if set(total) <= {""}:
         return
     rows = total.total()
-    named = [f"{name or 'none'} {count / rows:.0%}" for name, count in total.most_common(12)]
+    frequent = sorted(total.items(), key=lambda each: (-each[1], each[0]))[:12]
+    named = [f"{name or 'none'} {count / rows:.0%}" for name, count in frequent]
     more = f", and {len(total) - 12} more" if len(total) > 12 else ""
     yield safe(f"{label}: {', '.join(named)}{more}")
 

@@ -45,8 +45,10 @@ def read_dataset(source: str | Path, project: Path) -> Dataset:
     Raises `DataError` with located problems, `InputError` where there is no such dataset.
     """
     text = str(source)
+    if not text.strip():
+        raise InputError("the dataset's name is empty", hint="punie data list shows names")
     path = Path(source).expanduser()
-    if not path.exists() and not _is_path(text):
+    if not _exists(path) and not _is_path(text):
         named = _in_project(text, project)
         if named is None and _HUB_ID.fullmatch(text):
             from punie.datasets.hub import download_dataset  # noqa: PLC0415 - rarely needed, slow
@@ -58,7 +60,7 @@ def read_dataset(source: str | Path, project: Path) -> Dataset:
         path = named
     if path.is_dir():
         return _read(path.resolve().name, path, split_files(path))
-    if not path.exists():
+    if not _exists(path):
         raise InputError(
             f"{text}: no such file or folder",
             hint="a dataset is a folder with train.jsonl, or a .jsonl file",
@@ -120,6 +122,13 @@ def _read(
     )
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for a file can still be a hub's
+        return False
+
+
 def _is_path(text: str) -> bool:
     return text.startswith((".", "/", "~")) or text.endswith(".jsonl")
 
@@ -134,7 +143,7 @@ def _in_project(name: str, project: Path) -> Path | None:
     if "/" in name or name in RESERVED or not name:
         return None
     for path in (project / FOLDER / name, project / FOLDER / f"{name}.jsonl"):
-        if not path.exists():
+        if not _exists(path):
             continue
         if not path.resolve().is_relative_to(project.resolve()):
             raise InputError(

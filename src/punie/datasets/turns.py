@@ -71,12 +71,12 @@ def _turn(given: Any, here: DataPath, calls: _Calls, faults: list[FormError]) ->
     if not is_object(given):
         faults.append(FormError(here, "should be a turn: a mapping with role and content"))
         return None
-    faults.extend(unknown_keys(given, _TURN_KEYS, here))
     role = given.get("role")
     if not _is_role(role):
         faults.append(_role_fault(given, here))
         return None
     before = len(faults)
+    faults.extend(unknown_keys(given, _TURN_KEYS, here))
     content = _content(given.get("content"), (*here, "content"), faults)
     own_calls = _calls(given.get("tool_calls"), (*here, "tool_calls"), calls, faults)
     if own_calls and role != "assistant":

@@ -1,0 +1,155 @@
+"""`punie data` as it is typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from punie.cli.main import main
+
+TOOL: dict[str, Any] = {
+    "name": "find",
+    "parameters": {"type": "object", "properties": {"item": {"type": "string"}}},
+}
+
+
+class Ended(NamedTuple):
+    code: int | str | None
+    stdout: str
+    stderr: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.stdout)["data"]
+
+
+Punie = Callable[..., Ended]
+
+
+def row(i: int) -> dict[str, Any]:
+    call = {"name": "find", "arguments": json.dumps({"item": f"box {i}"})}
+    return {
+        "messages": [
+            {"role": "system", "content": "You help."},
+            {"role": "user", "content": f"Where is box {i}?"},
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": call}]},
+        ],
+        "tools": [TOOL],
+        "category": "boxes" if i % 2 else "crates",
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / ".punie").mkdir()
+    rows = "".join(json.dumps(row(i)) + "\n" for i in range(40))
+    (tmp_path / "boxes.jsonl").write_text(rows, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def punie(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Punie:
+    """Run `punie data …` in the project, as the program does."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["punie", "data", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Ended(ended.value.code, said.out, said.err)
+
+    return run
+
+
+def test_a_file_is_split_listed_and_shown(project: Path, punie: Punie):
+    split = punie("split", "boxes.jsonl", "--seed", "7")
+    assert (split.code, split.stderr) == (0, "")
+    assert split.stdout.splitlines() == [
+        "data/boxes: 32 train, 4 valid, 4 test",
+        "data/suites/boxes.jsonl: punie eval boxes",
+    ]
+    (listed,) = punie("list", "--json").data
+    assert (listed["name"], listed["pinned"], listed["forms"]) == ("boxes", True, ["messages"])
+    assert listed["version"]["splits"]["train"]["rows"] == 32
+    shown = punie("show", "boxes").stdout
+    assert "category: boxes 50%, crates 50%" in shown
+    assert 'assistant: find(item="box ' in shown
+    assert str(project) not in shown
+    data = punie("show", "boxes", "--json").data
+    assert data["splits"]["valid"]["calling"] == 4
+    assert data["splits"]["train"]["turns"] == {"system": 32, "user": 32, "assistant": 32}
+    assert data["first"]["messages"][0] == {"role": "system", "content": "You help."}
+
+
+def test_the_list_fits_a_narrow_terminal(punie: Punie, monkeypatch: pytest.MonkeyPatch):
+    punie("split", "boxes.jsonl")
+    monkeypatch.setenv("COLUMNS", "40")
+    listed = punie("list")
+    assert "boxes" in listed.stdout
+    assert max(map(len, listed.stdout.splitlines())) <= 40
+
+
+def test_changed_rows_are_named_and_pinned(project: Path, punie: Punie):
+    punie("split", "boxes.jsonl", "--name", "mine", "--shares", "75/25")
+    file = project / "data/mine/train.jsonl"
+    file.write_text(file.read_text() + json.dumps(row(99)) + "\n")
+    listed = punie("list")
+    assert "changed" in listed.stdout
+    assert "train.jsonl has 31 rows, no longer 30" in listed.stderr
+    assert "punie data pin mine" in punie("show", "mine").stderr
+    pinned = punie("pin", "mine")
+    assert pinned.code == 0
+    assert "pinned at" in pinned.stdout
+    assert punie("list").stderr == ""
+    assert punie("pin", "mine", "--json").data["splits"]["train"]["rows"] == 31
+
+
+def test_without_a_test_part_there_is_no_suite(project: Path, punie: Punie):
+    split = punie("split", "boxes.jsonl", "--shares", "80/20", "--json")
+    assert split.data["suite"] is None
+    assert not (project / "data/suites").exists()
+
+
+def test_an_empty_project_says_how_to_begin(punie: Punie):
+    listed = punie("list")
+    assert (listed.code, listed.stdout) == (0, "")
+    assert "punie data split FILE" in listed.stderr
+    assert punie("list", "--json").data == []
+
+
+def test_texts_are_shown_as_they_are(project: Path, punie: Punie):
+    (project / "texts.jsonl").write_text('{"text": "Once \\u001b[31mupon a time"}\n')
+    shown = punie("show", "texts.jsonl").stdout
+    assert "Once ␛[31mupon a time" in shown
+    assert "prompt" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("show", "nothing"), 2, "there is no dataset 'nothing'"),
+        (("show", "bad.jsonl"), 2, "bad.jsonl:2:10 text: is empty"),
+        (("split", "bad.jsonl"), 2, "bad.jsonl:2:10 text: is empty"),
+        (("split", "boxes.jsonl", "--name", "suites"), 2, "cannot name a dataset"),
+        (("split", "boxes.jsonl", "--shares", "80/30"), 2, "add up to 100"),
+        (("split", "boxes.jsonl", "--seed", "-1"), 2, "-1 is not in the range"),
+        (("pin", "boxes.jsonl"), 2, "a dataset that is pinned has a folder"),
+        (("lst",), 2, "Did you mean list?"),
+    ],
+)
+def test_bad_input_is_a_message(
+    project: Path, punie: Punie, arguments: tuple[str, ...], code: int, words: str
+):
+    (project / "bad.jsonl").write_text('{"text": "a"}\n{"text": ""}\n')
+    ended = punie(*arguments)
+    assert ended.code == code
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert words in json.loads(punie(*arguments, "--json").stdout)["error"]["message"]
