@@ -52,6 +52,11 @@ def write_gguf(model: Path, file: Path, *, name: str, notes: dict[str, str]) -> 
     return cast("dict[str, Any]", _run("gguf_export", json.dumps(job))["gguf"])
 
 
+def look_at_gguf(file: Path) -> dict[str, Any]:
+    """The architecture and the number of tensors of a GGUF file. Raises ModelError."""
+    return cast("dict[str, Any]", _run("gguf_export", json.dumps({"file": str(file)}))["gguf"])
+
+
 def _run(worker: str, *words: str) -> dict[str, Any]:
     """The last JSON line of a worker; what it says as an error is raised as ModelError."""
     require_mlx()

@@ -33,6 +33,10 @@ class LazyGroup(click.Group):
             "punie.cli.benchmark:benchmark_command",
             "Measure how fast a model trains and is served here.",
         ),
+        "adapters": (
+            "punie.cli.adapters:adapters",
+            "List, fuse, export and compare adapters.",
+        ),
         "serve": ("punie.cli.serve:serve_command", "Serve a model to editors and programs."),
         "report": ("punie.cli.report:report_command", "Write a run's HTML report."),
         "runs": ("punie.cli.runs:runs", "List, show, export and delete runs."),

@@ -1,9 +1,10 @@
 """Write an unpacked MLX folder as a GGUF file: `python -m … workers.gguf_export JOB`, JOB as JSON.
 
-JOB names `model`, `file`, `name` and `notes`. The tensors keep their type, except that vectors are
-float32, as llama.cpp wants them: nothing is rounded. Then the file is read back as punie reads
-GGUF, and every tensor, the settings and the tokenizer must be those of the folder, or there is no
-file. On stdout, at last, `{"gguf": …}` or `{"error": {"message": …, "hint": …}}`.
+JOB names `model`, `file`, `name` and `notes`, or a `file` alone, which is then only looked at. The
+tensors keep their type, except that vectors are float32, as llama.cpp wants them: nothing is
+rounded. Then the file is read back as punie reads GGUF, and every tensor, the settings and the
+tokenizer must be those of the folder, or there is no file. On stdout, at last, `{"gguf": …}` or
+`{"error": {"message": …, "hint": …}}`.
 """
 
 # gguf is only partly typed.
@@ -223,12 +224,24 @@ def read_back(file: Path, folder: Path, config: Mapping[str, Any], weights: list
     return require_same(Tokenizer.from_file(str(folder / "tokenizer.json")), metadata)
 
 
+def look(file: Path) -> dict[str, Any]:
+    """What a file that another program wrote is. Raises ModelError for one without a tokenizer."""
+    reader = gguf.GGUFReader(file)
+    metadata = {name: field.contents() for name, field in reader.fields.items()}
+    if not metadata.get("tokenizer.ggml.tokens") or not reader.tensors:
+        raise ModelError("the file holds no tokens or no tensors", hint="is it complete?")
+    return {"architecture": metadata.get("general.architecture"), "tensors": len(reader.tensors)}
+
+
 def main(job: Mapping[str, Any]) -> int:
     """Write and report on stdout; the exit status."""
     end_with_parent()
     file = Path(job["file"])
     try:
-        done = export(Path(job["model"]), file, job["name"], job["notes"])
+        if "model" in job:
+            done = export(Path(job["model"]), file, job["name"], job["notes"])
+        else:
+            done = look(file)
     except ModelError as error:
         say({"error": {"message": error.message, "hint": error.hint}})
     except Exception as error:  # noqa: BLE001 - a config fails anywhere inside the writer
@@ -237,7 +250,8 @@ def main(job: Mapping[str, Any]) -> int:
     else:
         say({"gguf": done})
         return 0
-    file.unlink(missing_ok=True)
+    if "model" in job:
+        file.unlink(missing_ok=True)
     return 1
 
 

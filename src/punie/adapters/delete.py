@@ -1,0 +1,67 @@
+"""Deleting adapters and abandoned trainings: only a project's own, and only idle ones."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from punie.adapters.registry import ADAPTERS, NAME
+from punie.errors import InputError, StoreError
+from punie.serving.registry import running
+
+
+def deletable(project: Path, names: Sequence[str]) -> list[Path]:
+    """The folders that these names mean, each checked: an adapter, or else its training.
+
+    Raises InputError for a name that is none here, leads elsewhere, or is in use.
+    """
+    folders = [_folder(project, name) for name in dict.fromkeys(names)]
+    in_use = {Path(entry.adapter).resolve(): entry for entry in running() if entry.adapter}
+    for folder in folders:
+        if entry := in_use.get(folder.resolve()):
+            raise InputError(
+                f"{folder.name} is being served (pid {entry.owner_pid}, port {entry.port})",
+                hint="end that first: punie serve --stop, or wait for the run",
+            )
+        if _is_trained(folder):
+            raise InputError(f"{folder.name} is being trained", hint="end that first")
+    return folders
+
+
+def delete(folder: Path) -> None:
+    """Remove a folder that `deletable` gave: gone from the list at once, then from the disk."""
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=".deleted-", dir=folder.parent))
+        folder.rename(aside / folder.name)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}", hint="check its owner") from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _folder(project: Path, name: str) -> Path:
+    home = project / ADAPTERS
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"{name[:80]!r} is no adapter's name",
+            hint=f"only what lies in {home} is deleted, by its name",
+        )
+    for folder in (home / name, home / f".{name}.training"):
+        if folder.is_symlink():
+            raise InputError(f"{folder} is a link", hint="remove the link yourself")
+        if folder.is_dir():
+            return folder
+    raise InputError(f"no adapter is called {name}", hint="punie adapters list")
+
+
+def _is_trained(folder: Path) -> bool:
+    """Whether a punie holds the lock of this training's work folder."""
+    lock = folder / "lock"
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -1,0 +1,158 @@
+"""What leaves the project: a GGUF file, a folder for LM Studio, a folder for the hub."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from punie.adapters.card import hub_id, shown_name
+from punie.adapters.fuse import fuse_adapter, new_folder, refuse_existing
+from punie.adapters.llama_cpp import convert, require_checkout
+from punie.adapters.manifest import write_manifest
+from punie.adapters.registry import WEIGHTS, Entry
+from punie.backends.conversion import look_at_gguf, write_gguf
+from punie.backends.local import LocalModel
+from punie.errors import InputError, StoreError
+from punie.models.caches import lmstudio_folders
+from punie.models.check import read_json
+from punie.models.fingerprint import adapter_hash
+from punie.records.adapter import AdapterManifest
+
+EXPORTS = "exports"
+SETTINGS = "adapter_config.json"
+OWN_PATHS = ("data", "adapter_path", "resume_adapter_file", "config", "save_path")
+"""What mlx_lm writes into the settings, does not read from them, and may name folders at home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file or folder that was written, and what was found when it was looked at again."""
+
+    path: Path
+    size_bytes: int
+    said: str
+
+
+def exports_folder(project: Path) -> Path:
+    """Where exports go unless told otherwise; git is told to leave it alone."""
+    folder = project / EXPORTS
+    try:
+        folder.mkdir(exist_ok=True)
+        if not (folder / ".gitignore").exists():
+            (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: {error.strerror or error}", hint="choose another --output"
+        ) from error
+    return folder
+
+
+def export_gguf(
+    entry: Entry, base: LocalModel, file: Path, *, llama_cpp: Path | None = None
+) -> Written:
+    """Fuse, unpacked, and write one GGUF file, which is read back before it is there.
+
+    With `llama_cpp` its converter writes it, which knows more architectures. Raises InputError,
+    ModelError or StoreError; then there is no file.
+    """
+    script = require_checkout(llama_cpp) if llama_cpp else None
+    with _new_file(file) as work:
+        model = work.parent / "model"
+        fused = fuse_adapter(entry, base, model, dequantize=True)
+        if script is not None:
+            convert(script, model, work)
+            found = look_at_gguf(work)
+            kind, tensors = found["architecture"], found["tensors"]
+            said = f"written by llama.cpp: {kind}, {tensors} tensors; not compared with the folder"
+        else:
+            notes = {
+                "punie.adapter": entry.name,
+                "punie.adapter_hash": fused.adapter_hash,
+                "punie.base_weights_hash": fused.base.weights_hash,
+            }
+            done = write_gguf(model, work, name=entry.name, notes=notes)
+            said = (
+                f"read back: {done['tensors']} tensors, the settings and the tokens of "
+                f"{done['texts']} texts are the same"
+            )
+    return Written(file, file.stat().st_size, said)
+
+
+def lmstudio_place(entry: Entry, publisher: str, models: Path | None = None) -> Path:
+    """`models/publisher/name`, as LM Studio wants it; `models` defaults to where it keeps them.
+
+    Source: https://lmstudio.ai/docs/app/basics/import-model.
+    """
+    found = lmstudio_folders()
+    usual = found[0] if found else Path.home() / ".lmstudio" / "models"
+    return (models or usual) / publisher / entry.name
+
+
+def export_fused(entry: Entry, base: LocalModel, folder: Path, *, dequantize: bool) -> Written:
+    """The fused model as a folder that others may see. Raises as `fuse_adapter`."""
+    shown = replace(entry, manifest=public(entry.manifest) if entry.manifest else None)
+    fused = fuse_adapter(shown, base, folder, dequantize=dequantize)
+    agreement = fused.agreement
+    said = (
+        f"{fused.dtype}; of {agreement.positions} tokens {agreement.same_next_token} are expected "
+        "as by base and adapter"
+    )
+    return Written(folder, _size(folder), said)
+
+
+def export_hub(entry: Entry, folder: Path) -> Written:
+    """The adapter with its card, without a path of this machine, ready to be uploaded.
+
+    Raises InputError for an adapter of another program, which has no card.
+    """
+    manifest = entry.manifest
+    if manifest is None:
+        raise InputError(
+            f"{entry.name} has no punie.json, so there is nothing to write its card from",
+            hint="upload its two files as they are, or train it with punie",
+        )
+    with new_folder(folder) as work:
+        shutil.copyfile(entry.path / WEIGHTS, work / WEIGHTS)
+        settings = read_json(entry.path / SETTINGS)
+        kept = {name: value for name, value in settings.items() if name not in OWN_PATHS}
+        kept["model"] = hub_id(manifest.base.name) or shown_name(manifest.base.name)
+        (work / SETTINGS).write_text(json.dumps(kept, indent=4) + "\n", encoding="utf-8")
+        # The settings are part of the adapter's hash, and these are others.
+        named = public(manifest).model_copy(update={"adapter_hash": adapter_hash(work)})
+        write_manifest(work, named)
+    return Written(folder, _size(folder), "the adapter, its settings, its card, its punie.json")
+
+
+def public(manifest: AdapterManifest) -> AdapterManifest:
+    """The manifest without a folder of this machine in its base's and data's names."""
+    base = manifest.base.model_copy(update={"name": shown_name(manifest.base.name)})
+    data = manifest.data.model_copy(update={"name": shown_name(manifest.data.name)})
+    path = shown_name(manifest.data_path) if Path(manifest.data_path).is_absolute() else None
+    changes = {"base": base, "data": data} | ({"data_path": path} if path else {})
+    return manifest.model_copy(update=changes)
+
+
+@contextmanager
+def _new_file(file: Path) -> Generator[Path]:
+    """Give a path in a work folder whose file becomes `file` at the end of the block."""
+    refuse_existing(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{file.name}.partial-", dir=file.parent))
+    except OSError as error:
+        raise StoreError(
+            f"{file.parent}: {error.strerror or error}", hint="choose another --output"
+        ) from error
+    try:
+        yield work / file.name
+        refuse_existing(file)
+        (work / file.name).rename(file)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,154 @@
+"""How adapters are shown: the table of `list`, the facts of `show`."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from punie.adapters.card import ENDINGS, loss_sparkline, score_of, shown_name
+from punie.adapters.registry import Entry, State
+from punie.cli.output import safe
+from punie.records.adapter import AdapterManifest, AdapterResult
+from punie.records.training import Method
+from punie.reporting.numbers import (
+    NOTHING,
+    byte_size,
+    compact,
+    count,
+    counted,
+    duration,
+    rate,
+    short_hash,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NARROW = 72
+"""Columns below which the list shows the least."""
+WORDS = {
+    State.FOREIGN: "not made by punie",
+    State.UNFINISHED: "training unfinished",
+    State.DAMAGED: "damaged",
+}
+
+
+def table_of(entries: Sequence[Entry], width: int) -> "Table":
+    """One line an adapter; in a narrow window only its name and its newest result."""
+    from rich import box
+    from rich.table import Table
+
+    narrow = width < NARROW
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("adapter", overflow="fold")
+    for name in () if narrow else ("base", "data"):
+        table.add_column(name, overflow="fold")
+    if not narrow:
+        table.add_column("step", justify="right", no_wrap=True)
+        table.add_column("best loss", justify="right", no_wrap=True)
+    table.add_column("newest result", overflow="fold")
+    if not narrow:
+        table.add_column("size", justify="right", no_wrap=True)
+        table.add_column("made", no_wrap=True)
+    for entry in entries:
+        manifest = entry.manifest
+        cells = [entry.name]
+        if not narrow:
+            step = manifest.chosen.step if manifest else entry.step
+            cells += [_base(entry), manifest.data.name if manifest else NOTHING]
+            cells += [count(step), _best_loss(entry)]
+        cells.append(_newest(entry))
+        if not narrow:
+            cells.append(byte_size(entry.size_bytes))
+            cells.append(manifest.created_at[:10] if manifest else NOTHING)
+        table.add_row(*(safe(cell) for cell in cells))
+    return table
+
+
+def _base(entry: Entry) -> str:
+    return shown_name(entry.base) if entry.base else NOTHING
+
+
+def _best_loss(entry: Entry) -> str:
+    if entry.manifest is None:
+        return NOTHING
+    chosen = entry.manifest.chosen
+    known = [point.valid for point in entry.manifest.training.losses if point.valid is not None]
+    if chosen.by == "validation loss" and chosen.value is not None:
+        return f"{chosen.value:.4f}"
+    return f"{min(known):.4f}" if known else NOTHING
+
+
+def _newest(entry: Entry) -> str:
+    if entry.manifest is None:
+        return WORDS[entry.state]
+    results = entry.manifest.results
+    if not results:
+        return "not measured"
+    stamps = f" ({', '.join(results[-1].stamps)})" if results[-1].stamps else ""
+    return f"{results[-1].suite} {score_of(results[-1])}{stamps}"
+
+
+def facts(entry: Entry) -> list[tuple[str, str]]:
+    """Everything that `show` says of an adapter, as labels and values."""
+    head = [
+        ("adapter", entry.name),
+        ("folder", str(entry.path)),
+        ("size", byte_size(entry.size_bytes)),
+    ]
+    if entry.manifest is None:
+        return [*head, *_facts_of_a_stranger(entry)]
+    manifest = entry.manifest
+    return [
+        *head,
+        ("made", manifest.created_at),
+        *_ingredients(manifest),
+        *_facts_of_training(manifest),
+        *(("accepted", finding.what) for finding in manifest.findings),
+        *(("result", _result(each)) for each in manifest.results),
+        ("adapter hash", short_hash(manifest.adapter_hash)),
+    ]
+
+
+def _facts_of_a_stranger(entry: Entry) -> Iterator[tuple[str, str]]:
+    settings = entry.settings or {}
+    parameters: dict[str, Any] = settings.get("lora_parameters") or {}
+    yield "state", entry.problem or "made by another program: no punie.json"
+    yield "base", entry.base or NOTHING
+    yield "method", f"{settings.get('fine_tune_type', 'lora')}, rank {parameters.get('rank', '?')}"
+
+
+def _ingredients(manifest: AdapterManifest) -> Iterator[tuple[str, str]]:
+    base, data, plan = manifest.base, manifest.data, manifest.plan
+    rows = ", ".join(f"{name.value} {count(each.rows)}" for name, each in data.splits.items())
+    rank = f"rank {plan.rank}, scale {plan.scale:g}, " if plan.method is not Method.FULL else ""
+    yield "base", f"{base.name}, {compact(base.parameters)} parameters, {base.dtype}"
+    yield "base weights", short_hash(base.weights_hash)
+    yield "base template", short_hash(base.template_hash)
+    yield "data", f"{data.name} {short_hash(data.hash)}: {rows}"
+    if manifest.suite:
+        yield "suite", manifest.suite
+    yield "method", f"{plan.method.value}, {rank}{counted(plan.layers, 'layer')}"
+    yield "optimizer", f"{plan.optimizer.value}, {plan.learning_rate:g}, batch {plan.batch_size}"
+
+
+def _facts_of_training(manifest: AdapterManifest) -> Iterator[tuple[str, str]]:
+    done, chosen = manifest.training, manifest.chosen
+    exact = "" if done.exact else ", not exact"
+    parts = f" ({counted(done.parts, 'part')}{exact})" if done.parts > 1 else ""
+    of = f"{count(done.steps)} of {count(manifest.plan.iterations)}"
+    each = f"{duration(done.seconds_per_iteration)} an iteration"
+    yield "iterations", f"{of}, {done.epochs:g} epochs{parts}"
+    yield "ended", ENDINGS[done.ending]
+    yield "time", f"{duration(done.seconds)}, {each}, {rate(done.tokens_per_second)}"
+    yield "peak memory", byte_size(done.peak_memory_bytes)
+    for name in ("train", "valid"):
+        values = [getattr(point, name) for point in done.losses]
+        known = [value for value in values if value is not None]
+        if known:
+            yield f"loss, {name}", f"{loss_sparkline(known)} {known[-1]:.4f}"
+    by = f"{chosen.by} {chosen.value:.4g}" if chosen.value is not None else chosen.by
+    yield "kept", f"after iteration {count(chosen.step)}, by {by}"
+
+
+def _result(result: AdapterResult) -> str:
+    stamps = f" ({', '.join(result.stamps)})" if result.stamps else ""
+    return f"{result.suite} {score_of(result)}{stamps}, run {result.run}"
