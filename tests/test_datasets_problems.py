@@ -273,6 +273,7 @@ def test_an_empty_validation_set_is_better_left_away(tmp_path: Path):
         ("./nowhere", "no such file or folder"),
         ("nowhere.jsonl", "no such file or folder"),
         ("toolz", "there is no dataset 'toolz'; did you mean tools?"),
+        ("data/toolz", "no such file or folder"),
         ("suites", "there is no dataset 'suites'"),
         ("rows.parquet", "JSON lines"),
         ("empty", "has no train.jsonl"),

@@ -14,7 +14,7 @@ from punie.datasets.catalog import list_datasets, pin
 from punie.datasets.held_out import suite_of_rows
 from punie.datasets.reading import read_dataset
 from punie.datasets.row_form import row_data
-from punie.datasets.writing import name_for, split_into_project, split_once, write_dataset
+from punie.datasets.writing import name_for, split_into_project, write_dataset
 from punie.errors import InputError
 from punie.records.dataset import Row, Split
 from punie.suites.load import load_suite
@@ -199,16 +199,12 @@ def test_one_file_becomes_a_dataset_with_a_manifest_and_a_suite(tmp_path: Path):
     assert sorted(path.name for path in (project / "data").iterdir()) == ["items", "suites"]
 
 
-def test_the_same_split_is_found_again_and_no_other_takes_its_place(tmp_path: Path):
+def test_what_is_split_already_is_not_split_again(tmp_path: Path):
     project = project_of(tmp_path)
     source = read_dataset(project / "rows.jsonl", project)
-    first, _ = split_once(source, project, name="items", seed=3)
-    again, _ = split_once(source, project, name="items", seed=3)
-    assert first == again
-    with pytest.raises(InputError, match="is there already"):
-        split_once(source, project, name="items", seed=4)
+    written = split_into_project(source, project, name="items", seed=3)
     with pytest.raises(InputError, match="is split already"):
-        split_into_project(first, project, name="other", seed=3)
+        split_into_project(read_dataset(written.folder, project), project, name="b", seed=3)
 
 
 @pytest.mark.parametrize(

@@ -50,14 +50,14 @@ def read_dataset(source: str | Path, project: Path) -> Dataset:
     path = Path(source).expanduser()
     if not _exists(path) and not _is_path(text):
         named = _in_project(text, project)
-        if named is None and _HUB_ID.fullmatch(text):
+        if named is None and _HUB_ID.fullmatch(text) and not path.parent.is_dir():
             from punie.datasets.hub import download_dataset  # noqa: PLC0415 - rarely needed, slow
 
             fetched = download_dataset(text)
             return _read(text, fetched.folder, fetched.files, origin=fetched.origin)
-        if named is None:
+        if named is None and "/" not in text:
             raise _missing(text, project)
-        path = named
+        path = named or path
     if path.is_dir():
         return _read(path.resolve().name, path, split_files(path))
     if not _exists(path):

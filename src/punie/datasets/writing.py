@@ -13,10 +13,10 @@ from pathlib import Path
 from punie.datasets.held_out import suite_of_rows
 from punie.datasets.manifest import NAME, manifest_text
 from punie.datasets.names import FOLDER, RESERVED, SUITES
-from punie.datasets.reading import Dataset, read_dataset
+from punie.datasets.reading import Dataset
 from punie.datasets.row_form import row_data
 from punie.datasets.split import SHARES, Shares, split_rows
-from punie.datasets.version import dataset_hash, rows_hash, split_version
+from punie.datasets.version import dataset_hash, split_version
 from punie.errors import InputError
 from punie.records.dataset import DatasetVersion, Row, Split
 
@@ -54,24 +54,6 @@ def split_into_project(
         seed=seed,
         notes=parted.notes,
     )
-
-
-def split_once(
-    dataset: Dataset, project: Path, *, name: str, seed: int, shares: Shares = SHARES
-) -> tuple[Dataset, tuple[str, ...]]:
-    """The dataset that splitting one file gives, and what there is to say about the split.
-
-    Where `data/<name>/` holds exactly these parts already, it is the one; else it is written.
-    Raises InputError as `split_into_project`, also where another dataset has the name.
-    """
-    if (project / FOLDER / name).is_dir() and set(dataset.rows) == {Split.TRAIN}:
-        there = read_dataset(project / FOLDER / name, project)
-        parted = split_rows(dataset.rows[Split.TRAIN], seed, shares)
-        hashes = {split: rows_hash(rows) for split, rows in parted.parts.items()}
-        if hashes == {split: part.hash for split, part in there.version.splits.items()}:
-            return there, parted.notes
-    written = split_into_project(dataset, project, name=name, seed=seed, shares=shares)
-    return read_dataset(written.folder, project), written.notes
 
 
 def write_dataset(
