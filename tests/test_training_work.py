@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from punie.errors import InputError
-from punie.records.training import Ended, Ending, Started
-from punie.training.work import WorkFolder, event_line
+from punie.records.training import TRAIN_EVENT, Ended, Ending, Started, TrainEvent
+from punie.training.work import WorkFolder
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a" * 65, "ö", "a b", "-x"])
@@ -32,12 +32,16 @@ def test_an_adapter_is_never_written_over(tmp_path: Path) -> None:
         WorkFolder(tmp_path, "mine").make().__enter__()
 
 
+def line(event: TrainEvent) -> bytes:
+    return TRAIN_EVENT.dump_json(event) + b"\n"
+
+
 def test_a_line_that_was_torn_by_a_kill_is_left_out(tmp_path: Path) -> None:
     work = WorkFolder(tmp_path, "mine")
     begun = Started(step=0, exact=True, machine={})
     ended = Ended(step=3, ending=Ending.DONE, seconds=1.0, peak_memory_bytes=5)
     with work.make():
-        work.events.write_bytes(event_line(begun) + event_line(ended) + event_line(ended)[:20])
+        work.events.write_bytes(line(begun) + line(ended) + line(ended)[:20])
         assert work.read_events() == [begun, ended]
 
 

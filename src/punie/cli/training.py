@@ -1,6 +1,7 @@
 """Putting a training together: data, model, plan, a worker, a chosen checkpoint, an adapter."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,18 +11,21 @@ from punie.cli.selection import select
 from punie.cli.signals import Signals, signals
 from punie.cli.training_live import showing_training
 from punie.cli.training_setup import ChosenTraining, choose, resumed
+from punie.errors import PunieError
 from punie.records.adapter import AdapterManifest
 from punie.records.preflight import Preflight
-from punie.records.training import Ended, Ending, Phase, TrainEvent, TrainJob
+from punie.records.training import Ended, Ending, Phase, TrainJob
+from punie.records.training_run import TrainingRun, TrainingStatus
 from punie.serving.awake import awake
 from punie.serving.free_memory import free_memory
 from punie.settings import Loaded
+from punie.store.trainings import TrainingStore
 from punie.training.preflight import SHARE, measured
 from punie.training.prepare import prepare
 from punie.training.progress import Progress
 from punie.training.publish import publish
 from punie.training.session import run_session
-from punie.training.work import Begun, WorkFolder, event_line
+from punie.training.work import Begun, WorkFolder
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,6 +99,7 @@ async def train_adapter(wish: TrainWish, settings: Loaded) -> Trained:
     with awake(), signals() as heard:
         if wish.resume:
             work = WorkFolder(settings.project, wish.resume)
+            work.read_begun()
             with work.make():
                 return await _Making(wish, settings, work, heard).go_on()
         chosen = choose(wish, settings)
@@ -124,18 +129,13 @@ class _Making:
         looked: list[Preflight] = []
 
         async def preparing() -> None:
-            preflight, tokens = await prepare(chosen.setup, work.path, free_bytes=free)
+            preflight, tokens = await prepare(chosen.setup, work, free_bytes=free)
             looked.append(preflight)
             if not self.wish.dry_run:
-                work.write_begun(chosen.begun_with(preflight))
+                self._keep_begun(chosen.begun_with(preflight))
             tokens.rename(work.rows)
 
-        try:
-            ended = await self._run(job, progress, preparing)
-        except BaseException:
-            if not progress.saved:
-                work.discard()
-            raise
+        ended = await self._watched(job, progress, preparing)
         preflight = looked[0]
         if progress.probed is not None:
             preflight = measured(preflight, progress.loaded, progress.probed)
@@ -159,7 +159,8 @@ class _Making:
         async def preparing() -> None:
             """Nothing: the rows are there, as they were when the training began."""
 
-        ended = await self._run(job.model_copy(update={"resume": True}), progress, preparing)
+        job = job.model_copy(update={"resume": True})
+        ended = await self._watched(job, progress, preparing)
         return await self._finish(Trained(name=work.name), progress, ended)
 
     def _job(self, model: Path, begun: Begun, free: int) -> TrainJob:
@@ -171,27 +172,77 @@ class _Making:
             memory_limit_bytes=int(SHARE * free),
         )
 
+    def _keep_begun(self, begun: Begun) -> None:
+        """From here on the training can be gone on with, and the store knows of it."""
+        self.work.write_begun(begun)
+        with TrainingStore(self.settings.project) as store:
+            store.add(
+                TrainingRun(
+                    id=begun.id,
+                    created_at=begun.started_at,
+                    name=begun.name,
+                    base=begun.base,
+                    data=begun.data,
+                    plan=begun.plan,
+                    provenance=begun.provenance,
+                )
+            )
+
+    def _keep(self, progress: Progress, status: TrainingStatus, **what: Any) -> None:
+        """Put into the store how far the training came. Raises StoreError."""
+        begun = self.work.read_begun()
+        training = progress.training(
+            begun.plan, started_at=begun.started_at, train_rows=begun.train_rows
+        )
+        with TrainingStore(self.settings.project) as store:
+            head = store.find(begun.id)
+            store.update(head.model_copy(update={"status": status, "training": training, **what}))
+
+    async def _watched(
+        self, job: TrainJob, progress: Progress, preparing: Callable[[], Awaitable[None]]
+    ) -> Ended:
+        """Run the worker; what ends it early is in the store, and what it saved is kept."""
+        try:
+            return await self._run(job, progress, preparing)
+        except BaseException as error:
+            status = TrainingStatus.STOPPED
+            failure = ""
+            if isinstance(error, PunieError):
+                status, failure = TrainingStatus.FAILED, error.message
+            # What went wrong is on its way up already; a full disk must not hide it.
+            with suppress(PunieError):
+                self._keep(progress, status, failure=failure)
+            if not progress.saved:
+                self.work.discard()
+            elif isinstance(error, PunieError):
+                going_on = f"the checkpoints are kept: punie train --resume {self.work.name}"
+                error.hint = "; ".join(filter(None, (error.hint, going_on)))
+            raise
+
     async def _run(
         self, job: TrainJob, progress: Progress, preparing: Callable[[], Awaitable[None]]
     ) -> Ended:
-        with self.work.events.open("ab") as log, self.heard.draining(STOPPING) as stop:
-
-            def watch(event: TrainEvent) -> None:
-                progress.note(event)
-                log.write(event_line(event))
-                log.flush()
-
+        with self.heard.draining(STOPPING) as stop:
             async with showing_training(progress, stop, quiet=self.wish.quiet):
-                return await run_session(MlxTraining(), job, preparing, watch, stop)
+                return await run_session(
+                    MlxTraining(),
+                    job,
+                    prepare=preparing,
+                    watch=progress.note,
+                    places=self.work.places,
+                    stop=stop,
+                )
 
     async def _finish(self, trained: Trained, progress: Progress, ended: Ended) -> Trained:
         """Choose the checkpoint and make the adapter of it; or say how to go on."""
         work = self.work
         if ended.ending is Ending.STOPPED:
+            self._keep(progress, TrainingStatus.STOPPED)
             steps = (f"to go on: punie train --resume {work.name}",)
             return replace(trained, progress=progress, stopped=True, next_steps=steps)
         begun = work.read_begun()
         chosen = await select(self.wish, self.settings, work, begun, progress)
+        self._keep(progress, TrainingStatus.DONE, chosen=chosen)
         manifest = publish(work, begun, progress, chosen)
         steps = _next_steps(manifest)
         entry = None

@@ -1,11 +1,17 @@
 """What a training is made of: from what was asked for, and from what the project has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from punie.datasets.catalog import list_datasets
+from punie.datasets.names import FOLDER
+from punie.datasets.reading import Dataset, read_dataset
+from punie.datasets.split import split_rows
+from punie.datasets.version import dataset_hash, split_version
+from punie.datasets.writing import name_for, split_into_project
 from punie.errors import InputError, ModelError
 from punie.models.catalog import DEFAULT_MODEL
 from punie.models.describe import describe
@@ -25,7 +31,6 @@ from punie.training.work import Begun
 
 if TYPE_CHECKING:
     from punie.cli.training import TrainWish
-    from punie.datasets.reading import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,7 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
     values = settings.values
     config = wish.config or (Path(values.plan).expanduser() if values.plan else None)
     file = read_plan(config) if config else PlanFile(plan=TrainPlan())
-    dataset, notes = chosen_data(wish, settings, file)
+    dataset = chosen_data(wish, settings, file)
     model = _model(wish.model or file.model or values.model or DEFAULT_MODEL, quiet=wish.quiet)
     plan = resolve_plan(
         with_overrides(file.plan, **wish.overrides),
@@ -94,7 +99,9 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
         suites=suites,
         allow_leakage=wish.allow_leakage,
     )
-    return ChosenTraining(setup=setup, begun=begun, notes=(*file.notes, *notes, *broken))
+    return ChosenTraining(
+        setup=setup, begun=begun, notes=(*file.notes, *dataset.notes, *dataset.changes, *broken)
+    )
 
 
 def resumed(wish: "TrainWish", begun: Begun) -> ModelInfo:
@@ -156,31 +163,64 @@ def _layers(model: ModelInfo) -> int:
     return model.layers
 
 
-def chosen_data(wish: "TrainWish", settings: Loaded, file: PlanFile) -> tuple["Dataset", list[str]]:
+def chosen_data(wish: "TrainWish", settings: Loaded, file: PlanFile) -> Dataset:
     """The dataset: what was asked for or configured, or the only one that the project has.
 
-    One file is split by the seed first, into a dataset of its own in `data/`.
+    One file alone is split by the plan's seed, into a dataset of its own in `data/`; a dry run
+    writes nothing.
     """
-    from punie.datasets.catalog import list_datasets
-    from punie.datasets.reading import read_dataset
-
-    source = wish.data or file.data or settings.values.data
-    if source is None:
-        names = [listed.name for listed in list_datasets(settings.project)]
-        if len(names) != 1:
-            found = f"data/ has {', '.join(names)}" if names else "the project has no data yet"
-            raise InputError(
-                f"train on what? {found}",
-                hint=f"punie train {names[0]}"
-                if names
-                else "punie train my.jsonl, or make an example: punie data generate tool-calls",
-            )
-        source = names[0]
+    source = wish.data or file.data or settings.values.data or _only_dataset(settings.project)
     dataset = read_dataset(source, settings.project)
-    return dataset, []
+    if dataset.folder is not None or set(dataset.rows) != {Split.TRAIN}:
+        return dataset
+    seed = int(wish.overrides.get("seed", file.plan.seed))
+    return split_file(dataset, settings.project, seed=seed, write=not wish.dry_run)
 
 
-def _free_name(settings: Loaded, model: ModelInfo, dataset: "Dataset") -> str:
+def _only_dataset(project: Path) -> str:
+    names = [listed.name for listed in list_datasets(project)]
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise InputError(
+            f"train on what? data/ has {', '.join(names[:8])}", hint=f"punie train {names[0]}"
+        )
+    raise InputError(
+        "train on what? the project has no data yet",
+        hint="punie train my.jsonl, or make an example: punie data generate tool-calls",
+    )
+
+
+def split_file(dataset: Dataset, project: Path, *, seed: int, write: bool) -> Dataset:
+    """The rows of one file in three parts; a file that was split before is the dataset it became.
+
+    Raises InputError where a dataset of its name has other rows.
+    """
+    name = name_for(Path(dataset.name))
+    parted = split_rows(dataset.rows[Split.TRAIN], seed)
+    splits = {split: split_version(rows, 0) for split, rows in parted.parts.items()}
+    version = dataset.version.model_copy(
+        update={"name": name, "hash": dataset_hash(splits), "splits": splits, "seed": seed}
+    )
+    folder = project / FOLDER / name
+    if folder.exists():
+        before = read_dataset(folder, project)
+        if before.version.hash == version.hash:
+            return before
+        raise InputError(
+            f"data/{name} has other rows than a split of this file by seed {seed}",
+            hint=f"punie data split {dataset.version.origin} --name {name}-2, then: "
+            f"punie train {name}-2",
+        )
+    if not write:
+        return replace(dataset, name=name, rows=parted.parts, version=version, notes=parted.notes)
+    written = split_into_project(dataset, project, name=name, seed=seed)
+    made = read_dataset(written.folder, project)
+    note = f"split by seed {seed} into data/{name}, the held-out part is its suite"
+    return replace(made, notes=(note, *written.notes, *made.notes))
+
+
+def _free_name(settings: Loaded, model: ModelInfo, dataset: Dataset) -> str:
     from punie.adapters.registry import next_name
 
     return next_name(settings.project, model.model.name, dataset.name)
@@ -196,7 +236,7 @@ def _suite_name(asked: str | None, project: Path) -> str | None:
     return asked
 
 
-def _shown_path(dataset: "Dataset", project: Path) -> str:
+def _shown_path(dataset: Dataset, project: Path) -> str:
     """Where the data lies, relative to the project where it is inside."""
     if dataset.folder is None:
         return dataset.version.origin or dataset.name

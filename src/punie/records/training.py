@@ -140,6 +140,10 @@ class ResolvedPlan(PlanFields):
     checkpoint_every: Annotated[int, Field(ge=1)]
 
 
+EVENTS_FILE = "events.jsonl"
+"""In a job's folder: the worker's own record of its events, which a dead reader cannot tear."""
+
+
 class Phase(StrEnum):
     """How far a worker goes before it ends."""
 

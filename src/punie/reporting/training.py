@@ -113,8 +113,9 @@ def plan_line(plan: ResolvedPlan) -> str:
 def kept_line(chosen: Chosen) -> str:
     """Which checkpoint was kept, and why."""
     value = f" ({chosen.value:.4g})" if chosen.value is not None else ""
-    of = f" of {len(chosen.candidates)}" if len(chosen.candidates) > 1 else ""
-    return f"the checkpoint of iteration {chosen.step}{of}, by {visible(chosen.by)}{value}"
+    count = len(chosen.candidates)
+    among = f", one of {count} checkpoints" if count > 1 else ""
+    return f"iteration {chosen.step}{among}, by {visible(chosen.by)}{value}"
 
 
 def _ended(manifest: AdapterManifest) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from punie.backends.encoding import encode, rows_for_template
+from punie.backends.encoding import encode
 from punie.datasets.checks import check_dataset
+from punie.datasets.for_template import rows_for_template
 from punie.errors import StoreError
 from punie.records.dataset import ROW, DatasetVersion, Row, Split
 from punie.records.encoding import EncodeJob
@@ -21,6 +22,7 @@ from punie.training.preflight import (
     refuse_defects,
     refuse_what_cannot_fit,
 )
+from punie.training.work import WorkFolder
 
 GGUF_FAMILIES = ("llama", "mistral", "mixtral")
 """Architectures that mlx_lm can write as GGUF."""
@@ -41,20 +43,20 @@ class Setup:
 
 async def prepare(
     setup: Setup,
-    folder: Path,
+    work: WorkFolder,
     *,
     free_bytes: int,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> tuple[Preflight, Path]:
     """Encode and check the rows; what to expect, and the file of tokens (not in its place yet).
 
     Raises DataCheckError for defects that nobody allowed, ModelError for a template that cannot
     render, TrainingError where memory cannot suffice.
     """
-    output = folder / "encoded.safetensors"
+    output = work.path / "encoded.safetensors"
     job = EncodeJob(
         model=setup.model.model.path,
-        rows=await asyncio.to_thread(_write_rows, setup, folder),
+        rows=await asyncio.to_thread(_write_rows, setup, work),
         max_length=setup.plan.max_length,
         masking=setup.plan.masking,
         output=output,
@@ -83,14 +85,14 @@ async def prepare(
     return preflight, output
 
 
-def _write_rows(setup: Setup, folder: Path) -> dict[Split, Path]:
+def _write_rows(setup: Setup, work: WorkFolder) -> dict[Split, Path]:
     """The rows as the worker reads them, one file for each split that is trained or validated."""
     paths: dict[Split, Path] = {}
     renders = setup.model.abilities.tools
     for split in (Split.TRAIN, Split.VALID):
         if not setup.rows.get(split):
             continue
-        path = folder / f"{split}.rows.jsonl"
+        path = work.rows_file(split)
         try:
             with path.open("wb") as file:
                 for row in rows_for_template(setup.rows[split], renders_tools=renders):

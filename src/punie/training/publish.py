@@ -5,7 +5,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from punie.adapters.manifest import write_adapter
+from punie.adapters.manifest import write_manifest
 from punie.errors import StoreError
 from punie.models.fingerprint import adapter_hash, file_hash
 from punie.records.adapter import AdapterManifest, Chosen
@@ -59,7 +59,7 @@ def publish(work: WorkFolder, begun: Begun, progress: Progress, chosen: Chosen) 
             leaked_suites=begun.leaked_suites,
             provenance=begun.provenance,
         )
-        write_adapter(staged, manifest)
+        write_manifest(staged, manifest)
         _flush(staged)
         staged.rename(work.adapter)
         _flush_folder(work.adapter.parent)

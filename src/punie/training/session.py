@@ -1,13 +1,14 @@
 """One worker, from its job to its last word, while its rows are still being prepared."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from punie.backends.base import TrainingBackend
 from punie.errors import ModelError, PunieError, TrainingError
 from punie.records.training import Ended, Failed, FailureKind, TrainEvent, TrainJob
 
+SHOWN_ROWS = 8
 HINTS = {
     FailureKind.MEMORY: (
         "shorten the rows (max_length), lower batch_size or layers, set gradient_checkpointing, "
@@ -23,15 +24,18 @@ HINTS = {
 async def run_session(
     backend: TrainingBackend,
     job: TrainJob,
+    *,
     prepare: Callable[[], Awaitable[None]],
     watch: Callable[[TrainEvent], None],
+    places: Callable[[Sequence[int]], Sequence[str]],
     stop: asyncio.Event | None = None,
 ) -> Ended:
     """Run `job` to its end and give its last event; `watch` sees every event first.
 
     `prepare` runs side by side with the worker's loading of the model, and ends by putting the rows
     where the job says: the worker begins there. Whatever it raises ends the worker, and is raised.
-    Raises TrainingError or ModelError for what the worker could not do.
+    Raises TrainingError or ModelError for what the worker could not do; `places` turns positions of
+    training rows into `file:line`.
     """
     preparing = asyncio.ensure_future(prepare())
     try:
@@ -39,7 +43,7 @@ async def run_session(
             async for event in _until_prepared(events, preparing):
                 watch(event)
                 if isinstance(event, Failed):
-                    raise failure(event)
+                    raise failure(event, places(event.rows))
                 if isinstance(event, Ended):
                     return event
     finally:
@@ -71,10 +75,12 @@ async def _until_prepared(
         yield event
 
 
-def failure(event: Failed) -> PunieError:
-    """The error for a worker's last word."""
+def failure(event: Failed, places: Sequence[str] = ()) -> PunieError:
+    """The error for a worker's last word, with the rows that it happened in."""
     hint = HINTS.get(event.what, "")
     if event.what is FailureKind.MODEL:
         return ModelError(event.message, hint="check the model, or the plan's keys and layers")
     at = f" after iteration {event.step}" if event.step else ""
-    return TrainingError(f"the training could not go on{at}: {event.message}", hint=hint)
+    shown = [f"  {place}" for place in places[:SHOWN_ROWS]]
+    lines = [f"the training could not go on{at}: {event.message}", *shown]
+    return TrainingError("\n".join(lines), hint=hint)

@@ -11,11 +11,10 @@
 Nothing of it is an adapter: that appears under its name by a rename, when all of it is there.
 """
 
-import json
 import os
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,9 +26,9 @@ from punie.reading import MIB, read_regular
 from punie.records.adapter import BaseModelVersion
 from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.datacheck import DataFinding
-from punie.records.dataset import DatasetVersion
+from punie.records.dataset import ROW, DatasetVersion, Split
 from punie.records.run import Provenance
-from punie.records.training import TRAIN_EVENT, ResolvedPlan, TrainEvent
+from punie.records.training import EVENTS_FILE, TRAIN_EVENT, ResolvedPlan, TrainEvent
 
 ADAPTERS = "adapters"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
@@ -75,7 +74,7 @@ class WorkFolder:
         self.adapter = project / ADAPTERS / name
         self.path = project / ADAPTERS / f".{name}.training"
         self.rows = self.path / "rows.safetensors"
-        self.events = self.path / "events.jsonl"
+        self.events = self.path / EVENTS_FILE
         self.log = self.path / "worker.log"
         self.candidates = self.path / "candidates"
         self._begun = self.path / "begun.json"
@@ -159,6 +158,20 @@ class WorkFolder:
                 hint=f"remove {self.path} and train again",
             ) from error
 
+    def rows_file(self, split: Split) -> Path:
+        """The rows of a split as the encoding worker read them, each with its place."""
+        return self.path / f"{split.value}.rows.jsonl"
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        """`file:line` of training rows by their positions; empty where these are not known."""
+        wanted = set(rows)
+        try:
+            with self.rows_file(Split.TRAIN).open("rb") as file:
+                found = [ROW.validate_json(line) for i, line in enumerate(file) if i in wanted]
+        except (OSError, ValidationError):
+            return []
+        return [f"{row.file}:{row.line}" for row in found]
+
     def read_events(self) -> list[TrainEvent]:
         """What the worker has reported so far; a line that was torn by a kill is left out."""
         found: list[TrainEvent] = []
@@ -167,8 +180,3 @@ class WorkFolder:
                 with suppress(ValidationError):
                     found.append(TRAIN_EVENT.validate_json(line))
         return found
-
-
-def event_line(event: TrainEvent) -> bytes:
-    """One event as a line of `events.jsonl`."""
-    return json.dumps(TRAIN_EVENT.dump_python(event, mode="json")).encode() + b"\n"

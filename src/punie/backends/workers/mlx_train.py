@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from punie.backends.workers.train_failure import Emit, Failure, emit_on_descriptor
+from punie.backends.workers.train_failure import Emit, Failure, emit_to
 from punie.backends.workers.train_machine import describe, load_blas
 from punie.records.training import Failed, FailureKind, TrainJob
 
@@ -24,13 +24,12 @@ def main() -> int:
     """Load BLAS, then mlx, then train."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    emit = emit_on_descriptor()
     try:
         job = TrainJob.model_validate_json(Path(sys.argv[1]).read_bytes())
     except (IndexError, OSError, ValidationError) as problem:
-        emit(Failed(what=FailureKind.INTERNAL, message=f"no job to do: {problem}"))
+        emit_to(None)(Failed(what=FailureKind.INTERNAL, message=f"no job to do: {problem}"))
         return 2
-    return _train(job, emit)
+    return _train(job, emit_to(job))
 
 
 def _stop(_number: int, _frame: object) -> None:
