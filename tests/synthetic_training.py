@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from punie.datasets.version import dataset_hash
+from punie.records.adapter import AdapterManifest, Chosen, LossPoint
 from punie.records.benchmark import (
     BenchmarkResult,
     CellEnd,
@@ -19,6 +21,28 @@ from punie.records.benchmark import (
 from punie.records.run import ModelIdentity, Provenance, RunStatus
 from punie.records.training_run import TrainingRun, TrainingStatus
 from synthetic_adapter import a_manifest
+
+
+def a_finished_manifest(**changes: Any) -> AdapterManifest:
+    """A manifest that agrees with itself: hash of the data, epochs, kept checkpoint."""
+    plain = a_manifest()
+    losses = tuple(
+        LossPoint(
+            step=step,
+            train=0.1 + 2 / step,
+            valid=0.2 + 2 / step + step / 400 if step % 10 == 0 else None,
+        )
+        for step in range(1, 101)
+    )
+    found = {each.step: each.valid for each in losses if each.valid is not None}
+    best = min(found, key=lambda step: (found[step], step))
+    data = plain.data.model_copy(update={"hash": dataset_hash(plain.data.splits)})
+    whole = {
+        "data": data,
+        "chosen": Chosen(step=best, by="validation loss", value=found[best], candidates=found),
+        "training": plain.training.model_copy(update={"losses": losses, "epochs": 3.333}),
+    }
+    return plain.model_copy(update=whole | changes)
 
 
 def a_training(training_id: str = "20261121-085000-abcd", **changes: Any) -> TrainingRun:

@@ -20,6 +20,7 @@ from punie.journal.folder import (
     entry_folders,
     find_entry,
 )
+from punie.journal.note_check import check_note
 from punie.journal.reading import Entry, read_entry
 from punie.journal.recompute import problems_of
 from punie.journal.record import RunRecord, encode, make_row
@@ -65,10 +66,14 @@ def check_journal(
         read_entry(root, folder)
         for folder in ([find_entry(root, name) for name in entries] if entries else whole)
     ]
-    others = [read_entry(root, folder) for folder in whole] if entries and stored else read
-    superseded = {entry.record.entry.supersedes for entry in others if entry.record}
+    others = [read_entry(root, folder) for folder in whole] if entries else read
+    superseded = {entry.supersedes for entry in others}
     for entry in read:
-        _check_entry(entry, None if entry.id in superseded else stored)
+        current = entry.id not in superseded
+        if entry.kind is None:
+            _check_entry(entry, stored if current else None)
+        else:
+            check_note(entry, entry.kind, current=current)
     findings = [problem for entry in read for problem in entry.problems]
     warnings = [warning for entry in read for warning in entry.warnings]
     stale = [] if entries else list(_check_readme(root, read))
@@ -170,7 +175,7 @@ def _check_readme(root: Path, entries: Sequence[Entry]) -> Iterator[Problem]:
         return
     ids = {entry.id for entry in entries}
     for entry in entries:
-        replaced = entry.record.entry.supersedes if entry.record else None
+        replaced = entry.supersedes
         if replaced and replaced not in ids:
             what = f"supersedes {replaced}, which is not in this journal"
             yield Problem(f"{entry.relative}/{ENTRY}", 0, 0, "", what)

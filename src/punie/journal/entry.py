@@ -13,8 +13,9 @@ from pydantic import JsonValue
 
 from punie.errors import InputError, JournalError
 from punie.journal.charts import charts_of
-from punie.journal.document import front_matter, region
+from punie.journal.document import front_matter
 from punie.journal.folder import ENTRY, RUN, add_folder, find_entry
+from punie.journal.page import page
 from punie.journal.privacy import Privacy
 from punie.journal.recompute import problems_of
 from punie.journal.record import Dataset, EntryHead, RunRecord, decode, encode, make_record
@@ -23,19 +24,12 @@ from punie.records.result import Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt
 from punie.records.summary import Summary
-from punie.reporting.escaping import code, escape, fence
+from punie.reporting.escaping import code, escape
 from punie.reporting.markdown import RESULTS_FORMAT, results_markdown
 from punie.reporting.numbers import counted, short_hash
 from punie.text import one_line
 
 GOAL_LENGTH = 200
-
-_ASK_DONE = "<!-- What else changed since the last entry: data, settings, code? -->"
-_ASK_COMMANDS = "<!-- What else was run: preparing data, training, conversion? -->"
-_ASK_FILES = "<!-- Which other files were made or changed? -->"
-_ASK_CONCLUSION = """\
-<!-- What do the results say, and how sure is it? The journal's table shows the first line. -->"""
-_ASK_NEXT = "<!-- What follows from it? -->"
 
 
 def write_entry(
@@ -155,25 +149,16 @@ def _files(record: RunRecord) -> dict[str, bytes]:
         }
     )
     run_json = encode(record)
-    text = _compose(record, front_matter(front_values(record, sha256(run_json))), results)
+    text = page(
+        front=front_matter(front_values(record, sha256(run_json))),
+        goal=record.entry.goal,
+        date=record.entry.date,
+        done=_done(record),
+        command=record.run.provenance.command,
+        results=results,
+        files=_file_list(record),
+    )
     return {ENTRY: text.encode(), RUN: run_json, **charts}
-
-
-def _compose(record: RunRecord, front: str, results: str) -> str:
-    command = record.run.provenance.command
-    commands = f"{fence(command, 'bash')}\n\n" if command else ""
-    sections = {
-        "Goal": escape(record.entry.goal),
-        "What was done": f"{_done(record)}\n\n{_ASK_DONE}",
-        "Commands run": f"{commands}{_ASK_COMMANDS}",
-        "Results": region(results),
-        "Files": f"{_file_list(record)}\n\n{_ASK_FILES}",
-        "Conclusion": _ASK_CONCLUSION,
-        "Next steps": _ASK_NEXT,
-    }
-    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    title = f"# {escape(record.entry.goal)} ({record.entry.date[:10]})"
-    return f"{front}\n\n{title}\n\n{body}\n"
 
 
 def _done(record: RunRecord) -> str:

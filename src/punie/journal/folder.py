@@ -21,7 +21,9 @@ from punie.store.database import make_state_folder
 
 JOURNAL = "journal"
 ENTRY = "entry.md"
-RUN = "run.json"
+RUN, TRAINING, BENCHMARK = "run.json", "training.json", "benchmark.json"
+RECORDS = (RUN, TRAINING, BENCHMARK)
+"""An entry has one of them."""
 README = "README.md"
 ENTRY_ID = re.compile(r"\d{8}-\d{4}-[a-z0-9]+(?:-[a-z0-9]+)*-[a-z0-9]{4}")
 
@@ -63,7 +65,7 @@ def entry_folders(journal: Path) -> list[Path]:
 def find_entry(root: Path, reference: str) -> Path:
     """The entry that a path, an id or a unique beginning of an id names. Raises InputError."""
     path = Path(reference)
-    folder = path.parent if path.name in {ENTRY, RUN} else path
+    folder = path.parent if path.name in {ENTRY, *RECORDS} else path
     if folder.is_dir() and ENTRY_ID.fullmatch(folder.resolve().name):
         return folder.resolve()
     found = [each for each in entry_folders(root / JOURNAL) if each.name.startswith(reference)]

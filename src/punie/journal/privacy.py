@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from punie.records.adapter import AdapterManifest
+from punie.records.benchmark import BenchmarkResult
 from punie.records.run import Run
 
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://[^\s'\"]*", re.IGNORECASE)
@@ -64,6 +66,24 @@ class Privacy:
         rewritten = Run.model_validate(head)
         # The summary's names are those of prompts and categories, which stay as they are.
         return rewritten.model_copy(update={"summary": run.summary})
+
+    def manifest(self, manifest: AdapterManifest) -> AdapterManifest:
+        """Rewrite every text of an adapter's manifest; of findings no row's words are kept."""
+        data = _rewritten(manifest.model_dump(mode="json"), self.text)
+        for finding in data["findings"]:
+            finding["details"] = {}
+            for place in finding["places"]:
+                # In a data file it is what a row says; of a suite it is the prompt's id.
+                place["what"] = "" if place["line"] else place["what"]
+        return AdapterManifest.model_validate(data)
+
+    def benchmark(self, result: BenchmarkResult) -> BenchmarkResult:
+        """Rewrite every text of a benchmark; its URL stays in the database."""
+        data = _rewritten(result.model_dump(mode="json", exclude={"model": {"url"}}), self.text)
+        data["problems"] = _rewritten(data["problems"], self.message)
+        for cell in (*data["grid"], *(data["serving"] or {"cells": ()})["cells"]):
+            cell["why"] = self.message(cell["why"])
+        return BenchmarkResult.model_validate(data)
 
 
 def _rewritten(value: Any, rewrite: Callable[[str], str]) -> Any:

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from punie.errors import InputError, Problem
 from punie.journal.canonical import RecordError
 from punie.journal.document import Document, parse
-from punie.journal.folder import ENTRY, RUN
+from punie.journal.folder import ENTRY, RECORDS, RUN
+from punie.journal.kinds import KINDS
+from punie.journal.note import NoteKind, NoteRecord
 from punie.journal.record import RunRecord, decode
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -21,7 +24,12 @@ class Entry:
     folder: Path
     document: Document | None = None
     run_json: bytes | None = None
+    """The run's record as it lies on disk; None for other kinds of entries."""
     record: RunRecord | None = None
+    kind: NoteKind[Any] | None = None
+    """Of an entry that is no run's."""
+    note_json: bytes | None = None
+    note: NoteRecord | None = None
     problems: list[Problem] = field(default_factory=list[Problem])
     warnings: list[Problem] = field(default_factory=list[Problem])
     """What is true of it, and no fault of its files."""
@@ -30,6 +38,12 @@ class Entry:
     def id(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def supersedes(self) -> str | None:
+        """Id of the entry that this one replaces."""
+        kept = self.record or self.note
+        return kept.entry.supersedes if kept else None
 
     def add(self, name: str, line: int, what: str) -> None:
         """Note a problem of one of the entry's files; line 0 is the whole file."""
@@ -76,13 +90,7 @@ def read_record(path: Path) -> RunRecord:
 def read_entry(root: Path, folder: Path) -> Entry:
     """Read an entry. What is wrong with it is in its `problems`; nothing is raised."""
     entry = Entry(root=root, folder=folder)
-    entry.run_json = entry.read(RUN)
-    if entry.run_json is not None:
-        try:
-            entry.record = decode(entry.run_json)
-        except RecordError as error:
-            for line, what in error.problems:
-                entry.add(RUN, line, what)
+    _read_record(entry)
     text = entry.read(ENTRY)
     if text is not None:
         try:
@@ -93,3 +101,24 @@ def read_entry(root: Path, folder: Path) -> Entry:
         for line, what in entry.document.problems:
             entry.add(ENTRY, line, what)
     return entry
+
+
+def _read_record(entry: Entry) -> None:
+    names = [name for name in RECORDS if (entry.folder / name).exists()]
+    for name in names[1:]:
+        entry.add(name, 0, f"an entry has one record, and here is {names[0]} too")
+    name = names[0] if names else RUN
+    content = entry.read(name)
+    entry.kind = KINDS.get(name)
+    if content is None:
+        return
+    try:
+        if entry.kind is None:
+            entry.run_json = content
+            entry.record = decode(content)
+        else:
+            entry.note_json = content
+            entry.note = entry.kind.decode(content)
+    except RecordError as error:
+        for line, what in error.problems:
+            entry.add(name, line, what)

@@ -54,7 +54,7 @@ def _row(row: PromptRow) -> Iterator[str]:
     if isinstance(outcome, EvalFault):
         return
     score, passed = overall(outcome.scores) or (None, None)
-    if not _same(row.score, score):
+    if not same(row.score, score):
         yield f"score is {row.score}, its scorers give {score}"
     if row.passed is not passed:
         yield f"passed is {row.passed}, its scorers give {passed}"
@@ -74,7 +74,7 @@ def _summary(record: RunRecord) -> Iterator[RowProblem]:
         return
     found, expected = _comparable(stated), _comparable(computed)
     for path in sorted(found.keys() | expected.keys()):
-        if not _same(found.get(path), expected.get(path)):
+        if not same(found.get(path), expected.get(path)):
             yield RowProblem(
                 None, f"{path} is {found.get(path)}, the rows give {expected.get(path)}"
             )
@@ -105,7 +105,8 @@ def _flat(path: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
         yield path, value
 
 
-def _same(found: Any, expected: Any) -> bool:
+def same(found: Any, expected: Any) -> bool:
+    """Whether two values agree; numbers but for what another order of a sum changes."""
     if isinstance(found, float) or isinstance(expected, float):
         return (
             found is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 from punie.errors import InputError, JournalError
 from punie.journal.document import first_line_of
 from punie.journal.folder import ENTRY, JOURNAL, README, entry_folders, place_of, replace_readme
+from punie.journal.note_table import NOTE_LENGTH, note_sections
 from punie.journal.reading import Entry, read_entry
 from punie.journal.record import RunRecord
 from punie.records.summary import Summary
@@ -16,7 +17,6 @@ from punie.reporting.markdown import sparkline
 from punie.text import one_line
 
 GENERATED = "<!-- Written by `punie journal render`: what is edited here is lost. -->"
-_NOTE_LENGTH = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,12 @@ def is_generated(path: Path) -> bool:
 
 
 def readme(entries: Iterable[Entry]) -> str:
-    """The cumulative tables, one per suite, suites and entries newest first: pure.
+    """The cumulative tables, one per suite, of trainings and of benchmarks, newest first: pure.
 
-    Entries without a readable run.json are left out.
+    Entries without a readable record are left out.
     """
-    found = [entry for entry in entries if entry.record]
-    replaced = {
-        entry.record.entry.supersedes: entry.id
-        for entry in found
-        if entry.record and entry.record.entry.supersedes
-    }
+    found = [entry for entry in entries if entry.record or entry.note]
+    replaced = {entry.supersedes: entry.id for entry in found if entry.supersedes}
     suites: dict[str, list[_Step]] = {}
     for entry in sorted(found, key=lambda each: each.id, reverse=True):
         if entry.record is None:
@@ -80,7 +76,8 @@ def readme(entries: Iterable[Entry]) -> str:
     entries_said = numbers.counted(len(found), "entry", "entries")
     intro = f"{entries_said}, newest first." if found else "No entry yet: `punie journal new GOAL`."
     sections = [_section(name, steps) for name, steps in suites.items()]
-    return "\n\n".join([GENERATED, "# Experiment journal", intro, *sections]) + "\n"
+    notes = note_sections(found, replaced)
+    return "\n\n".join([GENERATED, "# Experiment journal", intro, *sections, *notes]) + "\n"
 
 
 def _section(name: str, steps: Sequence[_Step]) -> str:
@@ -148,5 +145,5 @@ def _notes(step: _Step, *, several: bool) -> str:
     if step.superseded_by:
         parts.append(f"superseded by {code(step.superseded_by)}")
     if step.conclusion:
-        parts.append(escape(one_line(step.conclusion, _NOTE_LENGTH)))
+        parts.append(escape(one_line(step.conclusion, NOTE_LENGTH)))
     return "; ".join(parts)

@@ -1,0 +1,114 @@
+"""Checking an entry of a training or of a benchmark, and a training's against its adapter."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import JsonValue
+
+from punie.errors import ModelError
+from punie.journal.canonical import key_line
+from punie.journal.entry import sha256
+from punie.journal.folder import TRAINING
+from punie.journal.note import NoteKind, NoteRecord
+from punie.journal.reading import Entry
+from punie.journal.recompute import same
+from punie.journal.training import TrainingRecord, private
+from punie.journal.written import Written, check_place, check_written
+from punie.models.manifest import MANIFEST, read_manifest
+from punie.records.adapter import AdapterManifest
+
+ADAPTERS = "adapters"
+_FOLDERS = re.compile(r"[^\s'\"=:,]*[/\\]")
+
+
+def check_note(entry: Entry, kind: NoteKind[Any], *, current: bool) -> None:
+    """Note everything in the entry that its record does not give.
+
+    A training that no later entry replaces (`current`) is compared with its adapter's `punie.json`,
+    where that is there.
+    """
+    record, content = entry.note, entry.note_json
+    if record is None or content is None:
+        return
+    check_place(entry, kind.file, content, record.entry.id)
+    if kind.encode(record) != content:
+        entry.add(kind.file, 0, "is not in punie's canonical form, so it was edited")
+    try:
+        for doubt in kind.doubts(record):
+            entry.add(kind.file, key_line(content, doubt.key), doubt.what)
+        written = _written(kind, record, content)
+    except (ArithmeticError, ValueError) as error:
+        entry.add(kind.file, 0, f"its numbers cannot be computed: {error}")
+        return
+    check_written(entry, written)
+    if current and isinstance(record, TrainingRecord):
+        _check_adapter(entry, record, content)
+
+
+def _written(kind: NoteKind[Any], record: NoteRecord, content: bytes) -> Written:
+    alike = record.results_format in kind.written_alike
+    charts = kind.charts(record) if alike else {}
+    return Written(
+        file=kind.file,
+        content=content,
+        id=record.entry.id,
+        front=kind.front_values(record, sha256(content)),
+        results=kind.region(record) if alike else None,
+        results_sha256=record.results_sha256,
+        charts={name: chart.svg.encode() for name, chart in charts.items()},
+        chart_hashes=record.charts,
+        source=f"this {kind.noun}",
+    )
+
+
+def _check_adapter(entry: Entry, record: TrainingRecord, content: bytes) -> None:
+    """Compare with `adapters/NAME/punie.json`, but for what was measured since."""
+    place = f"{ADAPTERS}/{record.manifest.name}/{MANIFEST}"
+    line = key_line(content, "manifest")
+    if "/" in record.manifest.name or record.manifest.name.startswith("."):
+        entry.add(TRAINING, line, f"{record.manifest.name} is no adapter's name")
+        return
+    try:
+        found = read_manifest(entry.root / ADAPTERS / record.manifest.name)
+    except ModelError as error:
+        entry.warn(TRAINING, line, f"cannot be compared: {error.message}")
+        return
+    if found is None:
+        return
+    kept = record.whole
+    alike = [
+        getattr(kept, key) == getattr(found, key)
+        for key in ("created_at", "weights_hash", "adapter_hash")
+    ]
+    if not any(alike):
+        what = f"{place} is another adapter of this name by now: it is not compared"
+        entry.warn(TRAINING, line, what)
+        return
+    ours, theirs = _comparable(kept), _comparable(private(found, entry.root))
+    for path in sorted(ours.keys() | theirs.keys()):
+        if not same(ours.get(path), theirs.get(path)):
+            what = f"{path} is {ours.get(path)}, {place} has {theirs.get(path)}"
+            key = "losses" if path.startswith("training.losses") else "manifest"
+            entry.add(TRAINING, key_line(content, key), what)
+
+
+def _comparable(manifest: AdapterManifest) -> dict[str, Any]:
+    """Every value by its path, without results; of paths only the last part, as machines differ."""
+    data: dict[str, Any] = manifest.model_dump(mode="json", exclude={"results"})
+    return {path.removeprefix("."): _named(value) for path, value in _all(data)}
+
+
+def _all(value: JsonValue, path: str = "") -> Iterator[tuple[str, JsonValue]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _all(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _all(each, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def _named(value: JsonValue) -> JsonValue:
+    return _FOLDERS.sub("", value) if isinstance(value, str) else value
