@@ -140,7 +140,7 @@ def test_texts_are_shown_as_they_are(project: Path, punie: Punie):
         (("split", "boxes.jsonl", "--name", "suites"), 2, "cannot name a dataset"),
         (("split", "boxes.jsonl", "--shares", "80/30"), 2, "add up to 100"),
         (("split", "boxes.jsonl", "--seed", "-1"), 2, "-1 is not in the range"),
-        (("pin", "boxes.jsonl"), 2, "a dataset that is pinned has a folder"),
+        (("pin", "boxes.jsonl"), 2, "a dataset that is pinned has a folder of its own"),
         (("lst",), 2, "Did you mean list?"),
     ],
 )

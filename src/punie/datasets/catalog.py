@@ -43,8 +43,8 @@ def pin(dataset: Dataset, *, origin: str = "") -> DatasetVersion:
     """Write what the rows are now into the dataset's manifest. Raises InputError for one file."""
     if dataset.folder is None:
         raise InputError(
-            f"{dataset.name} is one file: a dataset that is pinned has a folder",
-            hint="punie data split makes one of the file",
+            f"{dataset.name}: a dataset that is pinned has a folder of its own",
+            hint="punie data split FILE makes one of a file",
         )
     version = dataset.version.model_copy(
         update={

@@ -23,7 +23,6 @@ _SPLIT_NAMES = {
 class HubDataset:
     """The files of a dataset in the hub's cache; `origin` names its revision."""
 
-    folder: Path
     files: dict[Split, Path]
     origin: str
 
@@ -41,7 +40,7 @@ def download_dataset(name: str) -> HubDataset:
             hint="load it with the datasets library, and write it by Dataset.to_json(FILE); "
             "then punie data split FILE",
         )
-    return HubDataset(folder, files, f"hub:{name}@{folder.name}")
+    return HubDataset(files, f"hub:{name}@{folder.name}")
 
 
 def files_by_split(paths: list[Path]) -> dict[Split, Path]:

@@ -28,7 +28,7 @@ class Dataset:
 
     name: str
     folder: Path | None
-    """Where its files are; None for a single file."""
+    """The folder that is the dataset; None for a single file, and for the hub's cache."""
     rows: Mapping[Split, tuple[Row, ...]]
     version: DatasetVersion
     pinned: bool = False
@@ -54,7 +54,7 @@ def read_dataset(source: str | Path, project: Path) -> Dataset:
             from punie.datasets.hub import download_dataset  # noqa: PLC0415 - rarely needed, slow
 
             fetched = download_dataset(text)
-            return _read(text, fetched.folder, fetched.files, origin=fetched.origin)
+            return _read(text, None, fetched.files, origin=fetched.origin)
         if named is None and "/" not in text:
             raise _missing(text, project)
         path = named or path
