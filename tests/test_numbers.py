@@ -11,6 +11,17 @@ from punie.records.summary import Estimate
 from punie.reporting import numbers
 
 TABLE: dict[Callable[..., str], list[tuple[float | None, str]]] = {
+    numbers.points: [
+        (None, "–"),
+        (math.nan, "–"),
+        (0, "0"),
+        (-0.0, "0"),
+        (0.0004, "0"),
+        (-0.0004, "0"),
+        (0.032, "+3.2"),
+        (-0.125, "−12.5"),
+        (1, "+100.0"),
+    ],
     numbers.percent: [
         (None, "–"),
         (math.nan, "–"),

@@ -7,6 +7,7 @@ import click
 
 from punie.cli.adapters_made import export_command, fuse_command, project_here
 from punie.cli.output import emit_json, err, out, safe
+from punie.cli.parity import parity_command
 from punie.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def adapters() -> None:
 
 adapters.add_command(fuse_command)
 adapters.add_command(export_command)
+adapters.add_command(parity_command)
 
 
 @adapters.command("list")

@@ -63,6 +63,19 @@ def percent_interval(estimate: Estimate | None) -> str:
     return f"{percent(estimate.value)} {interval(estimate)}"
 
 
+def points(share: float | None) -> str:
+    """Write a difference of shares in percentage points with its sign: `+3.2`, `−12.5`, `0`."""
+    if share is None or not math.isfinite(share):
+        return NOTHING
+    text = _fixed(100 * share, 1)
+    return "0" if text in ("0.0", "0") else text if share < 0 else f"+{text}"
+
+
+def points_interval(share: float, low: float, high: float) -> str:
+    """Write a difference and its interval in percentage points: `−3.2 [−8.0 to +1.5]`."""
+    return f"{points(share)} [{points(low)} to {points(high)}]"
+
+
 def score(value: float | None) -> str:
     """Write one answer's score in [0, 1] as `0`, `0.67` or `1`."""
     if value is None or not math.isfinite(value):

@@ -1,0 +1,303 @@
+"""`punie adapters parity`: every form of an adapter through one suite."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from punie.cli.adapters_made import JSON, MODEL, NAME, adapter_and_base
+from punie.cli.live import waiting_for
+from punie.cli.output import emit_json, err, out, safe
+from punie.errors import (
+    EXIT_GATE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RUNTIME,
+    EXIT_UNMEASURED,
+    InputError,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from punie.adapters.parity import Against, Arm, Form
+    from punie.adapters.registry import Entry
+    from punie.backends.local import LocalModel
+    from punie.cli.measure import Measured
+    from punie.cli.wish import Wish
+    from punie.settings import Loaded
+
+FOLDER = "parity"
+NARROW = 72
+"""Columns below which the differences stand in the lines under the table only."""
+LISTED = 8
+"""Prompts that a line of differences names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A form that is going to be measured: what it is called, and where it is."""
+
+    form: "Form"
+    title: str
+    model: str
+    adapter: Path | None = None
+
+
+@click.command("parity")
+@NAME
+@click.argument("suite", required=False, metavar="[SUITE|FILE]")
+@MODEL
+@click.option(
+    "--also",
+    metavar="MODEL",
+    multiple=True,
+    help="A further form, such as an exported .gguf file. Repeatable.",
+)
+@click.option(
+    "--sample", metavar="N", type=click.IntRange(1), help="Only N prompts, drawn by --seed."
+)
+@click.option("--seed", metavar="S", type=click.IntRange(0), help="For --sample [default: 0].")
+@click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Prompts in flight [default: 8].",
+)
+@click.option("--checks/--no-checks", default=None, help="As for punie eval, before each form.")
+@click.option("--keep", is_flag=True, help="Keep the fused folders in .punie/parity.")
+@JSON
+def parity_command(
+    *,
+    name: str,
+    suite: str | None,
+    model: str | None,
+    also: tuple[str, ...],
+    keep: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Measure base, adapter, fused, and fused and quantised on one suite, prompt by prompt.
+
+    SUITE defaults to the adapter's own, what was held out of its data. Each form is a run of its
+    own, kept as any other. Exit code 3 says that a form is clearly worse than the served adapter.
+    """
+    from punie.cli.wish import Wish
+    from punie.settings import load_settings
+
+    project, entry, base = adapter_and_base(name, model, silent=as_json)
+    suite = suite or _own_suite(entry, project)
+    wish = Wish(suite=suite, backend="mlx", quiet=as_json, argv=tuple(sys.argv[1:]), **options)
+    settings = _settings(load_settings(Path.cwd()))
+    with _forms(project, entry, base, keep=keep, quiet=as_json) as asked:
+        asked += [_further(each) for each in also]
+        try:
+            arms, measured = asyncio.run(_measure_all(asked, wish, settings))
+        except asyncio.CancelledError:  # by the second Ctrl-C
+            raise KeyboardInterrupt from None
+    code = _exit_code(arms, measured)
+    if as_json:
+        emit_json("adapters parity", _as_json(entry, arms), _warnings(measured))
+    else:
+        _print(arms, measured)
+    return code
+
+
+def _own_suite(entry: "Entry", project: Path) -> str:
+    """The suite that was held out of the adapter's data. Raises InputError where none is known."""
+    stated = entry.manifest.suite if entry.manifest else None
+    if stated is None:
+        raise InputError(
+            f"{entry.name} names no suite of its own", hint="give a SUITE; punie suites list"
+        )
+    return str(project / stated) if (project / stated).is_file() else stated
+
+
+def _settings(settings: "Loaded") -> "Loaded":
+    """The project's settings without what would change one form and not another."""
+    journal = settings.values.journal.model_copy(update={"entries": "asked"})
+    values = {"adapter": None, "backend": "mlx", "journal": journal}
+    return replace(settings, values=settings.values.model_copy(update=values))
+
+
+@contextmanager
+def _forms(
+    project: Path, entry: "Entry", base: "LocalModel", *, keep: bool, quiet: bool
+) -> Generator[list[Asked]]:
+    """The four forms, two of them made for the block in `.punie/parity`."""
+    from punie.adapters.fuse import fuse_adapter
+    from punie.adapters.parity import Form
+    from punie.records.adapter import Packing
+    from punie.store.database import make_state_folder
+
+    folder = make_state_folder(project) / FOLDER
+    folder.mkdir(exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=f"{entry.name}-", dir=folder))
+    packed = "-bit" in (base.identity.dtype or "")
+    try:
+        with waiting_for(f"fusing {entry.name} in two forms", quiet=quiet):
+            plain = fuse_adapter(entry, base, place / "fused", dequantize=True)
+            # A base that is quantised already is quantised again as it was.
+            how = None if packed else Packing()
+            small = fuse_adapter(entry, base, place / "quantised", quantize=how)
+        name, adapter = base.identity.name, base.adapter
+        yield [
+            Asked(Form.BASE, f"base ({base.identity.dtype})", name),
+            Asked(Form.SERVED, "adapter, served", name, adapter),
+            Asked(Form.FUSED, f"fused ({plain.dtype})", _short(place / "fused")),
+            Asked(Form.PACKED, f"fused ({small.dtype})", _short(place / "quantised")),
+        ]
+    finally:
+        if keep:
+            click.echo(f"kept: {_short(place)}", err=True)
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _further(model: str) -> Asked:
+    from punie.adapters.parity import Form
+
+    return Asked(Form.OTHER, Path(model).name or model, model)
+
+
+def _short(path: Path) -> str:
+    """Relative to here where it lies below, so that a run's record names no home folder."""
+    with contextlib.suppress(ValueError):
+        return f"./{path.relative_to(Path.cwd())}"
+    return str(path)
+
+
+async def _measure_all(
+    asked: Sequence[Asked], wish: "Wish", settings: "Loaded"
+) -> "tuple[list[Arm], list[Measured]]":
+    """One run after the other; after one that was interrupted, none."""
+    from punie.adapters.parity import Arm, answers_of
+    from punie.cli.measure import measure
+    from punie.records.run import RunStatus
+    from punie.store.runs import RunStore
+
+    arms: list[Arm] = []
+    measured: list[Measured] = []
+    for each in asked:
+        if not wish.quiet:
+            err().print(safe(f"{len(arms) + 1} of {len(asked)}: {each.title}"), style="bold")
+        done = await measure(replace(wish, model=each.model, adapter=each.adapter), settings)
+        run = done.report.run
+        with RunStore(settings.project) as store:
+            arms.append(Arm(each.form, each.title, run, answers_of(store.rows(run.id))))
+        measured.append(done)
+        if run.status is RunStatus.INTERRUPTED:
+            break
+    return arms, measured
+
+
+def _compared(arms: "Sequence[Arm]") -> "list[tuple[Arm, Against | None]]":
+    """Each form with its comparison; the served adapter itself has none."""
+    from punie.adapters.parity import Form, against
+
+    served = next((arm for arm in arms if arm.form is Form.SERVED), None)
+    return [(arm, against(served, arm) if served and arm is not served else None) for arm in arms]
+
+
+def _exit_code(arms: "Sequence[Arm]", measured: "Sequence[Measured]") -> int:
+    """The worst that happened decides. A base that is worse than its adapter is as it should be."""
+    from punie.adapters.parity import Form
+    from punie.records.run import RunStatus
+
+    reports = [each.report for each in measured]
+    if any(report.run.status is RunStatus.INTERRUPTED for report in reports):
+        return EXIT_INTERRUPTED
+    if not all(report.summary.answered for report in reports):
+        return EXIT_UNMEASURED
+    worse = any(
+        found.clearly_worse
+        for arm, found in _compared(arms)
+        if found is not None and arm.form is not Form.BASE
+    )
+    if worse:
+        return EXIT_GATE
+    return EXIT_RUNTIME if any(report.summary.faults for report in reports) else EXIT_OK
+
+
+def _warnings(measured: "Sequence[Measured]") -> list[str]:
+    return list(dict.fromkeys(line for each in measured for line in each.warnings))
+
+
+def _as_json(entry: "Entry", arms: "Sequence[Arm]") -> dict[str, Any]:
+    listed: list[dict[str, Any]] = []
+    for arm, found in _compared(arms):
+        summary = arm.run.summary
+        data: dict[str, Any] = {
+            "form": arm.form.value,
+            "title": arm.title,
+            "run": arm.run.id,
+            "score": summary.score.model_dump() if summary and summary.score else None,
+            "faults": summary.faults if summary else None,
+        }
+        if found is not None:
+            gap = found.difference
+            data |= {
+                "difference": {"value": gap.value, "low": gap.low, "high": gap.high, "n": gap.n}
+                if gap
+                else None,
+                "lost": list(found.lost),
+                "gained": list(found.gained),
+                "reworded": found.reworded,
+                "compared": found.compared,
+                "clearly_worse": found.clearly_worse,
+                "verdict": found.verdict,
+            }
+        listed.append(data)
+    return {"adapter": entry.name, "suite": arms[0].run.suite_name, "arms": listed}
+
+
+def _print(arms: "Sequence[Arm]", measured: "Sequence[Measured]") -> None:
+    console = out()
+    compared = _compared(arms)
+    console.print(_table(compared, console.width), soft_wrap=False)
+    for arm, found in compared:
+        if found is not None:
+            console.print(safe(f"{arm.title}: {found.verdict}"), soft_wrap=True)
+            for word, names in (("lost", found.lost), ("gained", found.gained)):
+                if names and arm.form.value != "base":
+                    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+                    listed = ", ".join(names[:LISTED])
+                    console.print(safe(f"  {word}: {listed}{more}"), soft_wrap=True)
+    for line in _warnings(measured):
+        err().print(safe(line), soft_wrap=True)
+
+
+def _table(compared: "Sequence[tuple[Arm, Against | None]]", width: int) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    from punie.reporting.numbers import percent_interval
+
+    wide = width >= NARROW
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("form", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("against the adapter", justify="right", no_wrap=True)
+        table.add_column("run", no_wrap=True)
+    for arm, found in compared:
+        summary = arm.run.summary
+        cells = [arm.title, percent_interval(summary.score if summary else None)]
+        cells += [_difference(found), arm.run.id] if wide else []
+        table.add_row(*(safe(cell) for cell in cells))
+    return table
+
+
+def _difference(found: "Against | None") -> str:
+    from punie.reporting.numbers import points_interval
+
+    gap = found.difference if found else None
+    return points_interval(gap.value, gap.low, gap.high) if gap else "–"
