@@ -9,6 +9,7 @@ from punie.models.manifest import read_manifest
 from punie.settings import Loaded
 
 if TYPE_CHECKING:
+    from punie.journal.record import Dataset
     from punie.records.run import Run
     from punie.records.suite import EvalSuite
     from punie.records.trust import Finding
@@ -70,6 +71,18 @@ def stamps(adapter: Path | None, suite: "EvalSuite") -> "tuple[Finding, ...]":
     from punie.adapters.stamps import stamps_of
 
     return stamps_of(manifest, suite)
+
+
+def trained_on(run: "Run", project: Path) -> "Dataset | None":
+    """The data of the project's own adapter that a run measured, for its journal entry."""
+    name = run.model.adapter
+    folder = project / ADAPTERS / name if name else None
+    manifest = read_manifest(folder) if folder and folder.is_dir() else None
+    if manifest is None or manifest.adapter_hash != run.model.adapter_hash:
+        return None
+    from punie.journal.record import Dataset
+
+    return Dataset(name=manifest.data.name, hash=manifest.data.hash)
 
 
 def note_result(adapter: Path | None, run: "Run", project: Path) -> None:

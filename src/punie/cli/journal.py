@@ -34,7 +34,7 @@ def journal() -> None:
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path, exists=True),
-    help="File or folder that the adapter was trained on; its hash is kept.",
+    help="What the adapter was trained on [default: what its punie.json says].",
 )
 @click.option("--supersedes", metavar="ENTRY", help="The earlier entry that this one replaces.")
 @click.option(
@@ -56,6 +56,7 @@ def new(  # noqa: PLR0917 - click passes by name
     from contextlib import ExitStack
 
     from punie.errors import InputError
+    from punie.cli.adapter import trained_on
     from punie.journal.dataset import read_dataset
     from punie.journal.entry import write_entry
     from punie.settings import load_settings
@@ -80,7 +81,7 @@ def new(  # noqa: PLR0917 - click passes by name
             report,
             rows,
             goal=goal,
-            dataset=read_dataset(dataset) if dataset else None,
+            dataset=read_dataset(dataset) if dataset else trained_on(report.run, settings.project),
             supersedes=supersedes,
             text=wanted,
         )

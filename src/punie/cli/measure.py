@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from punie.analysis.parts import joined
-from punie.cli.adapter import adapter_of, note_result, with_adapter
+from punie.cli.adapter import adapter_of, note_result, trained_on, with_adapter
 from punie.cli.checked import checked
 from punie.cli.live import showing
 from punie.cli.resume import (
@@ -280,6 +280,7 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
                     report,
                     store.rows(run.id),
                     goal=goal,
+                    dataset=trained_on(run, settings.project),
                     text=settings.values.journal.text,
                 )
     return Measured(
