@@ -55,8 +55,8 @@ def new(  # noqa: PLR0917 - click passes by name
     """
     from contextlib import ExitStack
 
-    from punie.errors import InputError
     from punie.cli.adapter import trained_on
+    from punie.errors import InputError
     from punie.journal.dataset import read_dataset
     from punie.journal.entry import write_entry
     from punie.settings import load_settings
