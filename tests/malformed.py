@@ -23,6 +23,8 @@ import journal_run
 from punie.cli.main import main
 from punie.records.suite import EvalSuite
 from punie.store.runs import RunStore
+from test_datasets_problems import BYTES as DATA_BYTES
+from test_datasets_problems import ROWS as DATA_ROWS
 from test_suite_problems import BYTES, HEAD, HEADERS, PROMPTS, ROWS, SYNTAX
 
 Content = str | bytes | Callable[[Path], object]
@@ -229,6 +231,50 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "PUNIE_ENDPOINTS": ("http://x", ""),
     "PUNIE___": ("x", "no such setting"),
 }
+
+
+def _data() -> Iterator[Case]:
+    for group, spoiled in (("data row", DATA_ROWS), ("data bytes", DATA_BYTES)):
+        for name, (content, where, what) in spoiled.items():
+            place = f"d.jsonl{where}" if where.startswith(":") else where or "d.jsonl:"
+            yield Case(
+                group, name, ("data", "show", "d.jsonl"), 2, place, what, {"d.jsonl": content}
+            )
+    for name, content, what in (
+        ("a pipe", fifo, "no regular file"),
+        ("a device", zeros, "no regular file"),
+        ("a folder", folder, "has no train.jsonl"),
+        ("a loop of links", loop, "no such file"),
+        ("10 GB", giant, "longer"),
+    ):
+        for argv in (("show", "d.jsonl"), ("split", "d.jsonl")):
+            yield Case(
+                "data file", f"{name} to {argv[0]}", ("data", *argv), 2, "d.jsonl", what,
+                {"d.jsonl": content},
+            )  # fmt: skip
+    rows = '{"text": "a"}\n'
+    for name, manifest, what in (
+        ("no JSON", "{", "Invalid JSON"),
+        ("no manifest", "{}", "name: Field required"),
+        ("another key", '{"name": "a", "hash": "", "splits": {}, "rows": 1}', "rows: Extra"),
+        ("nesting", "[" * 100_000, "Invalid JSON"),
+        ("a pipe", fifo, "no regular file"),
+        ("10 GB", giant, "MiB"),
+    ):
+        files: dict[str, Content] = {"d/train.jsonl": rows, "d/manifest.json": manifest}
+        yield Case(
+            "data manifest", name, ("data", "show", "./d"), 2, "d/manifest.json:", what, files
+        )
+    for name, argv, what in (
+        ("no such", ("show", "nosuch"), "there is no dataset"),
+        ("too long a name", ("show", "x" * 300), "there is no dataset"),
+        ("a password file", ("show", "/etc/passwd"), "JSON lines"),
+        ("no shares", ("split", "d.jsonl", "--shares", "a/b"), "add up to 100"),
+        ("too many shares", ("split", "d.jsonl", "--shares", "25/25/25/25"), "add up to 1"),
+        ("NaN shares", ("split", "d.jsonl", "--shares", "nan/nan"), "add up to"),
+        ("a name of a path", ("split", "d.jsonl", "--name", "../d"), "cannot name a dataset"),
+    ):
+        yield Case("data name", name, ("data", *argv), 2, "", what, {"d.jsonl": rows})
 
 
 def _settings() -> Iterator[Case]:
@@ -543,7 +589,15 @@ def _references() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """All of them."""
-    found = [*_suites(), *_settings(), *_models(), *_adapters(), *_entries(), *_references()]
+    found = [
+        *_suites(),
+        *_data(),
+        *_settings(),
+        *_models(),
+        *_adapters(),
+        *_entries(),
+        *_references(),
+    ]
     assert len({str(case) for case in found}) == len(found)
     return found
 

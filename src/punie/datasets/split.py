@@ -97,10 +97,11 @@ def prompt_key(row: Row) -> str:
 
 
 def _check(shares: Shares) -> None:
-    if len(shares) not in {2, 3} or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise InputError("shares are of train, valid and test, and add up to 1")
+    hint = "as 80/10/10 for train, valid and test, or 80/20 for train and valid"
+    if len(shares) not in {2, 3} or min(shares) < 0 or not abs(sum(shares) - 1) < 1e-6:
+        raise InputError("shares are of train, valid and test, and add up to 1", hint=hint)
     if shares[0] <= 0:
-        raise InputError("the share of train is 0: there would be nothing to train on")
+        raise InputError("the share of train is 0: there is nothing to train on", hint=hint)
 
 
 def _in_strata(rows: Sequence[Row], seed: int) -> Iterator[_Unit]:

@@ -107,7 +107,9 @@ def json_rows(path: Path, file: str) -> Iterator[JsonRow | Problem]:
                 except NotReadableError as error:
                     yield error.problem
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from None
+        raise InputError(
+            f"{file}: {error.strerror or error}", hint="rows are JSON in a file, one object a line"
+        ) from None
 
 
 class _DoubtError(ValueError):
