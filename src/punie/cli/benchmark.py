@@ -10,7 +10,7 @@ import click
 from punie.cli.output import emit_json
 
 if TYPE_CHECKING:
-    from punie.records.benchmark import BenchmarkResult
+    from punie.cli.benchmarking import Benchmarked
 
 OF_TRAINING = ("iters", "batch", "seq", "rank", "layers", "grid", "data")
 """Options that say nothing of serving."""
@@ -29,6 +29,7 @@ OF_TRAINING = ("iters", "batch", "seq", "rank", "layers", "grid", "data")
 @click.option("--train", is_flag=True, help="Training only.")
 @click.option("--serve", is_flag=True, help="Serving only, with more time for it.")
 @click.option("--data", metavar="DATA", help="Say how long a training on this data would take.")
+@click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option("--json", "as_json", is_flag=True, help="All measurements as JSON.")
 def benchmark_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click passes by name
     """Measure how fast this machine trains and serves a model, and say what follows.
@@ -52,16 +53,21 @@ def benchmark_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - c
         quiet=as_json,
         argv=tuple(sys.argv[1:]),
     )
-    result = asyncio.run(run_benchmark(wish, load_settings(Path.cwd())))
+    benchmarked = asyncio.run(run_benchmark(wish, load_settings(Path.cwd())))
     if as_json:
-        emit_json("benchmark", result.model_dump(mode="json"), result.conditions.warnings)
+        warnings = [*benchmarked.result.conditions.warnings, *benchmarked.notes]
+        emit_json("benchmark", benchmarked.as_json(), warnings)
     else:
-        _print(result)
-    return exit_code(result)
+        _print(benchmarked)
+    return exit_code(benchmarked)
 
 
-def _print(result: "BenchmarkResult") -> None:
-    from punie.cli.output import out
+def _print(benchmarked: "Benchmarked") -> None:
+    from punie.cli.output import err, out, safe
     from punie.reporting.benchmark import BenchmarkTable
 
-    out().print(BenchmarkTable(result))
+    out().print(BenchmarkTable(benchmarked.result))
+    for note in benchmarked.notes:
+        err().print(safe(note), soft_wrap=True)
+    if benchmarked.entry:
+        err().print(safe(f"journal entry: {benchmarked.entry}"), soft_wrap=True)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import click
 
 from punie.cli.live import LINE_EVERY_S, REFRESH_S, watched
-from punie.records.training import Loaded, Probed, Started, Step, TrainEvent
+from punie.records.training import Loaded, Probed, Step, TrainEvent
 from punie.reporting.numbers import duration, time_left
+from punie.training.benchmark import ENOUGH, WARMUP
 
 
 @dataclass(slots=True)
@@ -20,37 +21,47 @@ class Doing:
 
     stage: str = ""
     detail: str = ""
+    then: str = ""
+    """What comes after the stage, and how long that takes at most."""
     ends_at: float | None = None
-    """On the monotonic clock, at the latest; None where nobody knows."""
+    """On the monotonic clock, about; None where nobody knows."""
     steps: list[float] = field(default_factory=list[float])
 
-    def begin(self, stage: str, *, most_s: float | None = None) -> None:
-        """Begin with something that takes at most so many seconds."""
-        self.stage, self.detail, self.steps = stage, "", []
+    def begin(self, stage: str, *, most_s: float | None = None, then: str = "") -> None:
+        """Begin with something that takes about so many seconds."""
+        self.stage, self.detail, self.then, self.steps = stage, "", then, []
         self.ends_at = None if most_s is None else time.monotonic() + most_s
 
     def note(self, detail: str) -> None:
         """Say what of it is being done."""
         self.detail = detail
 
-    def training(self, event: TrainEvent, iterations: int, warmup: int) -> None:
+    def event(self, event: TrainEvent, iterations: int) -> None:
         """Take in an event of the worker that is being timed."""
         match event:
             case Loaded():
                 self.detail = "first pass, which compiles"
             case Probed():
                 self.detail = f"a pass takes {duration(event.seconds)}"
-            case Started():
-                pass
             case Step():
                 self.steps.append(event.seconds)
-                done = max(0, event.step - warmup)
+                done = max(0, event.step - WARMUP)
                 self.detail = f"iteration {done} of {iterations}, {duration(event.seconds)}"
-                left = (iterations - done) * sum(self.steps) / len(self.steps)
-                by_pace = time.monotonic() + left
-                self.ends_at = by_pace if self.ends_at is None else min(self.ends_at, by_pace)
             case _:
                 pass
+
+    def pace(self, iterations: int, *, until: float | None) -> None:
+        """Judge the time left by the iterations so far, and by the budget's end where it has one.
+
+        A budget does not end before there are enough iterations.
+        """
+        if not self.steps:
+            return
+        now, pace = time.monotonic(), sum(self.steps) / len(self.steps)
+        done = len(self.steps) - WARMUP
+        self.ends_at = now + (iterations - done) * pace
+        if until is not None:
+            self.ends_at = min(self.ends_at, max(until, now + (ENOUGH - done) * pace))
 
     @property
     def said(self) -> str:
@@ -59,7 +70,7 @@ class Doing:
         if self.ends_at is not None:
             left = self.ends_at - time.monotonic()
             parts.append(f"about {time_left(left)} left" if left > 0 else "nearly done")
-        return " · ".join(part for part in parts if part)
+        return " · ".join(part for part in (*parts, self.then) if part)
 
 
 @asynccontextmanager

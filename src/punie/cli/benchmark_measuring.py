@@ -4,21 +4,29 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from punie.backends.local import LocalModel, serve
 from punie.cli.benchmark_live import Doing
 from punie.errors import ModelError, PunieError, ServerError, TrainingError
 from punie.records.benchmark import GridCell, ServingCell, Shape
+from punie.records.training import TrainEvent
 from punie.serving.client import ChatClient
 from punie.serving.free_memory import free_memory
 from punie.serving.turn import turn_to_start
 from punie.settings import Loaded
-from punie.training.benchmark import ITERATIONS, WARMUP, Recorder, Target, measure_shape
+from punie.training.benchmark import ITERATIONS, Recorder, Target, measure_shape
 from punie.training.benchmark_data import DataLengths, data_lengths
-from punie.training.benchmark_grid import GRID_BUDGET_S, GRID_ITERATIONS, grid_shapes, run_grid
+from punie.training.benchmark_grid import (
+    GRID_BUDGET_S,
+    GRID_ITERATIONS,
+    expected_seconds,
+    grid_shapes,
+    run_grid,
+)
 from punie.training.benchmark_serving import loads, measure_serving, memory_fits
 from punie.training.decision import TOO_SLOW_S
 
@@ -46,6 +54,7 @@ class BenchmarkWish:
     train: bool = True
     serve: bool = True
     data: str | None = None
+    journal: str | None = None
     quiet: bool = False
     argv: tuple[str, ...] = ()
 
@@ -99,9 +108,19 @@ async def _train(
     wish: BenchmarkWish, target: Target, shape: Shape, draft: Draft, doing: Doing
 ) -> None:
     """Measure the shape that was asked for: all its iterations, or as many as there is time for."""
-    doing.begin(f"training {shape}")
+    most = (["the grid, 5 min"] if wish.grid else []) + (["serving, 1 min"] if wish.serve else [])
+    then = f"then {' and '.join(most)} at most" if most else ""
+    doing.begin(f"training {shape}", then=then)
+    iterations = wish.iters or ITERATIONS
     budget_s = None if wish.iters else SHORT_S
-    await _cell(target, shape, draft, doing, wish.iters or ITERATIONS, budget_s=budget_s)
+    until = None if budget_s is None else time.monotonic() + budget_s
+
+    def watch(event: TrainEvent) -> None:
+        doing.event(event, iterations)
+        doing.pace(iterations, until=until)
+
+    recorder = Recorder(target.name, shape, budget_s=budget_s)
+    await _cell(target, recorder, draft, iterations, watch)
 
 
 async def _grid(target: Target, base: Shape, draft: Draft, doing: Doing) -> None:
@@ -110,32 +129,27 @@ async def _grid(target: Target, base: Shape, draft: Draft, doing: Doing) -> None
     ends_at = time.monotonic() + GRID_BUDGET_S
 
     async def measure(shape: Shape) -> None:
-        doing.begin(f"cell {len(draft.cells) + 1} of {len(others) + 1}: {shape}")
-        doing.ends_at = ends_at
-        await _cell(target, shape, draft, doing, GRID_ITERATIONS, too_slow_s=TOO_SLOW_S)
+        at = others.index(shape)
+        left = [expected_seconds(each, draft.cells, GRID_ITERATIONS) for each in others[at:]]
+        most_s = min(ends_at - time.monotonic(), sum(each or 0.0 for each in left))
+        doing.begin(f"cell {at + 2} of {len(others) + 1}: {shape}", most_s=most_s)
+        recorder = Recorder(target.name, shape, too_slow_s=TOO_SLOW_S)
+        watch = partial(doing.event, iterations=GRID_ITERATIONS)
+        await _cell(target, recorder, draft, GRID_ITERATIONS, watch)
 
     await run_grid(others, measure, cells=draft.cells)
 
 
 async def _cell(
     target: Target,
-    shape: Shape,
+    recorder: Recorder,
     draft: Draft,
-    doing: Doing,
     iterations: int,
-    *,
-    budget_s: float | None = None,
-    too_slow_s: float | None = None,
+    watch: Callable[[TrainEvent], None],
 ) -> None:
     """Measure one shape into the draft, however that ends."""
-    recorder = Recorder(target.name, shape, budget_s=budget_s, too_slow_s=too_slow_s)
     try:
-        await measure_shape(
-            target,
-            recorder,
-            iterations=iterations,
-            watch=lambda event: doing.training(event, iterations, WARMUP),
-        )
+        await measure_shape(target, recorder, iterations=iterations, watch=watch)
     finally:
         draft.cells.append(recorder.cell())
 

@@ -1,8 +1,11 @@
 """Putting a benchmark together: a model, its measurements, a decision, the store."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from punie.backends.blas import find_openblas
 from punie.backends.local import LocalModel, prepare
@@ -11,7 +14,15 @@ from punie.cli.benchmark_live import Doing, showing_benchmark
 from punie.cli.benchmark_measuring import MAX_LENGTH, BenchmarkWish, Draft, measure_all
 from punie.cli.pulling import pulling
 from punie.cli.signals import signals
-from punie.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
+from punie.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RUNTIME,
+    EXIT_UNMEASURED,
+    InputError,
+    PunieError,
+)
+from punie.journal.benchmark import write_benchmark_entry
 from punie.models.catalog import DEFAULT_MODEL
 from punie.records.benchmark import (
     BenchmarkResult,
@@ -34,12 +45,28 @@ from punie.training.projection import project
 from punie.training.resolve import DEFAULT_EPOCHS
 
 
-async def run_benchmark(wish: BenchmarkWish, settings: Loaded) -> BenchmarkResult:
+@dataclass(frozen=True, slots=True)
+class Benchmarked:
+    """A benchmark, and its entry in the journal."""
+
+    result: BenchmarkResult
+    entry: Path | None = None
+    notes: tuple[str, ...] = ()
+    """Such as why there is no entry although one was asked for."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The data of the command's JSON envelope."""
+        entry = str(self.entry) if self.entry else None
+        return {**self.result.model_dump(mode="json"), "journal": entry}
+
+
+async def run_benchmark(wish: BenchmarkWish, settings: Loaded) -> Benchmarked:
     """Measure, decide, keep. Ctrl-C ends it and keeps what was measured.
 
     Raises InputError for what cannot be asked, ModelError or ServerError where nothing could be
     measured, StoreError where nothing could be kept.
     """
+    goal = _goal(wish, settings)
     with awake(), signals(), BenchmarkStore(settings.project) as store:
         chosen = wish.model or settings.values.model
         with pulling(silent=wish.quiet) as progress:
@@ -60,16 +87,38 @@ async def run_benchmark(wish: BenchmarkWish, settings: Loaded) -> BenchmarkResul
         if draft.failures and not was_measured(result):
             raise draft.failures[0]
         store.add(result)
-    return result
+    return _written(result, goal, settings.project)
 
 
-def exit_code(result: BenchmarkResult) -> int:
+def _written(result: BenchmarkResult, goal: str | None, project: Path) -> Benchmarked:
+    """Write the entry that was asked for; what was measured is shown even where that fails."""
+    if goal is None:
+        return Benchmarked(result)
+    try:
+        return Benchmarked(result, write_benchmark_entry(project, result, goal=goal))
+    except PunieError as error:
+        return Benchmarked(result, notes=(f"no journal entry: {error.message}",))
+
+
+def _goal(wish: BenchmarkWish, settings: Loaded) -> str | None:
+    """The goal of the entry that was asked for. Raises InputError where there can be none."""
+    if wish.journal is None:
+        return None
+    if settings.values.journal.entries == "never":
+        raise InputError("journal is set to never here", hint="punie config shows where")
+    if not wish.journal.strip():
+        raise InputError("the goal of a journal entry is empty")
+    return wish.journal
+
+
+def exit_code(benchmarked: Benchmarked) -> int:
     """As `punie --help` lists it: whether all was measured, a part, or nothing."""
+    result = benchmarked.result
     if result.status is RunStatus.INTERRUPTED:
         return EXIT_INTERRUPTED
     if not was_measured(result):
         return EXIT_UNMEASURED
-    return EXIT_RUNTIME if result.problems else EXIT_OK
+    return EXIT_RUNTIME if result.problems or benchmarked.notes else EXIT_OK
 
 
 def was_measured(result: BenchmarkResult) -> bool:

@@ -13,6 +13,8 @@ from punie.reporting import numbers
 from punie.reporting.escaping import escape, table
 
 WIDEST = 96
+ROOMY = 60
+"""Columns from which on every column of a table has place for its head."""
 STYLES = {Pace.GO_ON: "green", Pace.USABLE: "green", Pace.SLOW: "yellow", Pace.CHANGE: "red"}
 
 
@@ -25,10 +27,10 @@ class BenchmarkTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Write the parts that were measured, in the order in which one reads them."""
         width = min(options.max_width, WIDEST)
-        for part in self._parts():
+        for part in self._parts(roomy=width >= ROOMY):
             yield Constrain(part, width)
 
-    def _parts(self) -> Iterator[RenderableType]:
+    def _parts(self, *, roomy: bool) -> Iterator[RenderableType]:
         result = self._result
         yield Text(wording.title(result), style="bold")
         yield from self._decision()
@@ -37,13 +39,14 @@ class BenchmarkTable:
             yield _facts(wording.training_lines(result.training))
         if result.grid:
             yield _heading("Grid")
-            yield _table(wording.GRID_HEADS, [wording.grid_row(cell) for cell in result.grid])
+            rows = [wording.grid_row(cell) for cell in result.grid]
+            yield _table(wording.GRID_HEADS, rows, merged=0 if roomy else 3)
             yield from (_hanging("· ", note) for note in wording.grid_notes(result.grid))
         if result.projection:
             yield _heading("Your data")
             yield Text(wording.projection_line(result.projection))
         if result.serving:
-            yield from self._serving()
+            yield from self._serving(roomy=roomy)
         yield _heading("The machine")
         machine = result.training.machine if result.training else {}
         yield _facts(list(wording.condition_lines(result.conditions, machine)))
@@ -57,11 +60,12 @@ class BenchmarkTable:
         yield Text(decision.sentence, style=STYLES[decision.pace])
         yield from (_hanging("→ ", words) for words in decision.advice)
 
-    def _serving(self) -> Iterator[RenderableType]:
+    def _serving(self, *, roomy: bool) -> Iterator[RenderableType]:
         serving = self._result.serving
         assert serving is not None
         yield _heading("Serving")
-        yield _table(wording.SERVING_HEADS, [wording.serving_row(cell) for cell in serving.cells])
+        rows = [wording.serving_row(cell) for cell in serving.cells]
+        yield _table(wording.SERVING_HEADS, rows, merged=0 if roomy else 2)
         yield Text(wording.SERVING_LEGEND, style="dim")
         spreads = [wording.serving_spreads(cell) for cell in serving.cells]
         yield from (_hanging("· ", words, "dim") for words in spreads if words)
@@ -133,13 +137,19 @@ def _facts(lines: Sequence[tuple[str, str]]) -> Table:
     return grid
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for head in heads:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, merged: int) -> Table:
+    """The rows below their heads; where columns are few, the first `merged` become one."""
+    gap = 1 if merged else 2
+    grid = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="dim")
+    for head in _merge(heads, merged, " · "):
         grid.add_column(head, justify="right", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(cell) for cell in _merge(row, merged, " · ")))
     return grid
+
+
+def _merge(cells: Sequence[str], number: int, between: str) -> list[str]:
+    return [between.join(cells[:number]), *cells[number:]] if number else list(cells)
 
 
 def _hanging(mark: str, words: str, style: str = "") -> Table:

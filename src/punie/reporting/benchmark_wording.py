@@ -7,8 +7,6 @@ from punie.records.benchmark import (
     CellEnd,
     Conditions,
     GridCell,
-    Heat,
-    Power,
     Projection,
     Quartiles,
     ServingCell,
@@ -109,7 +107,9 @@ def serving_spreads(cell: ServingCell) -> str:
         ("first token", cell.first_token_s, numbers.duration),
     ):
         if found:
-            parts.append(f"{name} {write(found.least)}–{write(found.most)} (n {found.n})")
+            least, most = write(found.least), write(found.most)
+            reach = least if least == most else f"{least}–{most}"
+            parts.append(f"{name} {reach} (n {found.n})")
     where = f"{cell.prompt_tokens} tokens, {cell.concurrency} at once"
     return f"{where}: {' · '.join(parts)}" if parts else ""
 
@@ -159,11 +159,6 @@ def condition_lines(found: Conditions, machine: dict[str, str]) -> Iterator[tupl
     if found.blas:
         threads = machine.get("blas_threads")
         yield "BLAS", found.blas + (f", {threads} threads" if threads else "")
-
-
-def untold(found: Conditions) -> bool:
-    """Whether the system told neither power nor heat."""
-    return found.power is Power.UNKNOWN and found.heat is Heat.UNKNOWN
 
 
 def _reasons(cells: "Iterator[tuple[str, CellEnd, str]]") -> list[str]:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 
 from punie.records.benchmark import GridCell, Projection, TrainingBenchmark
+from punie.reporting.numbers import counted
 
 PAD_TO = 32
-"""A batch is padded to a multiple of so many tokens."""
+"""The worker pads a batch to a multiple of so many tokens."""
 
 
 def project(
@@ -21,18 +21,19 @@ def project(
 ) -> Projection | None:
     """The time of `epochs` over rows of these lengths, in batches of the measured size.
 
-    Batches are taken as the trainer makes them, of rows of similar length, padded to the longest.
+    Batches are taken as the worker makes them, of rows of similar length, padded to the longest.
+    Each takes as long as the measured shape that is nearest to it, in proportion to the tokens.
     None where there are no rows.
     """
     if not lengths:
         return None
     shape = measured.shape
+    known = comparable(measured, grid)
     cut = sorted(min(length, max_length) for length in lengths)
     batches = [cut[i : i + shape.batch] for i in range(0, len(cut), shape.batch)]
-    fixed, per_token, how = line_through(measured, grid)
-    padded = [len(batch) * (-(-batch[-1] // PAD_TO) * PAD_TO) for batch in batches]
-    an_epoch = sum(fixed + per_token * tokens for tokens in padded)
+    an_epoch = sum(seconds_of(len(batch), padded(batch[-1]), known) for batch in batches)
     iterations = math.ceil(epochs * len(batches))
+    by = "the measured shape" if len(known) == 1 else f"the nearest of {len(known)} measured shapes"
     return Projection(
         data=data,
         rows=len(cut),
@@ -42,17 +43,21 @@ def project(
         batch=shape.batch,
         iterations=iterations,
         seconds=an_epoch * iterations / len(batches),
-        assumption=f"{how}; {shape.layers} layers, rank {shape.rank}, batch {shape.batch}; "
+        assumption=f"each in proportion to the tokens of {by}; batch {shape.batch}, "
+        f"{counted(shape.layers, 'layer')}, rank {shape.rank}; "
         "without validations and checkpoints",
     )
 
 
-def line_through(measured: TrainingBenchmark, grid: Sequence[GridCell]) -> tuple[float, float, str]:
-    """Seconds of an iteration as a + b * tokens: (a, b, how it was found).
+def padded(tokens: int) -> int:
+    """The width of a batch whose longest row has so many tokens."""
+    return -(-tokens // PAD_TO) * PAD_TO
 
-    The least-squares line through the grid's cells of the same layers and rank, neither a nor b
-    below 0; with one size only, the time is taken as proportional to the tokens.
-    """
+
+def comparable(
+    measured: TrainingBenchmark, grid: Sequence[GridCell]
+) -> tuple[TrainingBenchmark, ...]:
+    """What was measured of the same layers and rank, the wanted shape first."""
     others = [
         cell.measured
         for cell in grid
@@ -60,14 +65,18 @@ def line_through(measured: TrainingBenchmark, grid: Sequence[GridCell]) -> tuple
         and cell.shape != measured.shape
         and (cell.shape.layers, cell.shape.rank) == (measured.shape.layers, measured.shape.rank)
     ]
-    points = [(each.shape.tokens, each.seconds_per_iter) for each in (measured, *others)]
-    sizes = {tokens for tokens, _ in points}
-    if len(sizes) > 1:
-        mid_x, mid_y = fmean(x for x, _ in points), fmean(y for _, y in points)
-        slope = sum((x - mid_x) * (y - mid_y) for x, y in points)
-        slope /= sum((x - mid_x) ** 2 for x, _ in points)
-        fixed = mid_y - slope * mid_x
-        if slope > 0 and fixed >= 0:
-            return fixed, slope, f"by a line through {len(points)} measured cells"
-    per_token = measured.seconds_per_iter / measured.shape.tokens
-    return 0.0, per_token, "taking the time as proportional to the tokens of a batch"
+    return (measured, *others)
+
+
+def seconds_of(rows: int, width: int, known: Sequence[TrainingBenchmark]) -> float:
+    """Seconds of one iteration on `rows` rows of `width` tokens, by the nearest known shape.
+
+    Near is in ratios: half and twice as long are equally far away.
+    """
+
+    def distance(each: TrainingBenchmark) -> float:
+        longer = abs(math.log(each.shape.seq / width))
+        return longer + abs(math.log(each.shape.batch / rows))
+
+    nearest = min(known, key=distance)
+    return nearest.seconds_per_iter * rows * width / nearest.shape.tokens
