@@ -67,7 +67,9 @@ def _scale(low: float, high: float) -> tuple[float, float, float]:
     """Floor, roof and step of the axis: round numbers around the losses, 0 where it is near."""
     if low < (high - low) / 2:
         low = min(0.0, low)
-    step = round_step((high - low) or abs(high) or 1.0, 5, TICK_STEPS)
+    # A curve that is flat, or nearly, is drawn as flat.
+    reach = max(high - low, abs(high) / 10, 1e-6)
+    step = round_step(reach, 5, TICK_STEPS)
     floor, roof = step * math.floor(low / step), step * math.ceil(high / step)
     return floor, roof if roof > floor else floor + step, step
 
