@@ -153,3 +153,32 @@ def test_bad_input_is_a_message(
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
     assert words in json.loads(punie(*arguments, "--json").stdout)["error"]["message"]
+
+
+def test_check_names_what_is_wrong_and_exits_3(project: Path, punie: Punie):
+    punie("split", "boxes.jsonl")
+    folder = project / "data/boxes"
+    leaked = (folder / "test.jsonl").read_text().splitlines(keepends=True)[0]
+    with (folder / "train.jsonl").open("a") as file:
+        file.write(leaked)
+    checked = punie("check", "boxes")
+    assert checked.code == 3
+    assert "error: leakage:" in checked.stdout
+    assert "data/boxes/train.jsonl:33" in checked.stdout
+    assert "train.jsonl has 33 rows, no longer 32" in checked.stderr
+    report = punie("check", "boxes", "--json")
+    assert report.code == 3
+    assert {each["severity"] for each in report.data["findings"]} >= {"error"}
+
+
+def test_check_of_sound_data_exits_0(project: Path, punie: Punie):
+    words = ["amber", "birch", "cedar", "delta", "ember", "flint", "grove", "heath", "ivory"]
+    rows = [
+        {"prompt": f"{a} {b} {a} {a}", "completion": f"{b} {a}"}
+        for i, a in enumerate(words)
+        for b in words[i + 1 :]
+    ]
+    (project / "words.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    checked = punie("check", "words.jsonl", "--json")
+    assert checked.code == 0
+    assert all(each["severity"] != "error" for each in checked.data["findings"])

@@ -25,14 +25,16 @@ class DataGroup(LazyGroup):
     commands_at: ClassVar[dict[str, tuple[str, str]]] = {
         "list": ("punie.cli.data:list_command", "The project's datasets."),
         "show": ("punie.cli.data_show:show_command", "A dataset in numbers, and its first row."),
+        "check": ("punie.cli.data_check:check_command", "Look for duplicates, leaks, imbalance."),
         "split": ("punie.cli.data:split_command", "Split one file by a seed into a dataset."),
+        "generate": ("punie.cli.generate:generate", "Make a dataset by rules, from a seed."),
         "pin": ("punie.cli.data:pin_command", "Take the rows as they are now for the dataset."),
     }
 
 
 @click.group(cls=DataGroup)
 def data() -> None:
-    """List, show, split and pin training data.
+    """List, show, check, split and pin training data.
 
     A dataset is a folder data/NAME/ with train.jsonl, valid.jsonl and test.jsonl, or any such
     folder or file by its path. Rows are chats (messages and tools), prompt and completion, or text.
