@@ -78,6 +78,7 @@ def test_a_curve_ends_with_the_run() -> None:
     assert plan.schedule.over == 35 - 9
 
 
+OWN_RATE = {"relative_step": True}
 NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
     "more layers than there are": (
         TrainPlan(layers=31),
@@ -199,14 +200,18 @@ NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
         "optimizer_options.nesterov: does not go with dampening",
     ),
     "learning rate of adafactor": (
-        TrainPlan(optimizer=Optimizer.ADAFACTOR, learning_rate=1e-3),
+        TrainPlan(optimizer=Optimizer.ADAFACTOR, optimizer_options=OWN_RATE, learning_rate=1e-3),
         {},
-        "learning_rate: has no effect: adafactor makes its own",
+        "learning_rate: has no effect: with relative_step adafactor makes its own",
     ),
     "schedule of adafactor": (
-        TrainPlan(optimizer=Optimizer.ADAFACTOR, schedule=Schedule(warmup=3)),
+        TrainPlan(
+            optimizer=Optimizer.ADAFACTOR,
+            optimizer_options=OWN_RATE,
+            schedule=Schedule(warmup=3),
+        ),
         {},
-        "schedule: has no effect: adafactor makes its own",
+        "schedule: has no effect: with relative_step",
     ),
     "warm-up of adafactor that is off": (
         TrainPlan(
@@ -214,7 +219,7 @@ NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
             optimizer_options={"relative_step": False, "warmup_init": True},
         ),
         {},
-        "optimizer_options.warmup_init: has no effect while relative_step is false",
+        "optimizer_options.warmup_init: has no effect without relative_step: true",
     ),
 }
 
@@ -223,6 +228,11 @@ NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
 def test_what_would_do_nothing_is_refused_with_its_reason(name: str) -> None:
     plan, sizes, words = NO_EFFECT[name]
     assert words in refusal(plan, **sizes)
+
+
+def test_adafactor_uses_the_plans_learning_rate() -> None:
+    plan = TrainPlan(optimizer=Optimizer.ADAFACTOR, learning_rate=1e-3)
+    assert resolved(plan).learning_rate == 1e-3
 
 
 def test_everything_wrong_is_said_at_once() -> None:

@@ -220,6 +220,11 @@ def test_what_an_mlx_lm_file_leaves_out_is_said(tmp_path: Path) -> None:
     assert DEFAULTS["mask_prompt"] is False
 
 
+def test_adafactor_is_not_quite_mlx_lms(tmp_path: Path) -> None:
+    notes = read(tmp_path, "iters: 5\noptimizer: adafactor\nlearning_rate: 1e-3\n").notes
+    assert any(note.startswith("optimizer: adafactor uses") for note in notes)
+
+
 CURVES: dict[str, Schedule] = {
     "{name: linear_schedule, arguments: [1e-3, 1e-5, 50]}": Schedule(
         curve=Curve.LINEAR, end=1e-5, over=50

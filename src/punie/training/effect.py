@@ -38,8 +38,7 @@ def effect_errors(plan: TrainPlan) -> Iterator[FormError]:
     if has_own_rate(plan):
         for name in ("learning_rate", "schedule"):
             if name in plan.model_fields_set:
-                what = "has no effect: adafactor makes its own learning rate"
-                what += " unless optimizer_options has relative_step: false"
+                what = "has no effect: with relative_step adafactor makes its own learning rate"
                 yield FormError((name,), what, key=True)
 
 

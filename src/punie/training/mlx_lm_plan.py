@@ -100,6 +100,8 @@ def translate(data: Mapping[str, Any], own_keys: Iterable[str]) -> Form:
     low_rank = data.get("fine_tune_type") != "full"
     if low_rank and not is_object(data.get("lora_parameters")):
         missing.append("rank 8 at scale 4 (mlx_lm: scale 20)")
+    if data.get("optimizer") == "adafactor":
+        form.notes.append("optimizer: adafactor uses the learning rate here; in mlx_lm it does not")
     if missing:
         form.notes.append(f"not in the file, so as punie does it: {'; '.join(missing)}")
     return form

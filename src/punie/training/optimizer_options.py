@@ -66,12 +66,13 @@ def option_errors(plan: PlanFields) -> Iterator[FormError]:
 
 
 def has_own_rate(plan: PlanFields) -> bool:
-    """Whether the optimizer makes its learning rate itself; Adafactor does, unless told not to.
+    """Whether the optimizer makes its learning rate itself, as Adafactor does if it is told to.
 
-    There mlx never looks at the rate that it was given.
+    There mlx never looks at the rate that it was given. mlx's own default is `relative_step: true`;
+    punie's worker says false, so that the plan's learning rate is the one that is used.
     """
-    told = plan.optimizer_options.get("relative_step", True)
-    return plan.optimizer is Optimizer.ADAFACTOR and told is not False
+    told = plan.optimizer_options.get("relative_step", False)
+    return plan.optimizer is Optimizer.ADAFACTOR and told is True
 
 
 def _fits(value: float | bool | tuple[float, ...], kind: Kind) -> bool:  # noqa: FBT001 - a value
@@ -96,5 +97,5 @@ def _useless(plan: PlanFields) -> Iterator[FormError]:
         and not has_own_rate(plan)
         and options.get("warmup_init")
     ):
-        what = "has no effect while relative_step is false"
+        what = "has no effect without relative_step: true"
         yield FormError(("optimizer_options", "warmup_init"), what)
