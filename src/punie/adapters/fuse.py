@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from punie.adapters.card import write_card
+from punie.adapters.card import shown_name, write_card
 from punie.adapters.registry import Entry, State
 from punie.backends.conversion import fuse
 from punie.backends.local import LocalModel, prepare
@@ -124,7 +124,7 @@ def refuse_existing(path: Path) -> None:
 def _base_version(base: LocalModel) -> BaseModelVersion:
     known = base.identity
     return BaseModelVersion(
-        name=known.name,
+        name=shown_name(known.name),  # the folder may be given away
         weights_hash=known.weights_hash or "",
         model_hash=known.model_hash or "",
         template_hash=known.template_hash,

@@ -81,13 +81,10 @@ class Against:
         verb = "differs" if number == 1 else "differ"
         flips = f"{number} of {self.compared} prompts {verb}: "
         flips += f"{len(self.lost)} lost, {len(self.gained)} gained"
-        if self.difference is None:
-            return flips
-        if self.difference.clearly_below:
+        if self.clearly_worse:
             return f"{flips}; clearly worse"
-        if self.difference.clearly_above:
-            return f"{flips}; clearly better"
-        return f"{flips}; no clear difference"
+        better = self.difference is not None and self.difference.clearly_above
+        return f"{flips}; {'clearly better' if better else 'no clear difference'}"
 
 
 def answers_of(rows: Iterable[tuple[EvalPrompt, Outcome]]) -> dict[str, Answer]:
