@@ -66,16 +66,19 @@ def write_dataset(
     licence: str = "",
     description: str = "",
     notes: Sequence[str] = (),
+    held_out: str | None = None,
 ) -> Written:
     """Write `data/<name>/` with its manifest, and the test rows as `data/suites/<name>.jsonl`.
 
-    Both appear whole, by a rename, or not at all. Raises InputError for a name that cannot be one,
-    or that a dataset or a suite has already; OSError where the disk refuses.
+    `held_out` is the suite's text, where who made the rows knows better than `suite_of_rows` what
+    is right. Both appear whole, by a rename, or not at all. Raises InputError for a name that
+    cannot be one, or that a dataset or a suite has already; OSError where the disk refuses.
     """
     check_name(name)
     folder, suite = project / FOLDER / name, project / SUITES / f"{name}.jsonl"
     _refuse_existing(folder, suite)
-    held_out = suite_of_rows(parts.get(Split.TEST, ()), name)
+    if held_out is None:
+        held_out = suite_of_rows(parts.get(Split.TEST, ()), name)
     asked = held_out.count("\n")
     unasked = len(parts.get(Split.TEST, ())) - asked
     if unasked:
