@@ -78,7 +78,7 @@ def test_a_curve_ends_with_the_run() -> None:
     assert plan.schedule.over == 35 - 9
 
 
-OWN_RATE = {"relative_step": True}
+OWN_RATE: dict[str, float | bool | tuple[float, ...]] = {"relative_step": True}
 NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
     "more layers than there are": (
         TrainPlan(layers=31),

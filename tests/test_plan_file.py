@@ -1,10 +1,15 @@
 """Plan files: punie's own form, mlx_lm's, and the place of everything that is wrong."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlx_lm.lora
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from punie.errors import InputError
 from punie.records.training import Curve, Masking, Method, Optimizer, Schedule, TrainPlan
@@ -218,6 +223,46 @@ def test_what_an_mlx_lm_file_leaves_out_is_said(tmp_path: Path) -> None:
     assert f"mlx_lm: scale {theirs[2]:g}" in note
     assert DEFAULTS["learning_rate"] == 1e-5
     assert DEFAULTS["mask_prompt"] is False
+
+
+def test_what_mlx_lm_leaves_beside_an_adapter_is_a_plan(tmp_path: Path) -> None:
+    kept = {**DEFAULTS, "config": "lora.yaml", "train": True, "iters": 50}
+    found = read(tmp_path, json.dumps(kept))
+    assert found.plan.scale == 20
+    assert found.plan.masking is Masking.NONE
+    assert found.plan.iterations == 50
+    noted = {note.partition(":")[0] for note in found.notes}
+    assert noted == {"config", "steps_per_report", "test_batches", "adapter_path"}
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_a_mistake_of_ours(text: str) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "plan.yaml"
+        file.write_text(text, encoding="utf-8", errors="surrogatepass")
+        with suppress(InputError):
+            read_plan(file)
+
+
+SOME_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "arguments", "rank", "adam"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = sorted({*KNOWN, *TrainPlan.model_fields, "scale", "name", "unknown"})
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), SOME_VALUE, max_size=5))
+def test_no_value_is_a_mistake_of_ours(values: dict[str, Any]) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "plan.yaml"
+        file.write_text(json.dumps(values), encoding="utf-8")
+        with suppress(InputError):
+            plan = read_plan(file).plan
+            resolve_plan(plan, model_layers=4, train_rows=10, valid_rows=2)
 
 
 def test_adafactor_is_not_quite_mlx_lms(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ _RENAMED = {
     "grad_accumulation_steps": "accumulation",
 }
 _NOTED = {
+    "config": "nothing is read from that file; mlx_lm notes here where it took its own from",
     "steps_per_report": "punie reports every iteration",
     "test": "punie eval measures an adapter",
     "test_batches": "punie eval measures an adapter",
@@ -55,7 +56,6 @@ _REFUSED = {
     "trust_remote_code": "punie never runs a model's own code",
     "clear_cache_threshold": "mlx_lm itself never passes it on: take it out",
     "hf_dataset": "name the dataset as data",
-    "config": "a plan names no other plan",
 }
 _OTHERS = ("train", "model", "data", *_NOTED, *_REFUSED)
 KNOWN = (*_SHARED, *MLX_LM_WORDS, *_OTHERS)
