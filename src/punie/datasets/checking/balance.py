@@ -29,15 +29,10 @@ def find_imbalance(
     train = rows.get(Split.TRAIN, ())
     tokens = _tokens(train, encoding)
     for label in ("category", "role"):
-        names = [getattr(row, label) or "" for row in train]
-        if not any(names):
-            continue
-        yield from _uneven(label, "rows", Counter(names))
+        parts: list[str | None] = [getattr(row, label) for row in train]
+        yield from _uneven(label, "rows", _weigh(parts, [1] * len(train)))
         if tokens is not None:
-            weights: Counter[str] = Counter()
-            for name, count in zip(names, tokens, strict=True):
-                weights[name] += count
-            yield from _uneven(label, "trained tokens", weights)
+            yield from _uneven(label, "trained tokens", _weigh(parts, tokens))
     yield from _openings(train)
 
 
@@ -48,6 +43,15 @@ def _tokens(rows: Sequence[Row], encoding: Encoding | None) -> Sequence[int] | N
     return trained if len(trained) == len(rows) else None
 
 
+def _weigh(parts: Sequence[str | None], weights: Sequence[int]) -> Counter[str]:
+    """The weight of each part; rows without a label are of none."""
+    weighed: Counter[str] = Counter()
+    for part, weight in zip(parts, weights, strict=True):
+        if part:
+            weighed[part] += weight
+    return weighed
+
+
 def _uneven(label: str, unit: str, weights: Counter[str]) -> Iterator[DataFinding]:
     ordered = weights.most_common()
     if len(ordered) < 2:
@@ -55,11 +59,11 @@ def _uneven(label: str, unit: str, weights: Counter[str]) -> Iterator[DataFindin
     (largest, most), (smallest, least) = ordered[0], ordered[-1]
     if most <= UNEVEN * least:
         return
-    counts: dict[str, JsonValue] = {name or "none": count for name, count in ordered}
+    counts: dict[str, JsonValue] = dict(ordered)
     yield DataFinding(
         check="balance",
         severity=Severity.WARNING,
-        what=f"{label} {largest or 'none'!r} has {most:,} {unit}, {smallest or 'none'!r} {least:,}",
+        what=f"{label} {largest!r} has {most:,} {unit}, {smallest!r} {least:,}",
         count=len(ordered),
         hint="more rows of the small part, or fewer of the large one, keep it from being forgotten",
         details={"unit": unit, label: counts},

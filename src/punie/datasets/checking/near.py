@@ -7,7 +7,7 @@ it would be with MinHash.
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from punie.datasets.checking.texts import Shingle, Words, shingles_of
@@ -24,27 +24,40 @@ def near_pairs(texts: Sequence[Words]) -> Iterator[tuple[int, int]]:
     What is near to an earlier text is not compared with later ones: a thousand variants of one text
     are reported as variants of the first.
     """
-    counts = Counter(shingle for text in texts for shingle in shingles_of(text, SHINGLE))
-    sets: list[frozenset[Shingle]] = [frozenset()] * len(texts)
-    holders: defaultdict[Shingle, list[int]] = defaultdict(list)
-    for later, text in enumerate(texts):
-        mine = shingles_of(text, SHINGLE)
-        if not mine:
-            continue
-        size = len(mine)
-        prefix = sorted(mine, key=lambda each: (counts[each], each))
-        del prefix[size - math.ceil(NEAR * size) + 1 :]
-        candidates = {earlier for shingle in prefix for earlier in holders.get(shingle, ())}
+    sets, counts = _ranked(texts)
+    holders: defaultdict[int, list[int]] = defaultdict(list)
+    for later, mine in enumerate(sets):
+        prefix = sorted(mine)[: len(mine) - math.ceil(NEAR * len(mine)) + 1]
+        shared = [shingle for shingle in prefix if counts[shingle] > 1]
+        candidates = {earlier for shingle in shared for earlier in holders.get(shingle, ())}
         found = next((each for each in sorted(candidates) if _near(mine, sets[each])), None)
         if found is not None:
             yield found, later
             continue
-        sets[later] = mine
-        for shingle in prefix:
+        for shingle in shared:
             holders[shingle].append(later)
 
 
-def _near(one: frozenset[Shingle], other: frozenset[Shingle]) -> bool:
+def _ranked(texts: Sequence[Words]) -> tuple[list[frozenset[int]], list[int]]:
+    """The shingles of each text as numbers, the rarest first, and how many texts have each."""
+    numbers: dict[Shingle, int] = {}
+    sets = [
+        [numbers.setdefault(shingle, len(numbers)) for shingle in shingles_of(text, SHINGLE)]
+        for text in texts
+    ]
+    counts = [0] * len(numbers)
+    for each in sets:
+        for number in each:
+            counts[number] += 1
+    order = sorted(range(len(counts)), key=counts.__getitem__)
+    ranks = [0] * len(counts)
+    for rank, number in enumerate(order):
+        ranks[number] = rank
+    ranked = [frozenset(map(ranks.__getitem__, each)) for each in sets]
+    return ranked, [counts[number] for number in order]
+
+
+def _near(one: frozenset[int], other: frozenset[int]) -> bool:
     small, large = sorted((len(one), len(other)))
     if small < NEAR * large:
         return False

@@ -95,13 +95,8 @@ class Overlap:
         ]
 
     def _shared(self, words: Words) -> list[Shingle]:
-        return [
-            run
-            for size in self._sizes
-            if len(words) >= size
-            for run in shingles_of(words, size)
-            if run in self._holders
-        ]
+        runs = (zip(*(words[at:] for at in range(size)), strict=False) for size in self._sizes)
+        return list(dict.fromkeys(run for each in runs for run in each if run in self._holders))
 
     def _found(self, words: Words, shared: Sequence[Shingle]) -> dict[int, float]:
         found = dict.fromkeys(self._same.get(words, ()), 1.0)
