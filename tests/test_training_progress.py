@@ -80,6 +80,17 @@ def test_what_a_killed_part_did_after_its_checkpoint_counts_once() -> None:
     assert training.peak_memory_bytes == 99
 
 
+def test_what_a_worker_says_again_when_it_goes_on_counts_once() -> None:
+    again = Saved(step=2, file="checkpoints/0000002.safetensors", seconds=0.0)
+    progress = after(
+        *(started(), step(2), validated(2, 5.0), saved(2)),
+        *(started(2), validated(2, 5.0), again, step(3), saved(3)),
+    )
+    training = progress.training(PLAN, started_at="2026-01-01T00:00:00+00:00", train_rows=9)
+    assert training.seconds == pytest.approx(2 * 0.5 + 1.0 + 2 * 0.25)
+    assert len(progress.validations) == 1
+
+
 def test_one_part_that_is_not_exact_makes_the_whole_so() -> None:
     progress = after(started(), step(1), saved(1), started(1, exact=False), step(2), started(2))
     assert not progress.exact

@@ -57,6 +57,17 @@ def trained_values(shape: Architecture, plan: ResolvedPlan) -> int:
     return plan.layers * low_rank * used // 7
 
 
+def room_on_disk(shape: Architecture, plan: ResolvedPlan, *, value_bytes: int) -> int:
+    """Bytes that checkpoints and the state take at most, with the adapter's own copy at the end."""
+    one = trained_values(shape, plan) * (value_bytes if plan.method is Method.FULL else 4)
+    every, other = plan.validate_every, plan.checkpoint_every
+    checkpoints = plan.iterations // every + plan.iterations // other
+    if every % other == 0 or other % every == 0:
+        checkpoints = plan.iterations // min(every, other)
+    # Beside these: the last one, the adapter, the optimizer's state and the one being written.
+    return one * (checkpoints + 2 + 2 * (1 + OPTIMIZER_COPIES[plan.optimizer]))
+
+
 def estimate_training(
     shape: Architecture, plan: ResolvedPlan, *, weight_bytes: int, value_bytes: int, longest: int
 ) -> TrainingMemory:

@@ -1,5 +1,6 @@
 """What to expect of a training: lengths, memory, time, from what was encoded and measured."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -7,7 +8,7 @@ from statistics import median
 from punie.errors import DataCheckError, TrainingError
 from punie.models.check import base_tensors, read_json, weight_files
 from punie.models.memory import activation_bytes, architecture
-from punie.models.training_memory import estimate_training
+from punie.models.training_memory import estimate_training, room_on_disk
 from punie.records.datacheck import DataFinding
 from punie.records.dataset import Split
 from punie.records.encoding import EncodedSplit, Encoding
@@ -69,6 +70,22 @@ def refuse_what_cannot_fit(estimate: int | None, free: int) -> None:
             f"the training would take about {byte_size(estimate)}, {byte_size(free)} are free",
             hint="shorten the rows (max_length), lower batch_size or layers, set "
             "gradient_checkpointing, take a smaller model, or close programs",
+        )
+
+
+def refuse_without_room(folder: Path, plan: ResolvedPlan, work: Path) -> None:
+    """Raise TrainingError where the disk has no room for the checkpoints of the whole training."""
+    shape = architecture(read_json(folder / "config.json"))
+    if shape is None:
+        return
+    needed = room_on_disk(shape, plan, value_bytes=activation_bytes(base_tensors(folder)))
+    free = shutil.disk_usage(work).free
+    if needed > free:
+        raise TrainingError(
+            f"the checkpoints of this training take about {byte_size(needed)}, the disk has "
+            f"{byte_size(free)} left",
+            hint="free some disk space, validate less often (validate_every), or train fewer "
+            "layers",
         )
 
 

@@ -21,6 +21,7 @@ from punie.training.preflight import (
     memory_estimate,
     refuse_defects,
     refuse_what_cannot_fit,
+    refuse_without_room,
 )
 from punie.training.work import WorkFolder
 
@@ -53,6 +54,7 @@ async def prepare(
     Raises DataCheckError for defects that nobody allowed, ModelError for a template that cannot
     render, TrainingError where memory cannot suffice.
     """
+    refuse_without_room(setup.model.model.path, setup.plan, work.path)
     output = work.path / "encoded.safetensors"
     job = EncodeJob(
         model=setup.model.model.path,

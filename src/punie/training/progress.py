@@ -1,5 +1,6 @@
 """How far a training is: built from the worker's events, shown while it runs, kept at its end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean, median
@@ -55,10 +56,13 @@ class Progress:
             case Step():
                 self.steps.append(event)
                 self._peak(event.memory_bytes)
-            case Validated():
+            # A worker that goes on says again what it has; the first telling has the times.
+            case Validated() if not _known(self.validations, event.step):
                 self.validations.append(event)
-            case Saved():
+            case Saved() if not _known(self.saved, event.step):
                 self.saved.append(event)
+            case Validated() | Saved():
+                pass
             case Ended() | Failed():
                 self.ended = event
                 self._peak(event.peak_memory_bytes)
@@ -151,6 +155,10 @@ class Progress:
             return Chosen(step=max(on_disk), by=BY_LAST)
         best = min(losses, key=lambda step: (losses[step], step))
         return Chosen(step=best, by=BY_LOSS, value=losses[best], candidates=losses)
+
+
+def _known(events: Sequence[Validated] | Sequence[Saved], step: int) -> bool:
+    return any(each.step == step for each in events)
 
 
 def _points(steps: list[Step], validations: list[Validated], most: int) -> list[LossPoint]:

@@ -1,0 +1,163 @@
+"""What a training takes, before it takes it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from punie.errors import DataCheckError, TrainingError
+from punie.models.check import read_json
+from punie.models.memory import Architecture, architecture
+from punie.models.training_memory import estimate_training, room_on_disk, trained_values
+from punie.records.datacheck import DataFinding, DataReport, Place, Severity
+from punie.records.dataset import DatasetVersion, Split
+from punie.records.encoding import EncodedSplit
+from punie.records.preflight import Preflight, SplitLengths
+from punie.records.training import Method, Probed, ResolvedPlan
+from punie.training.preflight import (
+    measured,
+    refuse_defects,
+    refuse_what_cannot_fit,
+    refuse_without_room,
+    split_lengths,
+)
+
+PLAN = ResolvedPlan(
+    layers=2,
+    learning_rate=1e-4,
+    iterations=100,
+    validate_every=10,
+    checkpoint_every=10,
+    batch_size=4,
+    max_length=64,
+)
+LENGTHS = SplitLengths(
+    rows=10, tokens=400, trained=100, shortest=8, median=40, p95=64, longest=64, cut=0
+)
+
+
+@pytest.fixture(scope="module")
+def shape(tiny_model: Path) -> Architecture:
+    found = architecture(read_json(tiny_model / "config.json"))
+    assert found is not None
+    return found
+
+
+def test_what_lora_trains_is_counted_as_the_worker_counts_it(shape: Architecture) -> None:
+    # Per block, at rank 8: q 64+64, k and v 64+32 each, o 64+64, gate, up and down 64+128 each.
+    assert trained_values(shape, PLAN) == 2 * 8 * (128 + 2 * 96 + 128 + 3 * 192)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_size": 8},
+        {"layers": 3},
+        {"rank": 64},
+        {"max_length": 128},
+        {"method": Method.FULL},
+        {"accumulation": 2},
+    ],
+)
+def test_what_takes_more_is_estimated_higher(
+    shape: Architecture, change: dict[str, object]
+) -> None:
+    def total(plan: ResolvedPlan) -> int:
+        return estimate_training(shape, plan, weight_bytes=1000, value_bytes=4, longest=500).total
+
+    assert total(PLAN.model_copy(update=change)) > total(PLAN)
+
+
+def test_gradient_checkpointing_takes_less(shape: Architecture) -> None:
+    plan = PLAN.model_copy(update={"layers": 30, "max_length": 2048})
+    less = plan.model_copy(update={"gradient_checkpointing": True})
+    full, small = (
+        estimate_training(shape, each, weight_bytes=0, value_bytes=4, longest=2048).activations
+        for each in (plan, less)
+    )
+    assert small < full / 5
+
+
+def test_the_room_for_checkpoints_counts_each_of_them(shape: Architecture) -> None:
+    rare = PLAN.model_copy(update={"validate_every": 100, "checkpoint_every": 100})
+    one = trained_values(shape, PLAN) * 4
+    often = room_on_disk(shape, PLAN, value_bytes=4)
+    assert often - room_on_disk(shape, rare, value_bytes=4) == 9 * one
+
+
+def test_a_disk_without_room_is_said_before_the_training(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_without_room(tiny_model, PLAN, tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+
+    def nearly_full(_path: Path) -> object:
+        return usage._replace(free=1000)
+
+    monkeypatch.setattr(shutil, "disk_usage", nearly_full)
+    with pytest.raises(TrainingError, match="the disk has 1 kB left"):
+        refuse_without_room(tiny_model, PLAN, tmp_path)
+
+
+def test_only_what_is_hopeless_is_refused_by_the_estimate() -> None:
+    refuse_what_cannot_fit(None, 1)
+    refuse_what_cannot_fit(140, 100)
+    with pytest.raises(TrainingError, match="would take about 160 B, 100 B are free"):
+        refuse_what_cannot_fit(160, 100)
+
+
+def finding(check: str, places: int = 1) -> DataFinding:
+    return DataFinding(
+        check=check,
+        severity=Severity.ERROR,
+        what=f"{check} is wrong",
+        places=tuple(Place(file="train.jsonl", line=i + 1) for i in range(places)),
+        count=places,
+        hint=f"mend {check}",
+    )
+
+
+def test_leakage_alone_can_be_allowed() -> None:
+    refuse_defects([], allow_leakage=False)
+    refuse_defects([finding("leakage")], allow_leakage=True)
+    with pytest.raises(DataCheckError) as leaks:
+        refuse_defects([finding("leakage")], allow_leakage=False)
+    assert "--allow-leakage" in leaks.value.hint
+    with pytest.raises(DataCheckError) as both:
+        refuse_defects([finding("leakage"), finding("template", 9)], allow_leakage=True)
+    assert "leakage" not in both.value.message
+    assert "train.jsonl:5" in both.value.message
+    assert "and 4 more" in both.value.message
+    assert both.value.hint == "mend template"
+
+
+def test_lengths_in_a_few_numbers() -> None:
+    lengths = split_lengths(EncodedSplit(lengths=(9, 3, 30, 12), trained=(2, 1, 8, 4)), 10)
+    assert lengths.model_dump() == {
+        "rows": 4,
+        "tokens": 54,
+        "trained": 15,
+        "shortest": 3,
+        "median": 10,
+        "p95": 30,
+        "longest": 30,
+        "cut": 2,
+    }
+
+
+def test_time_goes_with_tokens() -> None:
+    version = DatasetVersion(name="d", hash="h", splits={})
+    preflight = Preflight(
+        model="m",
+        dataset=version,
+        plan=PLAN,
+        lengths={Split.TRAIN: LENGTHS, Split.VALID: LENGTHS},
+        report=DataReport(dataset_hash="h"),
+        memory_free_bytes=1,
+    )
+    probed = Probed(rows=4, tokens=80, seconds=2.0, first_seconds=9.0, peak_memory_bytes=7)
+    after = measured(preflight, None, probed)
+    assert after.memory_measured_bytes == 7
+    assert after.seconds_per_iteration == 1.0  # rows of 40 tokens, where 80 were tried
+    # A hundred iterations, and eleven validations of three batches at a third of the work.
+    assert after.seconds_estimate == pytest.approx(100 + 11 * 3 / 3)
