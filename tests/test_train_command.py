@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, tiny_model: Path) -> Iterator[Project]:
+def project(tmp_path: Path, tiny_model: Path) -> Project:
     folder = tmp_path / "project"
     write(folder / "data" / "colours" / "train.jsonl", rows()[:32])
     write(folder / "data" / "colours" / "valid.jsonl", rows()[32:])
