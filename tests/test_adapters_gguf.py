@@ -21,7 +21,7 @@ from mlx_lm.utils import load_model
 from safetensors.numpy import load_file, save_file
 
 from made_adapter import pack
-from punie.backends.conversion import write_gguf
+from punie.backends.conversion import why_no_gguf, write_gguf
 from punie.backends.workers.convert import unpermuted
 from punie.backends.workers.gguf_export import export, permuted
 from punie.backends.workers.gguf_tokenizer import KINDS, rebuilt
@@ -199,3 +199,11 @@ def test_a_tokenizer_that_would_cut_otherwise_is_refused(tiny_model: Path, tmp_p
         vocabulary(folder)
     with pytest.raises(ModelError, match="token 515, the embedding only 400"):
         vocabulary_of(tiny_model, 400)
+
+
+def test_what_could_be_written_is_known_before(tiny_model: Path, tmp_path: Path) -> None:
+    assert why_no_gguf(tiny_model) == ""
+    packed = pack(tiny_model, tmp_path / "packed")
+    assert why_no_gguf(packed) == ""  # it is unpacked on the way
+    gemma = edited(tiny_model, tmp_path / "gemma", model_type="gemma3_text")
+    assert why_no_gguf(gemma) == "punie writes no gemma3_text as GGUF"

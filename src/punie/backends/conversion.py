@@ -52,6 +52,15 @@ def write_gguf(model: Path, file: Path, *, name: str, notes: dict[str, str]) -> 
     return cast("dict[str, Any]", _run("gguf_export", json.dumps(job))["gguf"])
 
 
+def why_no_gguf(model: Path) -> str:
+    """Why `write_gguf` would refuse the model once it is unpacked; empty: it would not."""
+    try:
+        _run("gguf_export", json.dumps({"model": str(model)}))
+    except ModelError as error:
+        return error.message
+    return ""
+
+
 def look_at_gguf(file: Path) -> dict[str, Any]:
     """The architecture and the number of tensors of a GGUF file. Raises ModelError."""
     return cast("dict[str, Any]", _run("gguf_export", json.dumps({"file": str(file)}))["gguf"])

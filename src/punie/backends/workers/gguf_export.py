@@ -1,6 +1,7 @@
 """Write an unpacked MLX folder as a GGUF file: `python -m … workers.gguf_export JOB`, JOB as JSON.
 
-JOB names `model`, `file`, `name` and `notes`, or a `file` alone, which is then only looked at. The
+JOB names `model`, `file`, `name` and `notes`; or a `file` alone, which is then only looked at; or a
+`model` alone, of which is then only told whether it could be written once it is unpacked. The
 tensors keep their type, except that vectors are float32, as llama.cpp wants them: nothing is
 rounded. Then the file is read back as punie reads GGUF, and every tensor, the settings and the
 tokenizer must be those of the folder, or there is no file. On stdout, at last, `{"gguf": …}` or
@@ -93,8 +94,11 @@ def export(folder: Path, file: Path, name: str, notes: Mapping[str, str]) -> dic
     return {"tensors": len(weights), "texts": texts, "bytes": file.stat().st_size}
 
 
-def settings_of(folder: Path) -> dict[str, Any]:
-    """The folder's config with its defaults. Raises ModelError for what cannot be written."""
+def settings_of(folder: Path, *, unpacked: bool = False) -> dict[str, Any]:
+    """The folder's config with its defaults. Raises ModelError for what cannot be written.
+
+    With `unpacked` packed weights are no obstacle.
+    """
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     family = FAMILIES.get(config["model_type"])
     scaling: Any = config.get("rope_scaling") or {}
@@ -102,10 +106,11 @@ def settings_of(folder: Path) -> dict[str, Any]:
     windowed = config.get("use_sliding_window") or "sliding_attention" in (
         config.get("layer_types") or ()
     )
+    packed = config.get("quantization") or config.get("quantization_config")
     wrong = ""
     if family is None or config.get("num_local_experts"):
         wrong = f"punie writes no {config['model_type']} as GGUF"
-    elif config.get("quantization") or config.get("quantization_config"):
+    elif packed and not unpacked:
         wrong = "the weights are packed"
     elif rotation not in ("default", "none", "linear") or config.get("rope_traditional"):
         wrong = f"punie writes no rotary embedding of the kind {rotation}"
@@ -224,6 +229,16 @@ def read_back(file: Path, folder: Path, config: Mapping[str, Any], weights: list
     return require_same(Tokenizer.from_file(str(folder / "tokenizer.json")), metadata)
 
 
+def could(folder: Path) -> dict[str, Any]:
+    """Nothing, where config and tokenizer of the folder can be written. Raises ModelError."""
+    config = settings_of(folder, unpacked=True)
+    rows = config.get("vocab_size")
+    if not isinstance(rows, int):
+        raise ModelError("config.json names no vocab_size", hint="is it complete?")
+    vocabulary_of(folder, rows)
+    return {}
+
+
 def look(file: Path) -> dict[str, Any]:
     """What a file that another program wrote is. Raises ModelError for one without a tokenizer."""
     reader = gguf.GGUFReader(file)
@@ -236,12 +251,13 @@ def look(file: Path) -> dict[str, Any]:
 def main(job: Mapping[str, Any]) -> int:
     """Write and report on stdout; the exit status."""
     end_with_parent()
-    file = Path(job["file"])
     try:
-        if "model" in job:
-            done = export(Path(job["model"]), file, job["name"], job["notes"])
+        if "file" not in job:
+            done = could(Path(job["model"]))
+        elif "model" in job:
+            done = export(Path(job["model"]), Path(job["file"]), job["name"], job["notes"])
         else:
-            done = look(file)
+            done = look(Path(job["file"]))
     except ModelError as error:
         say({"error": {"message": error.message, "hint": error.hint}})
     except Exception as error:  # noqa: BLE001 - a config fails anywhere inside the writer
@@ -250,8 +266,8 @@ def main(job: Mapping[str, Any]) -> int:
     else:
         say({"gguf": done})
         return 0
-    if "model" in job:
-        file.unlink(missing_ok=True)
+    if "model" in job and "file" in job:
+        Path(job["file"]).unlink(missing_ok=True)
     return 1
 
 
