@@ -121,8 +121,12 @@ def _train(request: dict[str, Any], speaks: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
     points = _Points(Path(request["job"]).parent, speaks, request["kill"])
     sys.addaudithook(points.audit)
-    emit = points.after(mlx_train.emit_on_descriptor())
-    mlx_train.emit_on_descriptor = lambda: emit
+    emit_to = mlx_train.emit_to
+
+    def points_too(job: TrainJob | None) -> Emit:
+        return points.after(emit_to(job))
+
+    mlx_train.emit_to = points_too
     sys.argv = ["mlx_train", request["job"]]
     code = mlx_train.main()
     os.close(speaks)

@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +162,14 @@ class Epochs:
         keys = [draw.random() for _ in batches]
         return [batches[each] for each in sorted(range(len(batches)), key=keys.__getitem__)]
 
-    def largest(self) -> tuple[int, ...]:
-        """The rows that need the most memory that any batch of any epoch could need."""
-        if self.order is Order.FILE:
-            return max(self.epoch(0), key=lambda rows: max(map(self._length, rows)) * len(rows))
-        longest = sorted(range(len(self.lengths)), key=self._length, reverse=True)
-        return tuple(longest[: self.batch_size])
+    def largest(self, iterations: int, max_length: int) -> tuple[int, ...]:
+        """The rows of the batch, among so many, that needs the most memory: the most tokens."""
+
+        def tokens(rows: tuple[int, ...]) -> tuple[int, int]:
+            width = width_for(max(map(self._length, rows)), max_length)
+            return len(rows) * width, width
+
+        return max(islice(self.after(0), iterations), key=tokens)
 
     def _length(self, row: int) -> int:
         return int(self.lengths[row])

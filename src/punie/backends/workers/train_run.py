@@ -184,7 +184,9 @@ class Training:
 
         Raises Failure where that takes more memory than the job allows.
         """
-        batch = make_batch(self._rows, self._epochs.largest(), self._plan.max_length)
+        plan = self._plan
+        largest = self._epochs.largest(plan.iterations, plan.max_length)
+        batch = make_batch(self._rows, largest, plan.max_length)
         seconds: list[float] = []
         for _ in range(2):
             began = time.perf_counter()
