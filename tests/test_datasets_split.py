@@ -1,17 +1,22 @@
 """Splitting by a seed: shares, strata, units that stay together, and the same on every machine."""
 
+import json
 import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie.datasets.checks import check_dataset
 from punie.datasets.split import parse_shares, prompt_key, split_rows
 from punie.errors import InputError
 from punie.records.dataset import Row, RowForm, Split
 from punie.records.suite import Message
+
+GLAIVE = Path(__file__).parents[2] / "shared/data/glaive_toolcall_300.json"
 
 
 def row(prompt: str, answer: str = "yes", **labels: Any) -> Row:
@@ -108,6 +113,47 @@ def test_nothing_is_lost_and_no_unit_is_parted(given_rows: list[Row], seed: int)
         assert sum(map(len, keys)) == len(set[str]().union(*keys))
     assert split.parts[Split.TRAIN]
     assert Split.VALID in split.parts or any("valid" in note for note in split.notes)
+
+
+def sentence(chance: random.Random) -> list[str]:
+    return [chance.choice(WORDS) + chance.choice(WORDS) for _ in range(24)]
+
+
+WORDS = ["am", "bir", "ce", "del", "em", "fli", "gro", "hea", "ivo", "ja", "ki", "lum"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_it_splits_passes_the_check_of_leakage(seed: int):
+    chance = random.Random(seed)
+    asked: list[Row] = []
+    for _ in range(40):
+        words = sentence(chance)
+        asked.append(row(" ".join(words)))
+        for _ in range(chance.randrange(4)):
+            words[chance.randrange(24)] = "other"
+            asked.append(row(" ".join(words)))
+    split = split_rows(asked, seed)
+    assert [each for each in check_dataset(split.parts).findings if each.check == "leakage"] == []
+    assert counts(dict(split.parts))["test"] == pytest.approx(len(asked) / 10, abs=4)
+
+
+@pytest.mark.skipif(not GLAIVE.exists(), reason="needs the real data")
+def test_real_chats_pass_it_too():
+    chats = json.loads(GLAIVE.read_text(encoding="utf-8"))
+    asked = [
+        row("\n".join(turn["value"] for turn in chat["conversations"] if turn["from"] == "human"))
+        for chat in chats
+    ]
+    split = split_rows(asked, 0)
+    assert counts(dict(split.parts)) == {"train": 240, "valid": 30, "test": 30}
+    assert check_dataset(split.parts).errors == ()
+
+
+def test_too_many_rows_are_not_compared(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("punie.datasets.split.MOST_ROWS", 30)
+    split = split_rows(rows(40), 5)
+    assert split.notes == ("of more than 30 rows only equal prompts are kept together",)
+    assert counts(dict(split.parts)) == {"train": 32, "valid": 4, "test": 4}
 
 
 def test_a_dataset_of_one_group_cannot_be_split_and_says_so():

@@ -7,9 +7,10 @@ same on every machine and in every Python, wherever in the file a row stands.
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from punie.datasets.alike import MOST_ROWS, AlikeRows
 from punie.errors import InputError
 from punie.records.base import digest
 from punie.records.dataset import Row, Split
@@ -18,6 +19,8 @@ from punie.records.suite import Message
 Shares = tuple[float, ...]
 SHARES: Shares = (0.8, 0.1, 0.1)
 """Of train, valid and test. Of two shares the second is valid, and nothing is held out."""
+_ROUNDS = 8
+"""Rows that were found to be alike move together, which moves others; it comes to rest soon."""
 _ORDER = (Split.TRAIN, Split.VALID, Split.TEST)
 
 
@@ -40,29 +43,63 @@ class _Unit:
 def split_rows(rows: Sequence[Row], seed: int, shares: Shares = SHARES) -> SplitRows:
     """Split rows by `shares` (which add up to 1) of train, valid and test.
 
-    Rows of one group, or with the same prompt, are never parted. Each category (each role, where
-    rows have no category) is split by the same shares as far as whole units allow. Where there are
-    units enough, no part that has a share stays empty. Raises InputError for other shares.
+    Rows of one group, or with the same prompt or nearly, are never parted. Each category (each
+    role, where rows have no category) is split by the same shares as far as whole units allow.
+    Where there are units enough, no part that has a share stays empty. Raises InputError for other
+    shares.
     """
     _check(shares)
     wanted = dict(zip(_ORDER, shares, strict=False))
+    bonds = _Bonds(rows)
+    notes: list[str] = []
+    parts = _parts(rows, bonds, wanted, seed)
+    if len(rows) > MOST_ROWS:
+        notes.append(f"of more than {MOST_ROWS:,} rows only equal prompts are kept together")
+    else:
+        alike = AlikeRows(rows)
+        bonds.join(alike.pairs(range(len(rows)), range(len(rows))))
+        for _ in range(_ROUNDS):
+            parts = _parts(rows, bonds, wanted, seed)
+            if not bonds.join(_leaks(alike, parts)):
+                break
+    notes.extend(_fill_empty(parts, wanted))
+    return SplitRows(
+        {
+            split: tuple(rows[i] for i in _positions(units))
+            for split, units in parts.items()
+            if units
+        },
+        tuple(notes),
+    )
+
+
+def _parts(
+    rows: Sequence[Row], bonds: "_Bonds", wanted: Mapping[Split, float], seed: int
+) -> dict[Split, list[_Unit]]:
     parts: dict[Split, list[_Unit]] = {split: [] for split in wanted}
     counts: Counter[Split] = Counter()
-    for unit in _in_strata(rows, seed):
+    for unit in _in_strata(rows, bonds.units(seed)):
         seen = counts.total() + len(unit.rows)
         # Whichever part is furthest behind its share of the rows so far; of equals the first.
         behind = max(wanted, key=lambda split: wanted[split] * seen - counts[split])
         parts[behind].append(unit)
         counts[behind] += len(unit.rows)
-    notes = tuple(_fill_empty(parts, wanted))
-    return SplitRows(
-        {
-            split: tuple(rows[i] for i in sorted(i for unit in units for i in unit.rows))
-            for split, units in parts.items()
-            if units
-        },
-        notes,
-    )
+    return parts
+
+
+def _leaks(alike: AlikeRows, parts: Mapping[Split, list[_Unit]]) -> Iterator[tuple[int, int]]:
+    """Pairs of rows in different parts, of which the one holds the other's prompt after all.
+
+    How often a wording must occur to count for nothing depends on the rows that are looked through,
+    so that parts can have such pairs that all rows together do not.
+    """
+    train, valid, test = (_positions(parts.get(split, ())) for split in _ORDER)
+    yield from alike.pairs(train, [*valid, *test])
+    yield from alike.pairs(valid, test)
+
+
+def _positions(units: Iterable[_Unit]) -> list[int]:
+    return sorted(i for unit in units for i in unit.rows)
 
 
 def parse_shares(text: str) -> Shares:
@@ -104,39 +141,51 @@ def _check(shares: Shares) -> None:
         raise InputError("the share of train is 0: there is nothing to train on", hint=hint)
 
 
-def _in_strata(rows: Sequence[Row], seed: int) -> Iterator[_Unit]:
-    """Give the units stratum by stratum, in each by their hash."""
-    strata: dict[str, list[_Unit]] = {}
-    for unit in _units(rows, seed):
-        first = rows[unit.rows[0]]
-        strata.setdefault(first.category or first.role or "", []).append(unit)
-    for _, units in sorted(strata.items()):
-        yield from sorted(units, key=lambda unit: unit.order)
+class _Bonds:
+    """Which rows stay together: of one group, of one prompt, and whatever is joined."""
 
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._leader = list(range(len(rows)))
+        self._prompts = [prompt_key(row) for row in rows]
+        first: dict[str, int] = {}
+        for i, row in enumerate(rows):
+            keys = [self._prompts[i], *([f"group {row.group}"] if row.group else [])]
+            self.join((first.setdefault(key, i), i) for key in keys)
 
-def _units(rows: Sequence[Row], seed: int) -> Iterator[_Unit]:
-    """Join rows that share a group or a prompt, directly or through others."""
-    leader = list(range(len(rows)))
+    def join(self, pairs: Iterable[tuple[int, int]]) -> int:
+        """Let the rows at these positions stay together; how many pairs did not yet."""
+        joined = 0
+        for pair in pairs:
+            one, other = sorted(map(self._find, pair))
+            self._leader[other] = one
+            joined += one != other
+        return joined
 
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
+    def units(self, seed: int) -> Iterator[_Unit]:
+        """All rows, in the units that stay together."""
+        members: dict[int, list[int]] = {}
+        for i in range(len(self._leader)):
+            members.setdefault(self._find(i), []).append(i)
+        for unit in members.values():
+            smallest = min(self._prompts[i] for i in unit)
+            order = hashlib.sha256(f"{seed} {smallest}".encode()).hexdigest()
+            yield _Unit(tuple(unit), order)
+
+    def _find(self, i: int) -> int:
+        while self._leader[i] != i:
+            self._leader[i] = self._leader[self._leader[i]]
+            i = self._leader[i]
         return i
 
-    first: dict[str, int] = {}
-    prompts = [prompt_key(row) for row in rows]
-    for i, row in enumerate(rows):
-        for key in (prompts[i], *([f"group {row.group}"] if row.group else [])):
-            one, other = sorted((find(first.setdefault(key, i)), find(i)))
-            leader[other] = one
-    members: dict[int, list[int]] = {}
-    for i in range(len(rows)):
-        members.setdefault(find(i), []).append(i)
-    for unit in members.values():
-        smallest = min(prompts[i] for i in unit)
-        order = hashlib.sha256(f"{seed} {smallest}".encode()).hexdigest()
-        yield _Unit(tuple(unit), order)
+
+def _in_strata(rows: Sequence[Row], units: Iterable[_Unit]) -> Iterator[_Unit]:
+    """Give the units stratum by stratum, in each by their hash."""
+    strata: dict[str, list[_Unit]] = {}
+    for unit in units:
+        first = rows[unit.rows[0]]
+        strata.setdefault(first.category or first.role or "", []).append(unit)
+    for _, each in sorted(strata.items()):
+        yield from sorted(each, key=lambda unit: unit.order)
 
 
 def _fill_empty(parts: dict[Split, list[_Unit]], wanted: Mapping[Split, float]) -> Iterator[str]:
@@ -147,8 +196,8 @@ def _fill_empty(parts: dict[Split, list[_Unit]], wanted: Mapping[Split, float]) 
         if len(parts[Split.TRAIN]) < 2:
             total = sum(len(unit.rows) for units in parts.values() for unit in units)
             yield (
-                f"no row is left for {split.value}: rows of one group or with one prompt stay "
-                f"together, and the {total:,} here make too few such units"
+                f"no row is left for {split.value}: rows of one group or with one prompt, "
+                f"nearly, stay together, and the {total:,} here make too few such units"
             )
             continue
         smallest = min(parts[Split.TRAIN], key=lambda unit: (len(unit.rows), unit.order))
