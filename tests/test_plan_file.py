@@ -8,7 +8,7 @@ from typing import Any
 
 import mlx_lm.lora
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from punie.errors import InputError
@@ -255,6 +255,7 @@ SOME_VALUE = st.recursive(
 KEYS = sorted({*KNOWN, *TrainPlan.model_fields, "scale", "name", "unknown"})
 
 
+@example({"lr_schedule": {"name": []}})
 @given(st.dictionaries(st.sampled_from(KEYS), SOME_VALUE, max_size=5))
 def test_no_value_is_a_mistake_of_ours(values: dict[str, Any]) -> None:
     with TemporaryDirectory() as folder:

@@ -238,7 +238,7 @@ def _lr_schedule(form: Form, data: Mapping[str, Any], value: Any) -> None:
         if value.get(key) is not None:
             form.take(("schedule", ours), (*here, key), value[key])
     name, arguments = value.get("name"), value.get("arguments")
-    if name not in _CURVES:
+    if not isinstance(name, str) or name not in _CURVES:
         what = f"should be one of {', '.join(_CURVES)}"
         form.errors.append(FormError((*here, "name"), what))
         return
