@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NARROW = 60
 """Columns below which a table keeps only what one cannot do without."""
+SHOWN_ORIGIN = 24
+"""Characters of where a dataset comes from; `show` has all of it."""
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
@@ -158,6 +160,8 @@ def _list_table(listed: "list[Listed]", *, narrow: bool) -> "Table":
     from rich import box
     from rich.table import Table
 
+    from punie.text import one_line
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     columns = ["name", "train", "valid", "test"]
     for name in columns if narrow else [*columns, "rows are", "version", "suite", "from"]:
@@ -170,8 +174,8 @@ def _list_table(listed: "list[Listed]", *, narrow: bool) -> "Table":
             cells += [
                 ", ".join(form.value for form in each.forms) or "problems",
                 _state(each),
-                version.suite or "–" if version else "–",
-                version.origin or "–" if version else "–",
+                Path(version.suite).stem if version and version.suite else "–",
+                one_line(version.origin, SHOWN_ORIGIN) or "–" if version else "–",
             ]
         table.add_row(*map(safe, cells))
     return table
