@@ -58,17 +58,20 @@ async def _live(progress: Progress, stop: asyncio.Event) -> None:
 
 
 async def _lines(progress: Progress, stop: asyncio.Event) -> None:
-    due = time.monotonic() + LINE_EVERY_S
+    since = time.monotonic()
+    due = since + LINE_EVERY_S
     validations, phase = len(progress.validations), ""
     while True:
         await asyncio.sleep(REFRESH_S)
         now = time.monotonic()
         began, phase = waiting_for(progress) != phase, waiting_for(progress)
+        since = now if began else since
         if now < due and len(progress.validations) == validations and not (began and phase):
             continue
         due, validations = now + LINE_EVERY_S, len(progress.validations)
         place = f"{progress.step}/{progress.iterations}  " if progress.started else ""
-        click.echo(f"{place}{facts(progress, stopping=stop.is_set())}", err=True)
+        waited = f", {now - since:.0f} s so far" if phase and not began else ""
+        click.echo(f"{place}{facts(progress, stopping=stop.is_set())}{waited}", err=True)
 
 
 def waiting_for(progress: Progress) -> str:
