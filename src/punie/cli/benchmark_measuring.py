@@ -162,6 +162,12 @@ async def _serve(model: LocalModel, draft: Draft, doing: Doing, *, budget_s: flo
             doing.begin(f"starting mlx_lm.server with {model.identity.name}")
             async with turn_to_start():
                 free = free_memory()
+                fits = memory_fits(model.path, free)
+                if why := fits(wanted[0]):
+                    raise ModelError(
+                        f"the model does not fit into memory: even alone {why}",
+                        hint="take a smaller or a quantised (4-bit) model, or close programs",
+                    )
                 serving = serve(
                     model,
                     Path(folder) / "server.log",
@@ -178,7 +184,7 @@ async def _serve(model: LocalModel, draft: Draft, doing: Doing, *, budget_s: flo
                     client,
                     wanted,
                     cells=draft.served,
-                    fits=memory_fits(model.path, free),
+                    fits=fits,
                     budget_s=budget_s,
                     watch=lambda load: doing.note(str(load)),
                 )
