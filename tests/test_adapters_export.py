@@ -114,6 +114,8 @@ def test_where_lm_studio_keeps_models(
     entry = find_adapter(tmp_path, adapter.name)
     usual = tmp_path / "home" / ".lmstudio" / "models"
     assert lmstudio_place(entry, "me") == usual / "me" / "mine"
+    with pytest.raises(InputError, match="no publisher's name"):
+        lmstudio_place(entry, "../../etc")
 
 
 def test_git_leaves_exports_alone(tmp_path: Path) -> None:

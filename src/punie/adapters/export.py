@@ -12,7 +12,7 @@ from punie.adapters.card import hub_id, shown_name
 from punie.adapters.fuse import fuse_adapter, new_folder, refuse_existing
 from punie.adapters.llama_cpp import convert, require_checkout
 from punie.adapters.manifest import write_manifest
-from punie.adapters.registry import WEIGHTS, Entry
+from punie.adapters.registry import NAME, WEIGHTS, Entry
 from punie.backends.conversion import look_at_gguf, write_gguf
 from punie.backends.local import LocalModel
 from punie.errors import InputError, StoreError
@@ -84,8 +84,11 @@ def export_gguf(
 def lmstudio_place(entry: Entry, publisher: str, models: Path | None = None) -> Path:
     """`models/publisher/name`, as LM Studio wants it; `models` defaults to where it keeps them.
 
-    Source: https://lmstudio.ai/docs/app/basics/import-model.
+    Source: https://lmstudio.ai/docs/app/basics/import-model. Raises InputError for a publisher that
+    is no folder's name.
     """
+    if not NAME.fullmatch(publisher):
+        raise InputError(f"{publisher[:80]!r} is no publisher's name", hint="one word, such as me")
     found = lmstudio_folders()
     usual = found[0] if found else Path.home() / ".lmstudio" / "models"
     return (models or usual) / publisher / entry.name

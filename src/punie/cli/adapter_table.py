@@ -1,7 +1,7 @@
 """How adapters are shown: the table of `list`, the facts of `show`."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from punie.adapters.card import ENDINGS, loss_sparkline, score_of, shown_name
 from punie.adapters.registry import Entry, State
@@ -22,8 +22,6 @@ from punie.reporting.numbers import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-NARROW = 72
-"""Columns below which the list shows the least."""
 WORDS = {
     State.FOREIGN: "not made by punie",
     State.UNFINISHED: "training unfinished",
@@ -32,33 +30,18 @@ WORDS = {
 
 
 def table_of(entries: Sequence[Entry], width: int) -> "Table":
-    """One line an adapter; in a narrow window only its name and its newest result."""
+    """One line an adapter; the narrower the window, the fewer columns beside the newest result."""
     from rich import box
     from rich.table import Table
 
-    narrow = width < NARROW
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("adapter", overflow="fold")
-    for name in () if narrow else ("base", "data"):
-        table.add_column(name, overflow="fold")
-    if not narrow:
-        table.add_column("step", justify="right", no_wrap=True)
-        table.add_column("best loss", justify="right", no_wrap=True)
-    table.add_column("newest result", overflow="fold")
-    if not narrow:
-        table.add_column("size", justify="right", no_wrap=True)
-        table.add_column("made", no_wrap=True)
+    shown = [column for column in COLUMNS if width >= column.from_width]
+    for column in shown:
+        justify = "right" if column.number else "left"
+        table.add_column(column.title, justify=justify, overflow="fold", no_wrap=column.number)
     for entry in entries:
-        manifest = entry.manifest
-        cells = [entry.name]
-        if not narrow:
-            step = manifest.chosen.step if manifest else entry.step
-            cells += [_base(entry), manifest.data.name if manifest else NOTHING]
-            cells += [count(step), _best_loss(entry)]
-        cells.append(_newest(entry))
-        if not narrow:
-            cells.append(byte_size(entry.size_bytes))
-            cells.append(manifest.created_at[:10] if manifest else NOTHING)
+        cells = [entry.name, *(column.cell(entry) for column in shown)]
         table.add_row(*(safe(cell) for cell in cells))
     return table
 
@@ -85,6 +68,42 @@ def _newest(entry: Entry) -> str:
         return "not measured"
     stamps = f" ({', '.join(results[-1].stamps)})" if results[-1].stamps else ""
     return f"{results[-1].suite} {score_of(results[-1])}{stamps}"
+
+
+def _data(entry: Entry) -> str:
+    return shown_name(entry.manifest.data.name) if entry.manifest else NOTHING
+
+
+def _step(entry: Entry) -> str:
+    return count(entry.manifest.chosen.step if entry.manifest else entry.step)
+
+
+def _size(entry: Entry) -> str:
+    return byte_size(entry.size_bytes)
+
+
+def _made(entry: Entry) -> str:
+    return entry.manifest.created_at[:10] if entry.manifest else NOTHING
+
+
+class Column(NamedTuple):
+    """A column of the list, and the width of a window from which on it is shown."""
+
+    title: str
+    from_width: int
+    cell: Callable[[Entry], str]
+    number: bool = False
+
+
+COLUMNS = (
+    Column("base", 72, _base),
+    Column("data", 100, _data),
+    Column("step", 72, _step, number=True),
+    Column("best loss", 72, _best_loss, number=True),
+    Column("newest result", 0, _newest),
+    Column("size", 100, _size, number=True),
+    Column("made", 100, _made, number=True),
+)
 
 
 def facts(entry: Entry) -> list[tuple[str, str]]:

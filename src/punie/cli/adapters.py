@@ -83,7 +83,7 @@ def delete_command(names: tuple[str, ...], yes: bool, as_json: bool) -> None:  #
     for folder in folders:
         delete(folder)
     if as_json:
-        emit_json("adapters delete", {"deleted": [folder.name for folder in folders]})
+        emit_json("adapters delete", {"deleted": [str(folder) for folder in folders]})
     else:
         click.echo(f"deleted {listed}", err=True)
 

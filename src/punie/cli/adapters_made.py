@@ -78,7 +78,7 @@ def fuse_command(
     help="With gguf: let the converter of this llama.cpp checkout write it.",
 )
 @click.option(
-    "--publisher", default=PUBLISHER, show_default=True, help="With lmstudio: whose model it is."
+    "--publisher", metavar="NAME", help=f"With lmstudio: whose model it is [default: {PUBLISHER}]."
 )
 @JSON
 def export_command(
@@ -90,7 +90,7 @@ def export_command(
     fused: bool,
     dequantize: bool,
     llama_cpp: Path | None,
-    publisher: str,
+    publisher: str | None,
     as_json: bool,
 ) -> None:
     """Write an adapter for other programs. Nothing is overwritten, nothing is uploaded.
@@ -110,6 +110,8 @@ def export_command(
     from punie.reporting.numbers import byte_size
 
     _refuse_idle_options(target, fused=fused, dequantize=dequantize, llama_cpp=llama_cpp)
+    if publisher and target != "lmstudio":
+        raise click.UsageError("--publisher goes with --to lmstudio")
     if target == "hub" and not fused:
         project = project_here()
         entry = find_adapter(project, name)
@@ -121,7 +123,7 @@ def export_command(
                 file = output or exports_folder(project) / f"{entry.name}.gguf"
                 written = export_gguf(entry, base, file, llama_cpp=llama_cpp)
             elif target == "lmstudio":
-                folder = lmstudio_place(entry, publisher, output)
+                folder = lmstudio_place(entry, publisher or PUBLISHER, output)
                 written = export_fused(entry, base, folder, dequantize=dequantize)
             else:
                 folder = output or exports_folder(project) / f"{entry.name}-fused-hub"

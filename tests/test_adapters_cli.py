@@ -1,0 +1,125 @@
+"""`punie adapters` as a person meets it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_adapter import make_adapter
+from punie.adapters.manifest import add_result
+from synthetic_adapter import a_result
+from test_adapters_registry import of_punie
+
+
+@pytest.fixture
+def project(tmp_path: Path, tiny_model: Path) -> Path:
+    (tmp_path / "punie.toml").write_text("")
+    add_result(of_punie(tiny_model, tmp_path / "adapters" / "mine"), a_result())
+    make_adapter(tiny_model, tmp_path / "adapters" / "foreign")
+    work = tmp_path / "adapters" / ".half.training"
+    work.mkdir()
+    (work / "begun.json").write_text("{}")
+    return tmp_path
+
+
+def punie(
+    project: Path, *words: str, code: int = 0, columns: int = 80
+) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "punie", "adapters", *words]
+    env = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
+    done = subprocess.run(
+        argv, cwd=project, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def data(done: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(done.stdout)["data"]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_list_fits_its_window(project: Path, columns: int) -> None:
+    done = punie(project, "list", columns=columns)
+    assert all(len(line) <= columns for line in done.stdout.splitlines())
+    for said in ("mine", "foreign", "half", "90.0 %"):
+        assert said in done.stdout
+    assert ("best loss" in done.stdout) == (columns >= 72)
+    assert "punie train --resume half" in done.stderr
+
+
+def test_the_list_as_json(project: Path) -> None:
+    foreign, mine, half = data(punie(project, "list", "--json"))
+    assert (foreign["state"], mine["state"], half["state"]) == ("foreign", "adapter", "unfinished")
+    assert mine["results"][0]["score"] == 0.9
+    assert mine["steps"] == 80
+
+
+def test_an_empty_project_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "punie.toml").write_text("")
+    assert "punie train" in punie(tmp_path, "list").stderr
+    assert data(punie(tmp_path, "list", "--json")) == []
+
+
+def test_show_says_everything(project: Path) -> None:
+    shown = punie(project, "show", "mine").stdout
+    for said in ("base weights", "lora, rank 8, scale 4", "after iteration 80", "90.0 % [78–96]"):
+        assert said in shown
+    assert "made by another program" in punie(project, "show", "foreign").stdout
+    full = data(punie(project, "show", "mine", "--json"))["manifest"]
+    assert full["plan"]["rank"] == 8
+    assert "there are: foreign, mine" in punie(project, "show", "other", code=2).stderr
+
+
+def test_fuse_prints_the_folder(project: Path) -> None:
+    done = punie(project, "fuse", "mine")
+    folder = Path(done.stdout.strip())
+    assert folder == project / "exports" / "mine-fused"
+    assert (folder / "model.safetensors").exists()
+    assert "76 tokens 76 are expected as by base and adapter" in done.stderr.replace("\n", " ")
+    again = punie(project, "fuse", "mine", "--json", code=2)
+    assert "is there already" in json.loads(again.stdout)["error"]["message"]
+
+
+def test_an_export_says_what_was_read_back(project: Path) -> None:
+    done = data(punie(project, "export", "mine", "--to", "gguf", "--json"))
+    assert Path(done["path"]).read_bytes()[:4] == b"GGUF"
+    assert done["said"].startswith("read back: 20 tensors")
+    assert data(punie(project, "export", "mine", "--to", "hub", "--json"))["to"] == "hub"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "mine"),
+        ("export", "mine", "--to", "gguf", "--fused"),
+        ("export", "mine", "--to", "hub", "--llama-cpp", "."),
+        ("export", "mine", "--to", "hub", "--dequantize"),
+        ("export", "mine", "--to", "gguf", "--publisher", "me"),
+        ("fuse",),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(project: Path, words: tuple[str, ...]) -> None:
+    punie(project, *words, code=2)
+    assert not (project / "exports").exists()
+
+
+def test_delete_asks(project: Path) -> None:
+    assert "--yes" in punie(project, "delete", "mine", code=2).stderr
+    punie(project, "delete", "mine", "gone", "--yes", code=2)
+    assert (project / "adapters" / "mine").is_dir()
+    deleted = data(punie(project, "delete", "mine", "half", "--yes", "--json"))["deleted"]
+    assert [Path(each).name for each in deleted] == ["mine", ".half.training"]
+    assert [path.name for path in (project / "adapters").iterdir()] == ["foreign"]
+
+
+def test_a_base_that_is_gone_is_named(project: Path) -> None:
+    settings = project / "adapters" / "foreign" / "adapter_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model": "./gone"}))
+    done = punie(project, "fuse", "foreign", code=5)
+    assert "there is no file or folder ./gone" in done.stderr
