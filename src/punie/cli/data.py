@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from punie.datasets.catalog import Listed
     from punie.records.dataset import DatasetVersion
 
-NARROW = 60
-"""Columns below which a table keeps only what one cannot do without."""
+NARROW, WIDE = 60, 96
+"""Columns below which the list keeps only what one cannot do without, and from which it has all."""
 SHOWN_ORIGIN = 24
 """Characters of where a dataset comes from; `show` has all of it."""
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -59,7 +59,7 @@ def list_command(as_json: bool) -> None:  # noqa: FBT001 - click
         click.echo("no datasets in data/: punie data split FILE makes one", err=True)
         return
     console = out()
-    console.print(_list_table(listed, narrow=console.width < NARROW))
+    console.print(_list_table(listed, console.width))
     for warning in _warnings(listed):
         click.echo(safe(warning).plain, err=True)
 
@@ -156,29 +156,34 @@ def _listed_data(listed: "Listed", project: Path) -> dict[str, Any]:
     }
 
 
-def _list_table(listed: "list[Listed]", *, narrow: bool) -> "Table":
+def _list_table(listed: "list[Listed]", width: int) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from punie.text import one_line
-
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = ["name", "train", "valid", "test"]
-    for name in columns if narrow else [*columns, "rows are", "version", "suite", "from"]:
+    columns = ["name", "train", "valid", "test", "rows are", "version", "suite", "from"]
+    shown = 4 if width < NARROW else 6 if width < WIDE else len(columns)
+    for name in columns[:shown]:
         right = name in {"train", "valid", "test"}
         table.add_column(name, overflow="fold", justify="right" if right else "left")
     for each in listed:
-        version = each.version
-        cells = [each.name, *(_rows(version, split) for split in ("train", "valid", "test"))]
-        if not narrow:
-            cells += [
-                ", ".join(form.value for form in each.forms) or "problems",
-                _state(each),
-                Path(version.suite).stem if version and version.suite else "–",
-                one_line(version.origin, SHOWN_ORIGIN) or "–" if version else "–",
-            ]
-        table.add_row(*map(safe, cells))
+        table.add_row(*map(safe, _cells(each)[:shown]))
     return table
+
+
+def _cells(listed: "Listed") -> list[str]:
+    from punie.text import one_line
+
+    version = listed.version
+    forms = ", ".join(form.value for form in listed.forms) or "problems"
+    return [
+        listed.name,
+        *(_rows(version, split) for split in ("train", "valid", "test")),
+        forms,
+        _state(listed),
+        Path(version.suite).stem if version and version.suite else "–",
+        one_line(version.origin, SHOWN_ORIGIN) or "–" if version else "–",
+    ]
 
 
 def _rows(version: "DatasetVersion | None", split: str) -> str:
