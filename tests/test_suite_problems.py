@@ -321,6 +321,15 @@ ROWS = {
     "infinite": ('{"prompt": "x", "completion": 1e999}', 31, "", "too large"),
     "half a character": ('{"prompt": "\\ud800", "completion": "y"}', 13, "", "surrogate"),
     "too deep": ('{"prompt": ' + "[" * 70 + "]" * 70 + "}", 75, "", "deeper"),
+    "required no name": (
+        (
+            '{"messages": [{"role": "user", "content": "x"}],'
+            ' "tools": [{"name": "a", "parameters": {"required": [["b"]]}}]}'
+        ),
+        102,
+        "tools[0].parameters.required[0]",
+        "is required but no property",
+    ),
     "image": (
         '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
         *(53, "messages[0].content[0].type", "'text'"),

@@ -69,7 +69,7 @@ def tool_errors(tool: Tool) -> Iterator[FormError]:
         yield FormError(("parameters", "required"), "should be a list of names")
         return
     for i, name in enumerate(required):
-        if name not in properties:
+        if not isinstance(name, str) or name not in properties:
             what = f"{name!r} is required but no property{nearest(str(name), list(properties))}"
             yield FormError(("parameters", "required", i), what)
 
