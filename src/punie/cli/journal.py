@@ -28,9 +28,10 @@ def journal() -> None:
 @click.option(
     "--run",
     "run_name",
-    default="last",
     help="Which run, or an entry's run.json; the newest run by default.",
 )
+@click.option("--adapter", metavar="NAME", help="Instead: the training that made this adapter.")
+@click.option("--benchmark", metavar="B", help="Instead: a benchmark, such as last.")
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path, exists=True),
@@ -43,15 +44,18 @@ def journal() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def new(  # noqa: PLR0917 - click passes by name
     goal: str,
-    run_name: str,
+    run_name: str | None,
+    adapter: str | None,
+    benchmark: str | None,
     dataset: Path | None,
     supersedes: str | None,
     text: bool | None,  # noqa: FBT001 - click passes by name
     as_json: bool,  # noqa: FBT001 - click passes by name
 ) -> None:
-    """Write a run into the journal as a new entry; GOAL says in a few words what was tried.
+    """Write a run, a training or a benchmark into the journal as a new entry.
 
-    The numbers are filled in. The sections that only you can write ask for it in a comment.
+    GOAL says in a few words what was tried. The numbers are filled in; the sections that only you
+    can write ask for it in a comment.
     """
     from contextlib import ExitStack
 
@@ -63,6 +67,11 @@ def new(  # noqa: PLR0917 - click passes by name
     from punie.store.runs import RunStore
 
     settings = load_settings(Path.cwd())
+    if adapter or benchmark:
+        _only_one(run=run_name, adapter=adapter, benchmark=benchmark, dataset=dataset, text=text)
+        _note(settings.project, adapter, benchmark, goal, supersedes, as_json=as_json)
+        return
+    run_name = run_name or "last"
     with ExitStack() as stack:
         if run_name.endswith(".json"):
             report, rows, kept = _recorded(Path(run_name))
@@ -87,6 +96,39 @@ def new(  # noqa: PLR0917 - click passes by name
         )
     if as_json:
         emit_json("journal new", {"run": report.run.id, "entry": str(entry)})
+    else:
+        click.echo(str(entry / "entry.md"))
+
+
+def _only_one(**flags: object) -> None:
+    """Raise InputError where another flag would say nothing beside --adapter or --benchmark."""
+    from punie.errors import InputError
+
+    given = [f"--{name}" for name, value in flags.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} do not go together", hint="give one of them")
+
+
+def _note(
+    project: Path,
+    adapter: str | None,
+    benchmark: str | None,
+    goal: str,
+    supersedes: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from punie.cli.journal_notes import benchmark_entry, training_entry
+
+    if adapter:
+        entry = training_entry(project, adapter, goal=goal, supersedes=supersedes)
+        what = {"adapter": adapter}
+    else:
+        reference = benchmark or "last"
+        entry = benchmark_entry(project, reference, goal=goal, supersedes=supersedes)
+        what = {"benchmark": reference}
+    if as_json:
+        emit_json("journal new", {**what, "entry": str(entry)})
     else:
         click.echo(str(entry / "entry.md"))
 
