@@ -6,6 +6,9 @@
 # pyright: reportMissingTypeArgument=false
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +126,25 @@ def test_an_adapter_without_a_base_is_asked_for_one(tiny_model: Path, tmp_path: 
     entry: Entry = find_adapter(tmp_path, str(adapter))
     with pytest.raises(InputError, match="does not say which model"):
         base_of(entry, tmp_path, None)
+
+
+def test_what_a_killed_fuse_left_is_removed_by_the_next(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "mine")
+    argv = [sys.executable, "-c", "import os; print(os.getpid())"]
+    ended = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    out = tmp_path / "out"
+    abandoned, busy = (out / f".fused.partial-{pid}-abc" for pid in (ended, os.getpid()))
+    for folder in (abandoned, busy):
+        folder.mkdir(parents=True)
+    fused(tiny_model, adapter, out / "fused")
+    assert sorted(path.name for path in out.iterdir()) == sorted([busy.name, "fused"])
+
+
+def test_a_worker_ends_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "punie.backends.workers.fuse"]
+    job = {"model": str(tiny_model), "folder": str(tmp_path / "x")}
+    worker = subprocess.Popen([*argv, json.dumps(job)], stdin=subprocess.PIPE)
+    assert worker.stdin is not None
+    worker.stdin.close()  # as when the parent is killed
+    assert worker.wait(timeout=60) == 1
+    assert not (tmp_path / "x" / MANIFEST).exists()

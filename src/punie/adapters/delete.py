@@ -1,13 +1,12 @@
 """Deleting adapters and abandoned trainings: only a project's own, and only idle ones."""
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from punie.adapters.registry import ADAPTERS, NAME
+from punie.adapters.scratch import scratch
 from punie.errors import InputError, StoreError
 from punie.serving.registry import running
 
@@ -32,12 +31,12 @@ def deletable(project: Path, names: Sequence[str]) -> list[Path]:
 
 def delete(folder: Path) -> None:
     """Remove a folder that `deletable` gave: gone from the list at once, then from the disk."""
-    try:
-        aside = Path(tempfile.mkdtemp(prefix=".deleted-", dir=folder.parent))
-        folder.rename(aside / folder.name)
-    except OSError as error:
-        raise StoreError(f"{folder}: {error.strerror or error}", hint="check its owner") from error
-    shutil.rmtree(aside, ignore_errors=True)
+    with scratch(folder.parent, "deleted") as aside:
+        try:
+            folder.rename(aside / folder.name)
+        except OSError as error:
+            what = error.strerror or error
+            raise StoreError(f"{folder}: {what}", hint="check its owner") from error
 
 
 def _folder(project: Path, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from punie.adapters.fuse import fuse_adapter, new_folder, refuse_existing
 from punie.adapters.llama_cpp import convert, require_checkout
 from punie.adapters.manifest import write_manifest
 from punie.adapters.registry import NAME, WEIGHTS, Entry
+from punie.adapters.scratch import scratch
 from punie.backends.conversion import look_at_gguf, write_gguf
 from punie.backends.local import LocalModel
 from punie.errors import InputError, StoreError
@@ -142,19 +142,10 @@ def public(manifest: AdapterManifest) -> AdapterManifest:
 def _new_file(file: Path) -> Generator[Path]:
     """Give a path in a work folder whose file becomes `file` at the end of the block."""
     refuse_existing(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{file.name}.partial-", dir=file.parent))
-    except OSError as error:
-        raise StoreError(
-            f"{file.parent}: {error.strerror or error}", hint="choose another --output"
-        ) from error
-    try:
+    with scratch(file.parent, file.name) as work:
         yield work / file.name
         refuse_existing(file)
         (work / file.name).rename(file)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _size(folder: Path) -> int:

@@ -1,7 +1,6 @@
 """Fusing: base and adapter become one model folder that any program can load by itself."""
 
 import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from punie.adapters.card import shown_name, write_card
 from punie.adapters.registry import Entry, State
+from punie.adapters.scratch import scratch
 from punie.backends.conversion import fuse
 from punie.backends.local import LocalModel, prepare
 from punie.errors import InputError, ModelError, StoreError
@@ -96,21 +96,12 @@ def new_folder(folder: Path) -> Generator[Path]:
     Raises InputError where something is there already, StoreError where nothing can be written.
     """
     refuse_existing(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-    except OSError as error:
-        raise StoreError(
-            f"{folder.parent}: {error.strerror or error}", hint="choose another --output"
-        ) from error
-    try:
+    with scratch(folder.parent, folder.name) as work:
         inner = work / folder.name
         inner.mkdir()
         yield inner
         refuse_existing(folder)
         inner.rename(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def refuse_existing(path: Path) -> None:

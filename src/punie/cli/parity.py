@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Generator, Sequence
@@ -135,18 +134,22 @@ def _forms(
     """The four forms, two of them made for the block in `.punie/parity`."""
     from punie.adapters.fuse import fuse_adapter
     from punie.adapters.parity import Form
+    from punie.adapters.scratch import scratch
     from punie.records.adapter import Packing
     from punie.store.database import make_state_folder
 
-    folder = make_state_folder(project) / FOLDER
-    folder.mkdir(exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f"{entry.name}-", dir=folder))
-    packed = "-bit" in (base.identity.dtype or "")
-    try:
+    with contextlib.ExitStack() as stack:
+        if keep:
+            folder = make_state_folder(project) / FOLDER
+            folder.mkdir(exist_ok=True)
+            place = Path(tempfile.mkdtemp(prefix=f"{entry.name}-", dir=folder))
+            stack.callback(lambda: click.echo(f"kept: {_short(place)}", err=True))
+        else:
+            place = stack.enter_context(scratch(make_state_folder(project) / FOLDER, entry.name))
         with waiting_for(f"fusing {entry.name} in two forms", quiet=quiet):
             plain = fuse_adapter(entry, base, place / "fused", dequantize=True)
             # A base that is quantised already is quantised again as it was.
-            how = None if packed else Packing()
+            how = None if "-bit" in (base.identity.dtype or "") else Packing()
             small = fuse_adapter(entry, base, place / "quantised", quantize=how)
         name, adapter = base.identity.name, base.adapter
         yield [
@@ -155,11 +158,6 @@ def _forms(
             Asked(Form.FUSED, f"fused ({plain.dtype})", _short(place / "fused")),
             Asked(Form.PACKED, f"fused ({small.dtype})", _short(place / "quantised")),
         ]
-    finally:
-        if keep:
-            click.echo(f"kept: {_short(place)}", err=True)
-        else:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def _further(model: str) -> Asked:
