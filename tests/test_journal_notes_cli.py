@@ -65,6 +65,15 @@ def test_a_benchmark_is_journaled(punie: Punie) -> None:
     punie("journal", "check")
 
 
+def test_a_benchmark_is_compared_with_the_database(project: Path, punie: Punie) -> None:
+    punie("journal", "new", "Fast?", "--benchmark", "last")
+    slower = a_benchmark(serving=None)
+    with BenchmarkStore(project) as store:
+        store.update(slower)
+    said = punie("journal", "check", code=EXIT_GATE)
+    assert "serving.start_seconds is 1.4, the database has None" in said
+
+
 def test_what_does_not_go_together_is_refused(punie: Punie) -> None:
     said = punie("journal", "new", "x", "--adapter", "a", "--run", "last", code=EXIT_USAGE)
     assert "--run and --adapter do not go together" in said

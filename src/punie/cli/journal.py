@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from punie.journal.check import JournalCheck, StoredRun
+    from punie.journal.note_check import StoredBenchmark
     from punie.records.result import Outcome
     from punie.records.run import EvalReport
     from punie.records.suite import EvalPrompt
@@ -178,21 +179,26 @@ def check(
     """Recompute every number of the journal from the runs' records.
 
     ENTRY is a folder, its name or a unique beginning of it; without one, all are checked, and the
-    table with them. Runs that the database still has are compared with it. Exit code 3 on findings.
+    table with them. What the database and the adapters still have is compared. Exit code 3 on
+    findings.
     """
     from contextlib import ExitStack
 
     from punie.journal.check import check_journal
     from punie.settings import find_project
+    from punie.store.benchmarks import BenchmarkStore
     from punie.store.database import DATABASE, STATE_FOLDER
     from punie.store.runs import RunStore
 
     root = find_project(Path.cwd())
     with ExitStack() as stack:
         stored: StoredRun | None = None
+        benchmarks: StoredBenchmark | None = None
         if (root / STATE_FOLDER / DATABASE).exists():
             stored = _stored_in(stack.enter_context(RunStore(root)))
-        found = check_journal(root, entries, strict=strict, stored=stored)
+            heads = stack.enter_context(BenchmarkStore(root)).heads()
+            benchmarks = {each.id: each for each in heads}.get
+        found = check_journal(root, entries, strict=strict, stored=stored, benchmarks=benchmarks)
     if as_json:
         data = {
             "entries": list(found.entries),

@@ -105,12 +105,17 @@ def write_benchmark_entry(
     Raises InputError for an empty goal or an unknown entry to replace, JournalError where the
     benchmark contradicts itself, and StoreError where the journal cannot be written.
     """
-    kept = Privacy(root=project, home=Path.home(), host=platform.node()).benchmark(result)
+    kept = private_benchmark(result, project)
 
     def make(common: Mapping[str, Any]) -> BenchmarkRecord:
         return BenchmarkRecord(**common, result=kept)
 
     return write_note(BENCHMARK_KIND, project, make, goal=goal, supersedes=supersedes, now=now)
+
+
+def private_benchmark(result: BenchmarkResult, project: Path) -> BenchmarkResult:
+    """The benchmark as it may enter git: no home folder, no name or address of a machine."""
+    return Privacy(root=project, home=Path.home(), host=platform.node()).benchmark(result)
 
 
 def _measured(measured: TrainingBenchmark) -> Iterator[str]:

@@ -20,7 +20,7 @@ from punie.journal.folder import (
     entry_folders,
     find_entry,
 )
-from punie.journal.note_check import check_note
+from punie.journal.note_check import StoredBenchmark, check_note
 from punie.journal.reading import Entry, read_entry
 from punie.journal.recompute import problems_of
 from punie.journal.record import RunRecord, encode, make_row
@@ -53,13 +53,14 @@ def check_journal(
     *,
     strict: bool = False,
     stored: StoredRun | None = None,
+    benchmarks: StoredBenchmark | None = None,
 ) -> JournalCheck:
     """Check the named entries, or all of them and the table, and return every finding at once.
 
     A table that is not up to date is a warning unless `strict`: on a branch it may lag behind. With
-    `stored`, runs that the database has are compared with it; an entry that another one supersedes
-    is not, and one that a resumption outdated is a warning. Raises InputError for a name that is no
-    entry.
+    `stored` and `benchmarks`, what the database has is compared with it; an entry that another one
+    supersedes is not, and one that a resumption outdated is a warning. Raises InputError for a name
+    that is no entry.
     """
     whole = entry_folders(root / JOURNAL)
     read = [
@@ -73,7 +74,7 @@ def check_journal(
         if entry.kind is None:
             _check_entry(entry, stored if current else None)
         else:
-            check_note(entry, entry.kind, current=current)
+            check_note(entry, entry.kind, current=current, stored=benchmarks)
     findings = [problem for entry in read for problem in entry.problems]
     warnings = [warning for entry in read for warning in entry.warnings]
     stale = [] if entries else list(_check_readme(root, read))

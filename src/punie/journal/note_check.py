@@ -1,15 +1,16 @@
 """Checking an entry of a training or of a benchmark, and a training's against its adapter."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import JsonValue
 
 from punie.errors import ModelError
+from punie.journal.benchmark import BenchmarkRecord, private_benchmark
 from punie.journal.canonical import key_line
 from punie.journal.entry import sha256
-from punie.journal.folder import TRAINING
+from punie.journal.folder import BENCHMARK, TRAINING
 from punie.journal.note import NoteKind, NoteRecord
 from punie.journal.reading import Entry
 from punie.journal.recompute import same
@@ -17,16 +18,23 @@ from punie.journal.training import TrainingRecord, private
 from punie.journal.written import Written, check_place, check_written
 from punie.models.manifest import MANIFEST, read_manifest
 from punie.records.adapter import AdapterManifest
+from punie.records.benchmark import BenchmarkResult
 
 ADAPTERS = "adapters"
 _FOLDERS = re.compile(r"[^\s'\"=:,]*[/\\]")
 
 
-def check_note(entry: Entry, kind: NoteKind[Any], *, current: bool) -> None:
+StoredBenchmark = Callable[[str], BenchmarkResult | None]
+"""Gives a benchmark of the database by its id, None where the database does not have it."""
+
+
+def check_note(
+    entry: Entry, kind: NoteKind[Any], *, current: bool, stored: StoredBenchmark | None
+) -> None:
     """Note everything in the entry that its record does not give.
 
-    A training that no later entry replaces (`current`) is compared with its adapter's `punie.json`,
-    where that is there.
+    Where no later entry replaces it (`current`), a training is compared with its adapter's
+    `punie.json` and a benchmark with the database, where they are there.
     """
     record, content = entry.note, entry.note_json
     if record is None or content is None:
@@ -44,6 +52,8 @@ def check_note(entry: Entry, kind: NoteKind[Any], *, current: bool) -> None:
     check_written(entry, written)
     if current and isinstance(record, TrainingRecord):
         _check_adapter(entry, record, content)
+    if current and isinstance(record, BenchmarkRecord) and stored:
+        _check_benchmark(entry, record, content, stored)
 
 
 def _written(kind: NoteKind[Any], record: NoteRecord, content: bytes) -> Written:
@@ -93,9 +103,23 @@ def _check_adapter(entry: Entry, record: TrainingRecord, content: bytes) -> None
             entry.add(TRAINING, key_line(content, key), what)
 
 
-def _comparable(manifest: AdapterManifest) -> dict[str, Any]:
+def _check_benchmark(
+    entry: Entry, record: BenchmarkRecord, content: bytes, stored: StoredBenchmark
+) -> None:
+    found = stored(record.result.id)
+    if found is None:
+        return
+    line = key_line(content, "result")
+    ours, theirs = _comparable(record.result), _comparable(private_benchmark(found, entry.root))
+    for path in sorted(ours.keys() | theirs.keys()):
+        if not same(ours.get(path), theirs.get(path)):
+            what = f"{path} is {ours.get(path)}, the database has {theirs.get(path)}"
+            entry.add(BENCHMARK, line, what)
+
+
+def _comparable(record: AdapterManifest | BenchmarkResult) -> dict[str, Any]:
     """Every value by its path, without results; of paths only the last part, as machines differ."""
-    data: dict[str, Any] = manifest.model_dump(mode="json", exclude={"results"})
+    data: dict[str, Any] = record.model_dump(mode="json", exclude={"results"})
     return {path.removeprefix("."): _named(value) for path, value in _all(data)}
 
 
