@@ -199,6 +199,13 @@ def test_one_file_becomes_a_dataset_with_a_manifest_and_a_suite(tmp_path: Path):
     assert sorted(path.name for path in (project / "data").iterdir()) == ["items", "suites"]
 
 
+def test_a_manifest_names_no_folder_of_the_machine(tmp_path: Path):
+    project = project_of(tmp_path / "project")
+    outside = write(tmp_path / "elsewhere" / "rows.jsonl", CHAT)
+    for path in (project / "rows.jsonl", outside):
+        assert read_dataset(path, project).version.origin == "rows.jsonl"
+
+
 def test_what_is_split_already_is_not_split_again(tmp_path: Path):
     project = project_of(tmp_path)
     source = read_dataset(project / "rows.jsonl", project)

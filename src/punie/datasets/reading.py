@@ -70,7 +70,7 @@ def read_dataset(source: str | Path, project: Path) -> Dataset:
             f"{text}: training data is JSON lines, in a file named .jsonl",
             hint=_other_format(path.suffix),
         )
-    return _read(path.stem, None, {Split.TRAIN: path}, origin=text)
+    return _read(path.stem, None, {Split.TRAIN: path}, origin=_origin(path, project))
 
 
 def split_files(folder: Path) -> dict[Split, Path]:
@@ -120,6 +120,12 @@ def _read(
         changes=changes,
         notes=tuple(notes),
     )
+
+
+def _origin(path: Path, project: Path) -> str:
+    """Name a file for the manifest, which others read: no folder of this machine stands in it."""
+    there, here = path.resolve(), project.resolve()
+    return str(there.relative_to(here)) if there.is_relative_to(here) else path.name
 
 
 def _exists(path: Path) -> bool:
