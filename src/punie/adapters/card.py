@@ -135,7 +135,8 @@ def score_of(result: AdapterResult) -> str:
 
 
 def _use(manifest: AdapterManifest, *, fused: bool) -> str:
-    base, name = shown_name(manifest.base.name), manifest.name
+    base, name = manifest.base.name, manifest.name
+    base = shown_name(base) if base.startswith(("/", "~", "..")) else base
     at_hub = base if HUB_ID.fullmatch(base) else "BASE_FOLDER"
     held_out = manifest.suite or ""
     held_out = shown_name(held_out) if held_out.startswith(("/", "~")) else held_out
