@@ -59,6 +59,11 @@ def test_the_bounds(seconds: float, pace: Pace) -> None:
     assert bool(decision.advice) is (pace in (Pace.SLOW, Pace.CHANGE))
 
 
+def test_a_machine_that_is_held_up_is_measured_again_first() -> None:
+    assert "measure again" in decide(measured(40.0), doubtful=True).advice[0]
+    assert decide(measured(1.0), doubtful=True).advice == ()
+
+
 def test_a_quick_one_says_how_long_a_hundred_take() -> None:
     said = decide(measured(2.0)).sentence
     assert said == "2.00 s per iteration: go on. 100 iterations take about 3 min 20 s."
@@ -197,7 +202,7 @@ def test_the_grid_ends_with_its_time() -> None:
     assert tried
     late = [each for each in cells if each.end is CellEnd.LEFT_OUT]
     assert late
-    assert all("the grid ends after 5 min 00 s" in each.why for each in late)
+    assert all("5 min 00 s that the grid may take" in each.why for each in late)
 
 
 def test_a_projection_counts_the_batches_that_the_worker_makes() -> None:

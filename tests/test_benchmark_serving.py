@@ -177,7 +177,7 @@ def test_no_time_left_leaves_loads_out(tiny_model: Path, tmp_path: Path) -> None
         CellEnd.LEFT_OUT,
         CellEnd.LEFT_OUT,
     ]
-    assert "the measurement ends after" in cells[1].why
+    assert "that all may take" in cells[1].why
 
 
 def test_a_server_that_answers_nothing_is_an_error() -> None:

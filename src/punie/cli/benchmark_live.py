@@ -45,8 +45,9 @@ class Doing:
                 self.detail = f"a pass takes {duration(event.seconds)}"
             case Step():
                 self.steps.append(event.seconds)
-                done = max(0, event.step - WARMUP)
-                self.detail = f"iteration {done} of {iterations}, {duration(event.seconds)}"
+                done = event.step - WARMUP
+                name = f"iteration {done} of {iterations}" if done > 0 else "warming up"
+                self.detail = f"{name}, {duration(event.seconds)}"
             case _:
                 pass
 

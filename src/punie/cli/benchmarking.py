@@ -142,7 +142,12 @@ def benchmark_result(
     measured = base.measured if base else None
     decision: Decision | None = None
     if measured is not None:
-        decision = decide(measured, draft.cells, parameters=model.identity.parameters)
+        decision = decide(
+            measured,
+            draft.cells,
+            parameters=model.identity.parameters,
+            doubtful=bool(found.warnings),
+        )
         found = found.model_copy(update={"blas": measured.machine.get("blas", found.blas)})
     now = datetime.now(UTC)
     serving = None

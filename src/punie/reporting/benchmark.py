@@ -64,7 +64,7 @@ class BenchmarkTable:
         serving = self._result.serving
         assert serving is not None
         yield _heading("Serving")
-        rows = [wording.serving_row(cell) for cell in serving.cells]
+        rows = wording.serving_rows(serving.cells)
         yield _table(wording.SERVING_HEADS, rows, merged=0 if roomy else 2)
         yield Text(wording.SERVING_LEGEND, style="dim")
         spreads = [wording.serving_spreads(cell) for cell in serving.cells]
@@ -95,7 +95,7 @@ def benchmark_markdown(result: BenchmarkResult) -> str:
     if result.projection:
         sections += ["### Projected", escape(wording.projection_line(result.projection))]
     if serving := result.serving:
-        rows = [wording.serving_row(cell) for cell in serving.cells]
+        rows = wording.serving_rows(serving.cells)
         sections += ["### Serving", _markdown(wording.SERVING_HEADS, rows), wording.SERVING_LEGEND]
         spreads = [wording.serving_spreads(cell) for cell in serving.cells]
         sections += _bullets([each for each in spreads if each])

@@ -88,13 +88,17 @@ def grid_notes(cells: Sequence[GridCell]) -> list[str]:
     return _reasons((str(cell.shape), cell.end, cell.why) for cell in cells if cell.why)
 
 
-def serving_row(cell: ServingCell) -> list[str]:
-    """The cells of one load under `SERVING_HEADS`; medians."""
+def serving_rows(cells: Sequence[ServingCell]) -> list[list[str]]:
+    """The loads that were asked, under `SERVING_HEADS`; medians."""
+    return [_serving_row(cell) for cell in cells if cell.requests]
+
+
+def _serving_row(cell: ServingCell) -> list[str]:
     return [
         str(cell.prompt_tokens),
         str(cell.concurrency),
         *(_median(q, _plain) for q in (cell.prompt_rate, cell.generation_rate, cell.throughput)),
-        _median(cell.first_token_s, numbers.duration) if cell.requests else cell.end.value,
+        _median(cell.first_token_s, numbers.duration),
     ]
 
 

@@ -59,10 +59,7 @@ async def run_grid(
             expected = expected_seconds(shape, cells, iterations)
             spent = time.monotonic() - began
             if took and expected is not None and spent + expected > budget_s:
-                why = (
-                    f"it would take about {duration(expected)} more, and the grid ends after "
-                    f"{duration(budget_s)}"
-                )
+                why = f"it would take longer than the {duration(budget_s)} that the grid may take"
         if why is not None:
             cells.append(GridCell(shape=shape, end=CellEnd.LEFT_OUT, why=why))
             continue

@@ -16,6 +16,7 @@ BOUNDS = ((5.0, Pace.GO_ON), (30.0, Pace.USABLE), (60.0, Pace.SLOW))
 """Seconds per iteration up to which each holds; above the last: change something."""
 TOO_SLOW_S = BOUNDS[-1][0]
 GRID_COMMAND = "punie benchmark --train --grid"
+AGAIN = "first measure again on a machine that is not held up, see below"
 WORDS = {
     Pace.GO_ON: "go on",
     Pace.USABLE: "usable",
@@ -35,11 +36,16 @@ def pace_of(seconds_per_iter: float) -> Pace:
 
 
 def decide(
-    measured: TrainingBenchmark, grid: Sequence[GridCell] = (), *, parameters: int | None = None
+    measured: TrainingBenchmark,
+    grid: Sequence[GridCell] = (),
+    *,
+    parameters: int | None = None,
+    doubtful: bool = False,
 ) -> Decision:
     """Judge the measured shape; where it is slow, name measured cells of `grid` that are not.
 
-    `parameters` are the model's, for the advice to take a smaller one.
+    `parameters` are the model's, for the advice to take a smaller one. `doubtful`: something about
+    the machine made the times longer.
     """
     seconds = measured.seconds_per_iter
     pace = pace_of(seconds)
@@ -48,7 +54,8 @@ def decide(
     advice: tuple[str, ...] = ()
     if pace in (Pace.SLOW, Pace.CHANGE):
         bound = TOO_SLOW_S if pace is Pace.CHANGE else BOUNDS[1][0]
-        advice = tuple(_advice(measured, grid, bound, parameters))
+        again = [AGAIN] if doubtful else []
+        advice = (*again, *_advice(measured, grid, bound, parameters))
     return Decision(pace=pace, seconds_per_iter=seconds, sentence=sentence, advice=advice)
 
 
