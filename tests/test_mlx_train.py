@@ -514,6 +514,36 @@ def test_a_plan_that_does_not_fit_the_model_is_refused(
     assert said in failed.message
 
 
+@pytest.fixture(scope="module")
+def quantised(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quantised") / "model"
+    argv = ["--hf-path", tiny_model, "--mlx-path", folder, "-q", "--q-bits", "4"]
+    command = [sys.executable, "-m", "mlx_lm", "convert", *argv, "--q-group-size", "32"]
+    subprocess.run(command, check=True, timeout=60, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("method", [Method.LORA, Method.DORA])
+def test_a_quantised_model_is_trained_through_an_adapter(
+    trainer: Forks, job: TrainJob, quantised: Path, method: Method
+) -> None:
+    job = changed(job, method=method).model_copy(update={"model": quantised})
+    trained = trainer.train(job)
+    assert trained.code == 0
+    steps = only(trained, Step)
+    assert steps[4].loss < steps[0].loss  # the same epoch's rows, seen again
+    assert only(trained, Loaded)[0].parameters == 107_072
+
+
+def test_the_weights_of_a_quantised_model_are_not_trained(
+    trainer: Forks, job: TrainJob, quantised: Path
+) -> None:
+    full = changed(job, method=Method.FULL).model_copy(update={"model": quantised})
+    failed = failure(trainer.train(full))
+    assert failed.what is FailureKind.MODEL
+    assert "quantised" in failed.message
+
+
 def test_a_folder_without_a_model_is_named(trainer: Forks, job: TrainJob, tmp_path: Path) -> None:
     failed = failure(trainer.train(job.model_copy(update={"model": tmp_path})))
     assert failed.what is FailureKind.MODEL

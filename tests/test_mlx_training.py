@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from punie.backends.mlx import MlxBackend
-from punie.backends.mlx_training import MlxTraining
+from punie.backends.mlx_training import MlxTraining, _last_word  # pyright: ignore[reportPrivateUsage]
 from punie.records.run import ModelIdentity
 from punie.records.suite import Message, Sampling
 from punie.records.training import (
@@ -30,6 +30,7 @@ from punie.records.training import (
     TrainJob,
     Validated,
 )
+from punie.serving.child import Child
 from punie.serving.client import ChatClient
 from punie.serving.config import ServerConfig
 from punie.serving.request import ChatRequest
@@ -205,6 +206,22 @@ async def test_a_worker_that_fails_says_why_and_the_log_has_the_rest(job: TrainJ
     assert isinstance(heard[-1], Failed)
     assert "state.safetensors" in heard[-1].message
     assert (job.folder / "worker.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("libc++abi: [metal::malloc] Resource limit (499000) exceeded.", FailureKind.MEMORY),
+        ("[METAL] Command buffer execution failed: Insufficient Memory", FailureKind.MEMORY),
+        ("something else", FailureKind.INTERNAL),
+    ],
+)
+def test_what_metal_says_at_its_end_is_understood(said: str, what: FailureKind) -> None:
+    child = Child()
+    child.exit_code = -signal.SIGABRT
+    last = _last_word(child, 7, said, asked=False)
+    assert isinstance(last, Failed)
+    assert (last.what, last.step) == (what, 7)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
