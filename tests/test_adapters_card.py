@@ -60,6 +60,14 @@ def test_the_loss_is_a_line_and_a_short_table() -> None:
     assert len(rows) == 2  # as a training and as a validation loss, of ten points
 
 
+def test_a_resumed_training_says_whether_it_is_exact() -> None:
+    plain = a_manifest().training
+    for exact, said in ((True, "in 3 parts, exactly as"), (False, "in 3 parts, not exactly as")):
+        training = plain.model_copy(update={"parts": 3, "exact": exact})
+        assert said in write_card(a_manifest(training=training))
+    assert "exactly" not in write_card(a_manifest())
+
+
 @pytest.mark.parametrize(
     ("values", "line"),
     [((), ""), ((2.0,), "▁"), ((2.0, 1.0), "█▁"), ((1.0, 1.0), "▁▁"), ((3.0, 2.0, 1.0), "█▅▁")],

@@ -133,3 +133,20 @@ def test_a_suite_must_be_known(project: Path) -> None:
     done = punie(project, "parity", "mine")
     assert done.returncode == 2
     assert "names no suite of its own" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("three.yaml", "--also", "gone.gguf"), 5, "no file or folder gone.gguf"),
+        (("gone.yaml",), 2, "gone.yaml"),
+        (("three.yaml", "--model", "./gone"), 5, "no file or folder ./gone"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_made(
+    project: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = punie(project, "parity", "mine", *words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert not (project / ".punie").exists()

@@ -123,6 +123,19 @@ def test_the_list_knows_what_each_folder_is(tiny_model: Path, tmp_path: Path) ->
     assert entries["empty"].problem == "there is no adapters.safetensors"
 
 
+@pytest.mark.parametrize("content", ["[]", "{", "3", '{"lora_parameters": [1], "model": {}}', "\0"])
+def test_settings_of_any_shape_are_shown(tmp_path: Path, content: str) -> None:
+    from punie.cli.adapter_table import facts, table_of
+
+    folder = tmp_path / "adapters" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "adapters.safetensors").touch()
+    (folder / "adapter_config.json").write_text(content)
+    (entry,) = list_adapters(tmp_path)
+    assert dict(facts(entry))["method"].startswith("lora, rank ?")
+    assert table_of([entry], 80).row_count == 1
+
+
 def test_an_adapter_is_found_by_name_or_by_path(tiny_model: Path, tmp_path: Path) -> None:
     folder = of_punie(tiny_model, tmp_path / "adapters" / "mine")
     assert find_adapter(tmp_path, "mine").path == folder

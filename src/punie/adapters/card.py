@@ -223,7 +223,7 @@ _MASKING = {
 
 def _training(manifest: AdapterManifest) -> str:
     done, chosen = manifest.training, manifest.chosen
-    exact = "" if done.exact else ", not exactly as it would have in one part"
+    exact = f", {'exactly' if done.exact else 'not exactly'} as it would have gone in one"
     parts = f" in {counted(done.parts, 'part')}{exact}" if done.parts > 1 else ""
     value = f" ({chosen.value:.4g})" if chosen.value is not None else ""
     made = (

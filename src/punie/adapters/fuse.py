@@ -1,5 +1,6 @@
 """Fusing: base and adapter become one model folder that any program can load by itself."""
 
+import os
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def base_of(
     if not name:
         raise InputError(f"{entry.name} does not say which model it is for", hint="give --model")
     if not asked and not Path(name).expanduser().exists() and (project / name).is_dir():
-        name = str(project / name)
+        name = os.path.relpath(project / name)
     return prepare(name, entry.path, progress=progress)
 
 

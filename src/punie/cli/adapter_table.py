@@ -1,7 +1,7 @@
 """How adapters are shown: the table of `list`, the facts of `show`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from punie.adapters.card import ENDINGS, loss_sparkline, score_of, shown_name
 from punie.adapters.registry import Entry, State
@@ -18,6 +18,7 @@ from punie.reporting.numbers import (
     rate,
     short_hash,
 )
+from punie.text import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -129,10 +130,12 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
 
 def _facts_of_a_stranger(entry: Entry) -> Iterator[tuple[str, str]]:
     settings = entry.settings or {}
-    parameters: dict[str, Any] = settings.get("lora_parameters") or {}
+    parameters: Any = settings.get("lora_parameters")
+    known = cast("dict[str, Any]", parameters) if isinstance(parameters, dict) else {}
     yield "state", entry.problem or "made by another program: no punie.json"
     yield "base", entry.base or NOTHING
-    yield "method", f"{settings.get('fine_tune_type', 'lora')}, rank {parameters.get('rank', '?')}"
+    method, rank = settings.get("fine_tune_type", "lora"), known.get("rank", "?")
+    yield "method", one_line(f"{method}, rank {rank}")
 
 
 def _ingredients(manifest: AdapterManifest) -> Iterator[tuple[str, str]]:

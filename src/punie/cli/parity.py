@@ -96,6 +96,7 @@ def parity_command(
     suite = suite or _own_suite(entry, project)
     wish = Wish(suite=suite, backend="mlx", quiet=as_json, argv=tuple(sys.argv[1:]), **options)
     settings = _settings(load_settings(Path.cwd()))
+    _require(wish, settings, also)
     with _forms(project, entry, base, keep=keep, quiet=as_json) as asked:
         asked += [_further(each) for each in also]
         try:
@@ -108,6 +109,18 @@ def parity_command(
     else:
         _print(arms, measured)
     return code
+
+
+def _require(wish: "Wish", settings: "Loaded", also: Sequence[str]) -> None:
+    """Raise what is wrong with the suite or a further form before anything is made."""
+    from punie.cli.pulling import pulling
+    from punie.cli.wish import chosen_suite
+    from punie.models.resolve import resolve
+
+    chosen_suite(wish, settings)
+    for model in also:
+        with pulling(silent=wish.quiet) as progress:
+            resolve(model, progress=progress)
 
 
 def _own_suite(entry: "Entry", project: Path) -> str:
