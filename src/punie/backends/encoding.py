@@ -27,9 +27,9 @@ STALL_S = 120.0
 libraries may take a while on a busy machine."""
 WATCH_S = 0.5
 GRACE_S = 2.0
-MEMORY_BYTES = 6 << 30
-"""What the child may hold, beside eight times the size of the rows' files. The child limits itself
-where the system lets it; this is for where it does not."""
+MEMORY_BYTES = 3 << 30
+"""What the child may hold, beside sixteen times the size of the rows' files. The child limits
+itself where the system lets it; this is for where it does not."""
 TAIL_CHARACTERS = 300
 
 Progress = Callable[[int], None]
@@ -107,7 +107,7 @@ async def _running(job: EncodeJob, scratch: Path, log: Path, told: _Told) -> Asy
 async def _until_it_ends(child: Child, job: EncodeJob, told: _Told) -> None:
     """Wait for the child's end, and end it where it stalls or takes too much memory."""
     size = sum(path.stat().st_size for path in job.rows.values())
-    most = MEMORY_BYTES + 8 * size
+    most = MEMORY_BYTES + 16 * size
     while not child.exited.is_set():
         try:
             await asyncio.wait_for(child.exited.wait(), WATCH_S)

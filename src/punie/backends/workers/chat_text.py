@@ -18,7 +18,7 @@ from typing import Any
 from punie.backends.workers.answers import Range, Turns
 from punie.records.suite import Message, Tool
 
-RENDER_S = 10.0
+RENDER_S = 5.0
 """Processor time for one rendering; usual templates take a ten-thousandth of it."""
 MAX_TEXT = 32_000_000
 """Characters of one rendering."""

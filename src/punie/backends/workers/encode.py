@@ -36,8 +36,8 @@ from punie.records.encoding import (
 EVENTS_FD = "PUNIE_EVENTS_FD"
 ROWS_AT_ONCE = 256
 PROGRESS_S = 0.2
-MEMORY_BYTES = 4 << 30
-"""Beyond what the libraries take, before a template or a row ends the process."""
+MEMORY_BYTES = 1 << 30
+"""Beyond what the libraries take, and beyond sixteen times the rows' own size."""
 EXAMPLE_LIMIT = 4000
 """Characters of the example."""
 
@@ -188,11 +188,12 @@ def _write(path: Path, splits: Mapping[Split, Tokens], digest: str) -> None:
     temporary.replace(path)
 
 
-def _limit_memory() -> None:
+def _limit_memory(job: EncodeJob) -> None:
     """Leave this process so much more than it has now. Some systems refuse; punie watches too."""
+    size = sum(path.stat().st_size for path in job.rows.values())
     with contextlib.suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY_BYTES
+        most = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY_BYTES + 16 * size
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -208,7 +209,7 @@ def main(path: Path) -> None:
             "model",
             f"{job.model}: its tokenizer cannot be loaded: {' '.join(str(error).split())}"[:500],
         )
-    _limit_memory()
+    _limit_memory(job)
     report(event="ready")
     try:
         Encoder(job, tokenizer).run()
