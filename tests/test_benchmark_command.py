@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from punie.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMEASURED, EXIT_USAGE
+from punie.backends.local import LocalModel, prepare
+from punie.cli.benchmark_measuring import Draft
+from punie.cli.benchmarking import Benchmarked, benchmark_result, exit_code
+from punie.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RUNTIME,
+    EXIT_UNMEASURED,
+    EXIT_USAGE,
+    ServerError,
+)
 from punie.journal.check import check_journal
 from punie.records.benchmark import (
     BenchmarkResult,
@@ -30,7 +40,7 @@ from punie.records.benchmark import (
     Shape,
     TrainingBenchmark,
 )
-from punie.records.run import ModelIdentity, RunStatus
+from punie.records.run import ModelIdentity, Provenance, RunStatus
 from punie.reporting.benchmark import BenchmarkTable, benchmark_markdown
 from punie.store.benchmarks import BenchmarkStore
 
@@ -167,6 +177,41 @@ def test_ctrl_c_keeps_the_cells_that_were_measured(folder: Path, tiny_model: Pat
     assert kept.status is RunStatus.INTERRUPTED
     assert kept.training is not None
     assert [cell.end for cell in kept.grid][:2] == [CellEnd.MEASURED, CellEnd.MEASURED]
+
+
+def local(tiny_model: Path) -> LocalModel:
+    return prepare(str(tiny_model))
+
+
+def test_a_shape_that_ran_out_of_memory_is_a_problem_with_a_way_out(tiny_model: Path) -> None:
+    full = GridCell(shape=SHAPE, end=CellEnd.OUT_OF_MEMORY, why="the batch takes 40 GB")
+    smaller = SLOW.model_copy(update={"shape": SHAPE.model_copy(update={"batch": 1})})
+    fitting = GridCell(shape=smaller.shape, end=CellEnd.MEASURED, measured=smaller)
+    draft = Draft(cells=[full, fitting])
+    made = (Conditions(), RunStatus.DONE, Provenance())
+    result = benchmark_result(local(tiny_model), draft, *made, grid=True)
+    assert result.decision is None
+    assert result.problems == (
+        f"{SHAPE}: out of memory, the batch takes 40 GB",
+        f"measured and possible: {smaller.shape} took 1 min 10 s (measured)",
+    )
+    assert exit_code(Benchmarked(result)) == EXIT_RUNTIME
+    nothing = benchmark_result(local(tiny_model), Draft(cells=[full]), *made, grid=False)
+    assert exit_code(Benchmarked(nothing)) == EXIT_UNMEASURED
+
+
+def test_a_part_that_fails_leaves_the_other(tiny_model: Path) -> None:
+    draft = Draft(cells=[GridCell(shape=SHAPE, end=CellEnd.MEASURED, measured=SLOW)])
+    draft.failures.append(ServerError("the server died"))
+    found = Conditions(warnings=("the machine is hot",))
+    result = benchmark_result(
+        local(tiny_model), draft, found, RunStatus.DONE, Provenance(), grid=False
+    )
+    assert result.problems == ("the server died",)
+    assert result.decision is not None
+    assert result.decision.pace is Pace.CHANGE
+    assert "measure again" in result.decision.advice[0]
+    assert exit_code(Benchmarked(result)) == EXIT_RUNTIME
 
 
 SHAPE = Shape(batch=4, seq=256, rank=8, layers=16)

@@ -84,8 +84,8 @@ async def run_benchmark(wish: BenchmarkWish, settings: Loaded) -> Benchmarked:
             found = found.model_copy(update={"throttled": (throttled() or slowed) - slowed})
         made = provenance(wish.argv, settings.project)
         result = benchmark_result(model, draft, found, status, made, grid=wish.grid)
-        if draft.failures and not was_measured(result):
-            raise draft.failures[0]
+        if not was_measured(result):
+            _raise_for_nothing(draft, status)
         store.add(result)
     return _written(result, goal, settings.project)
 
@@ -109,6 +109,14 @@ def _goal(wish: BenchmarkWish, settings: Loaded) -> str | None:
     if not wish.journal.strip():
         raise InputError("the goal of a journal entry is empty")
     return wish.journal
+
+
+def _raise_for_nothing(draft: Draft, status: RunStatus) -> None:
+    """Raise where nothing was measured because it was interrupted, or could not be begun."""
+    if status is RunStatus.INTERRUPTED:
+        raise KeyboardInterrupt
+    if draft.failures:
+        raise draft.failures[0]
 
 
 def exit_code(benchmarked: Benchmarked) -> int:
@@ -189,23 +197,22 @@ def _projection(draft: Draft) -> Projection | None:
 
 def _problems(draft: Draft, base: GridCell | None) -> list[str]:
     """What was asked for and could not be measured; what there was no time for is none."""
-    said: list[str] = []
-    if base and base.measured is None and base.end in (CellEnd.OUT_OF_MEMORY, CellEnd.FAILED):
-        said.append(f"{base.shape}: {base.end.value}, {base.why}")
+    said = [f"{cell.shape}: failed, {cell.why}" for cell in draft.cells if _failed(cell)]
+    if base and base.measured is None and base.end is CellEnd.OUT_OF_MEMORY:
+        said.append(f"{base.shape}: out of memory, {base.why}")
         said += advice_without_a_cell(draft.cells[1:], base.shape)
-    said += [
-        f"{each.shape}: failed, {each.why}"
-        for each in draft.cells[1:]
-        if each.end is CellEnd.FAILED
-    ]
     said += [
         f"{each.prompt_tokens} tokens, {each.concurrency} at once: "
         f"{each.faults} of {each.requests} requests failed, {each.why}"
         for each in draft.served
         if each.faults
     ]
-    said += [error.message for error in draft.failures]
-    return said
+    known = {cell.why for cell in draft.cells if _failed(cell)}
+    return said + [error.message for error in draft.failures if error.message not in known]
+
+
+def _failed(cell: GridCell) -> bool:
+    return cell.end is CellEnd.FAILED
 
 
 def _conditions() -> Conditions:
