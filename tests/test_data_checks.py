@@ -454,3 +454,10 @@ def test_a_call_that_cannot_be_read_back_from_text_is_named():
     ((position, why),) = calls_lost_as_text([broken])
     assert position == 0
     assert "add" in why
+    report = check_dataset({Split.TRAIN: [broken]}, tools_as_text=True)
+    found = next(each for each in report.findings if each.check == "calls")
+    assert found.severity is Severity.ERROR
+    assert why in found.places[0].what
+    assert not [
+        each for each in check_dataset({Split.TRAIN: [broken]}).findings if each.check == "calls"
+    ]

@@ -8,6 +8,7 @@ import pytest
 import chat_templates
 from chat_templates import with_template
 from encoded_rows import ADD, LONG, SHORT, call, chat, encoded, mlx_lm_text, say, served
+from punie.datasets.for_template import rows_for_template
 from punie.records.dataset import Row, RowForm, Split
 from punie.records.encoding import RowProblemKind
 from punie.records.training import Masking
@@ -254,3 +255,19 @@ async def test_calls_without_a_parser_are_read_as_an_eval_reads_them(
     model = with_template(tiny_model, silent, NO_MARKERS.replace("CALL", "'calls'"))
     got = await encoded(model, silent, TWICE)
     assert got.details(RowProblemKind.LOST_CALL) == ["turn 2: 2 written, 0 read back"]
+
+
+@pytest.mark.model
+async def test_a_model_without_tools_in_its_template(smollm2: Path, tmp_path: Path):
+    (row,) = rows_for_template([LONG], renders_tools=False)
+    got = await encoded(smollm2, tmp_path, row, SHORT)
+    assert not got.encoding.problems
+    assert got.trained(0) == [
+        '<tool_call>\n{"name": "add", "arguments": {"a": 4, "b": 7}}\n</tool_call><|im_end|>',
+        "It is eleven.<|im_end|>",
+        "Paris<|im_end|>",
+    ]
+    for at, source, turns in ((0, row, (2, 4, 6)), (1, SHORT, (1,))):
+        for turn in turns:
+            prompt = served(got.tokenizer, source, turn)
+            assert got.ids(at)[: len(prompt)] == prompt

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from punie.datasets.checking.balance import find_imbalance
+from punie.datasets.checking.calls import find_lost_calls
 from punie.datasets.checking.duplicates import find_duplicates
 from punie.datasets.checking.encoded import find_encoding_problems
 from punie.datasets.checking.leakage import find_leakage
@@ -24,19 +25,21 @@ def check_dataset(
     suites: Sequence[EvalSuite] = (),
     encoding: Encoding | None = None,
     plan: PlanFields | None = None,
+    tools_as_text: bool = False,
 ) -> DataReport:
     """Look for duplicates, leakage, imbalance, odd turns, and what the encoding found.
 
     `rows` are those of the files, before tools became text. `suites` are all that a result may ever
     be measured with, the dataset's own too. `encoding` adds lengths, masks and calls, `plan` the
-    batch. The same input gives the same report, but for the seconds. Findings come with the gravest
-    first.
+    batch; `tools_as_text` is for a model whose template renders no tools. The same input gives the
+    same report, but for the seconds. Findings come with the gravest first.
     """
     began = time.perf_counter()
     leaks = find_leakage(rows, suites)
     findings = [
         *leaks.findings,
         *(find_encoding_problems(rows, encoding, plan) if encoding is not None else ()),
+        *(find_lost_calls(rows) if tools_as_text else ()),
         *find_odd_turns(rows),
         *find_duplicates(rows),
         *find_imbalance(rows, encoding),
