@@ -23,12 +23,12 @@ from punie.records.training import (
 )
 from punie.training import benchmark
 from punie.training.benchmark import (
-    Recorder,
     Target,
     create_dummy_dataset,
     measure_shape,
     run_training_benchmark,
 )
+from punie.training.benchmark_recorder import Recorder
 from punie.training.token_rows import write_random_rows
 
 SHAPE = Shape(batch=2, seq=32, rank=4, layers=2)

@@ -12,7 +12,7 @@ import click
 from punie.cli.live import LINE_EVERY_S, REFRESH_S, watched
 from punie.records.training import Loaded, Probed, Step, TrainEvent
 from punie.reporting.numbers import duration, time_left
-from punie.training.benchmark import ENOUGH, WARMUP
+from punie.training.benchmark_recorder import ENOUGH, WARMUP
 
 
 @dataclass(slots=True)

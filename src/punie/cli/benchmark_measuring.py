@@ -18,7 +18,7 @@ from punie.serving.client import ChatClient
 from punie.serving.free_memory import free_memory
 from punie.serving.turn import turn_to_start
 from punie.settings import Loaded
-from punie.training.benchmark import ITERATIONS, Recorder, Target, measure_shape
+from punie.training.benchmark import ITERATIONS, Target, measure_shape
 from punie.training.benchmark_data import DataLengths, data_lengths
 from punie.training.benchmark_grid import (
     GRID_BUDGET_S,
@@ -27,6 +27,7 @@ from punie.training.benchmark_grid import (
     grid_shapes,
     run_grid,
 )
+from punie.training.benchmark_recorder import Recorder
 from punie.training.benchmark_serving import loads, measure_serving, memory_fits
 from punie.training.decision import TOO_SLOW_S
 

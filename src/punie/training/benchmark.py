@@ -2,12 +2,10 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from punie.backends.base import TrainingBackend
 from punie.backends.mlx_training import MlxTraining
@@ -16,34 +14,16 @@ from punie.models.describe import describe
 from punie.models.resolve import resolve
 from punie.records.benchmark import CellEnd, GridCell, Shape, TrainingBenchmark
 from punie.records.dataset import Split
-from punie.records.training import (
-    Ended,
-    Failed,
-    FailureKind,
-    Loaded,
-    Masking,
-    Probed,
-    ResolvedPlan,
-    Started,
-    Step,
-    TrainEvent,
-    TrainJob,
-)
+from punie.records.training import Masking, ResolvedPlan, TrainEvent, TrainJob
 from punie.serving.free_memory import free_memory
 from punie.sizes import byte_size
+from punie.training.benchmark_recorder import WARMUP, Recorder
 from punie.training.preflight import HOPELESS, memory_estimate
-from punie.training.session import failure
 from punie.training.token_rows import write_random_rows
 
 BATCH, SEQ, RANK, LAYERS = 4, 256, 8, 16
 """What is measured where nobody says otherwise; batch, rank and layers as a training has them."""
 ITERATIONS = 10
-WARMUP = 1
-"""Iterations that are not timed: mlx makes the optimizer's state, and its buffers."""
-ENOUGH = 3
-"""Timed iterations after which the time budget may end a measurement."""
-PATIENCE = 4
-"""After so many times the budget one timed iteration is enough."""
 MOST_ROWS = 64
 MEMORY_SHARE = 0.95
 """Of the free memory, which the worker may take."""
@@ -129,7 +109,7 @@ async def run_training_benchmark(
 
 async def measure_shape(
     target: Target,
-    recorder: "Recorder",
+    recorder: Recorder,
     *,
     iterations: int,
     backend: TrainingBackend | None = None,
@@ -194,123 +174,6 @@ def _too_large(target: Target, job: TrainJob) -> str:
         return ""
     needed = f"about {byte_size(estimate)} by estimate"
     return f"not tried: it takes {needed}, and {byte_size(free)} are free"
-
-
-@dataclass(slots=True)
-class Recorder:
-    """One shape's measurement while it goes on, built from the worker's events.
-
-    After `budget_s` seconds it is over once it has a few iterations, and at the first pass that
-    takes more than `too_slow_s`.
-    """
-
-    model: str
-    shape: Shape
-    budget_s: float | None = None
-    too_slow_s: float | None = None
-    end: CellEnd = CellEnd.INTERRUPTED
-    """Until the worker has said otherwise."""
-    why: str = ""
-    iterations: list[float] = field(default_factory=list[float])
-    warmup: list[float] = field(default_factory=list[float])
-    loaded: Loaded | None = None
-    probed: Probed | None = None
-    started: Started | None = None
-    failed: Failed | None = None
-    peak: int = 0
-    began: float = field(default_factory=time.monotonic)
-    ended: float | None = None
-
-    def note(self, event: TrainEvent) -> bool:
-        """Take one event in; whether the measurement is over."""
-        match event:
-            case Loaded():
-                self.loaded = event
-            case Probed():
-                self.probed = event
-                self.peak = max(self.peak, event.peak_memory_bytes)
-                return self._too_slow(event.seconds)
-            case Started():
-                self.started = event
-            case Step():
-                return self._step(event)
-            case Ended():
-                self.peak = max(self.peak, event.peak_memory_bytes)
-                return self._over(CellEnd.MEASURED if self.iterations else CellEnd.FAILED)
-            case Failed():
-                self.failed = event
-                self.why = event.message
-                self.peak = max(self.peak, event.peak_memory_bytes)
-                memory = event.what is FailureKind.MEMORY
-                return self._over(CellEnd.OUT_OF_MEMORY if memory else CellEnd.FAILED)
-            case _:
-                pass
-        return False
-
-    def _step(self, event: Step) -> bool:
-        self.peak = max(self.peak, event.memory_bytes)
-        if len(self.warmup) < WARMUP:
-            self.warmup.append(event.seconds)
-            return self._too_slow(event.seconds) if self.probed is None else False
-        self.iterations.append(event.seconds)
-        if self._too_slow(event.seconds):
-            return True
-        if self.budget_s is None:
-            return False
-        spent = (time.monotonic() - self.began) / self.budget_s
-        if spent > PATIENCE or (spent > 1 and len(self.iterations) >= ENOUGH):
-            return self._over(CellEnd.MEASURED)
-        return False
-
-    def _too_slow(self, seconds: float) -> bool:
-        if self.too_slow_s is None or seconds <= self.too_slow_s:
-            return False
-        self.why = f"one iteration takes more than {self.too_slow_s:.0f} s"
-        return self._over(CellEnd.TOO_SLOW)
-
-    def _over(self, end: CellEnd) -> bool:
-        self.end = end
-        self.ended = time.monotonic()
-        return True
-
-    def refuse(self, why: str) -> None:
-        """Note that the shape takes too much memory even to be tried."""
-        self.why = why
-        self._over(CellEnd.OUT_OF_MEMORY)
-
-    def raise_for_model(self) -> None:
-        """Raise the ModelError of a worker that could not load or adapt the model."""
-        if self.failed is not None and self.failed.what is FailureKind.MODEL:
-            raise failure(self.failed)
-
-    def cell(self) -> GridCell:
-        """What was measured up to now."""
-        probed = self.probed.seconds if self.probed else None
-        return GridCell(
-            shape=self.shape,
-            end=self.end,
-            measured=self._measured() if self.iterations else None,
-            seconds_at_least=None if self.iterations else probed,
-            why=self.why,
-        )
-
-    def _measured(self) -> TrainingBenchmark:
-        probed = self.probed
-        compiled = max(0.0, probed.first_seconds - probed.seconds) if probed else None
-        return TrainingBenchmark(
-            model_path=self.model,
-            shape=self.shape,
-            num_iters=len(self.iterations),
-            seconds_per_iter=median(self.iterations),
-            iterations=tuple(self.iterations),
-            warmup=tuple(self.warmup),
-            compile_seconds=compiled,
-            load_seconds=self.loaded.seconds if self.loaded else None,
-            total_seconds=(self.ended or time.monotonic()) - self.began,
-            peak_memory_bytes=self.peak or None,
-            trainable=self.loaded.trainable if self.loaded else None,
-            machine=self.started.machine if self.started else {},
-        )
 
 
 def create_dummy_dataset(path: Path, num_examples: int = 5) -> None:
