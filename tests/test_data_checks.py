@@ -342,6 +342,46 @@ def test_turns_that_teach_nothing(planted: Row, what: str):
     assert what in only(check_dataset(with_train(planted)), "turns").what
 
 
+PRIVATE = [
+    ("sk-proj-a8Kd93jXmQ02LsPz71VnTb45", "access keys"),
+    ("ghp_a8Kd93jXmQ02LsPz71VnTb45cE6fG8hI0jKL", "access keys"),
+    ("AKIAZ3X9Q1W7E5R2T8Y4", "access keys"),
+    ('"api_key": "9f8a7c6b5d4e3f2a1b0c"', "secrets"),
+    ("-----BEGIN RSA PRIVATE KEY-----", "private keys"),
+    ("ada.l@somewhere.io", "e-mail addresses"),
+    ("+44 20 7946 0958", "telephone numbers"),
+    ("(212) 736-5000", "telephone numbers"),
+    ("4539 1488 0343 6467", "card numbers"),
+]
+
+
+@pytest.mark.parametrize(("secret", "kind"), PRIVATE)
+def test_keys_and_personal_data_are_found_and_not_repeated(secret: str, kind: str):
+    report = check_dataset(with_train(row(f"I wrote {secret} here.", "Oh.", line=90)))
+    found = only(report, "private")
+    assert found.severity is Severity.WARNING
+    assert found.what.startswith(kind)
+    assert found.places[0].line == 90
+    assert secret[-12:] not in report.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "ada@example.com and bob@mail.example.org",
+        "call 202-555-0143",
+        "order 4539 1488 0343 6468",
+        "the token: ['word', 'another_word_that_is_long']",
+        "password: correct-horse-battery",
+        "1732190123456 is a time, 3.141592653589793 a number",
+        "sk-your-api-key-goes-here-please",
+        "4444 4444 4444 4444",
+    ],
+)
+def test_what_only_looks_private_is_let_be(harmless: str):
+    assert check_dataset(with_train(row(harmless, "Oh."))).findings == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "check", "in_train", "in_valid"),
     [

@@ -8,6 +8,7 @@ from punie.datasets.checking.calls import find_lost_calls
 from punie.datasets.checking.duplicates import find_duplicates
 from punie.datasets.checking.encoded import find_encoding_problems
 from punie.datasets.checking.leakage import find_leakage
+from punie.datasets.checking.private import find_private
 from punie.datasets.checking.turns import find_odd_turns
 from punie.datasets.version import dataset_hash, split_version
 from punie.records.datacheck import DataFinding, DataReport, Severity
@@ -27,7 +28,7 @@ def check_dataset(
     plan: PlanFields | None = None,
     tools_as_text: bool = False,
 ) -> DataReport:
-    """Look for duplicates, leakage, imbalance, odd turns, and what the encoding found.
+    """Look for duplicates, leakage, imbalance, odd turns, private data, what the encoding found.
 
     `rows` are those of the files, before tools became text. `suites` are all that a result may ever
     be measured with, the dataset's own too. `encoding` adds lengths, masks and calls, `plan` the
@@ -43,6 +44,7 @@ def check_dataset(
         *find_odd_turns(rows),
         *find_duplicates(rows),
         *find_imbalance(rows, encoding),
+        *find_private(rows),
         *(_small_batch(rows, plan) if plan is not None else ()),
     ]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))

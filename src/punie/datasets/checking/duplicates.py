@@ -9,7 +9,6 @@ from punie.datasets.checking.texts import (
     answer_text,
     asked_text,
     place_of,
-    shown,
     whole_text,
     words_of,
 )
@@ -95,9 +94,7 @@ def _finding(
     hint: str,
 ) -> DataFinding:
     places = tuple(
-        place_of(
-            rows[other], f"{link} {rows[one].file}:{rows[one].line} {shown(whole_text(rows[one]))}"
-        )
+        place_of(rows[other], f"{link} {rows[one].file}:{rows[one].line}")
         for one, other in pairs[:SHOWN_PLACES]
     )
     return DataFinding(

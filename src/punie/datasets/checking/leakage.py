@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from punie.datasets.checking.overlap import Match, Overlap, Sought
-from punie.datasets.checking.texts import Prompts, Words, place_of, shown
+from punie.datasets.checking.texts import Prompts, Words, place_of
 from punie.records.datacheck import SHOWN_PLACES, DataFinding, Place, Severity
 from punie.records.dataset import Row, Split
 from punie.records.suite import EvalSuite
@@ -137,9 +137,7 @@ def _finding(
 
 def _place(rows: Sequence[Row], group: _Group, match: Match) -> Place:
     row = rows[match.source]
-    label = group.labels[match.sought]
-    words = shown(" ".join(group.texts[match.sought].words))
-    return place_of(row, f"has {label} {words}: {match.how}")
+    return place_of(row, f"has {group.labels[match.sought]}: {match.how}")
 
 
 def _same_wording(group: _Group, known: Sequence[int]) -> DataFinding:

@@ -9,7 +9,6 @@ from punie.records.datacheck import Place
 from punie.records.dataset import Row
 from punie.records.suite import EvalPrompt, EvalSuite, Message
 
-SHOWN_CHARACTERS = 60
 Words = tuple[str, ...]
 Shingle = tuple[str, ...]
 
@@ -53,13 +52,6 @@ def answer_text(row: Row) -> str:
 def place_of(row: Row, what: str = "") -> Place:
     """Where the row stands."""
     return Place(file=row.file, line=row.line, what=what)
-
-
-def shown(text: str) -> str:
-    """The beginning of a text, on one line, in quotation marks."""
-    line = " ".join(text.split())
-    short = line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"
-    return f"“{short}”"
 
 
 class Prompts:
