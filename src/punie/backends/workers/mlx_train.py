@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from punie.backends.workers.train_failure import Emit, Failure, emit_to
+from punie.backends.workers.train_failure import Emit, Failure, emit_to, less_memory
 from punie.backends.workers.train_machine import describe, load_blas
 from punie.records.training import Failed, FailureKind, TrainJob
 
@@ -41,7 +41,7 @@ def _train(job: TrainJob, emit: Emit) -> int:
     blas = load_blas()
     import mlx.core as mx  # noqa: PLC0415 - only after BLAS
 
-    from punie.backends.workers.train_run import less_memory, run  # noqa: PLC0415 - only after BLAS
+    from punie.backends.workers.train_run import run  # noqa: PLC0415 - only after BLAS
 
     try:
         run(job, emit, lambda: stopping, describe(blas))
@@ -51,7 +51,7 @@ def _train(job: TrainJob, emit: Emit) -> int:
         traceback.print_exc()
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, MemoryError) or "allocate" in message:
-            last = Failed(what=FailureKind.MEMORY, message=f"{message}: {less_memory(job)}")
+            last = Failed(what=FailureKind.MEMORY, message=f"{message}: {less_memory(job.plan)}")
         else:
             last = Failed(what=FailureKind.INTERNAL, message=message)
     else:

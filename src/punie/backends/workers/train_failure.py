@@ -12,6 +12,7 @@ from punie.records.training import (
     Failed,
     FailureKind,
     Phase,
+    ResolvedPlan,
     Saved,
     TrainEvent,
     TrainJob,
@@ -56,6 +57,19 @@ def emit_to(job: TrainJob | None) -> Emit:
                 os.fsync(kept)
 
     return emit
+
+
+def less_memory(plan: ResolvedPlan) -> str:
+    """What would make a job smaller, the least painful first."""
+    ways: list[str] = []
+    if plan.batch_size > 1:
+        ways.append(
+            f"a batch of {plan.batch_size // 2} and an accumulation of {plan.accumulation * 2}"
+        )
+    if not plan.gradient_checkpointing:
+        ways.append("gradient checkpointing")
+    ways += ["shorter rows", "fewer layers", "a smaller or quantised model"]
+    return "what helps is " + ", ".join(ways)
 
 
 def _file_to_append(path: Path) -> int:

@@ -43,3 +43,15 @@ def describe(blas: dict[str, str]) -> dict[str, str]:
         "mlx": metadata.version("mlx"),
         "mlx_lm": metadata.version("mlx-lm"),
     }
+
+
+def other_bits(before: dict[str, str], now: dict[str, str]) -> str:
+    """Why a training that goes on here may not give the bits of one that was never interrupted."""
+    if now.get("device") == "gpu":
+        return "a GPU does not promise the same bits twice"
+    changed = [
+        f"{key} was {before.get(key, 'unknown')} and is {now.get(key, 'unknown')}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    return "; ".join(changed)

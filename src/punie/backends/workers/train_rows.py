@@ -3,7 +3,8 @@
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from punie.backends.workers.train_failure import Failure
 from punie.records.dataset import Split
-from punie.records.training import Order
+from punie.records.training import FailureKind, Order
 
+LOOK_S = 0.02
 PAD_TO = 32
 """Fewer different widths: each new one is compiled, and takes memory of its own."""
 NEIGHBOURS = 32
@@ -79,6 +82,21 @@ def read_tokens(path: Path) -> TokenFile:
         if f"{split.value}.starts" in header
     }
     return TokenFile(metadata["hash"], splits)
+
+
+def wait_for_tokens(path: Path, stopped: Callable[[], bool]) -> TokenFile | None:
+    """The file of tokens once it is there; None if we were told to stop before. Raises Failure."""
+    while not path.exists():
+        if stopped():
+            return None
+        time.sleep(LOOK_S)
+    try:
+        file = read_tokens(path)
+    except (OSError, ValueError, KeyError) as problem:
+        raise Failure(FailureKind.DATA, f"{path} is no file of tokens: {problem}") from problem
+    if Split.TRAIN not in file.splits or not len(file.splits[Split.TRAIN]):
+        raise Failure(FailureKind.DATA, f"{path} has no rows to train on")
+    return file
 
 
 @dataclass(frozen=True, slots=True)

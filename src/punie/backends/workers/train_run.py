@@ -5,7 +5,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -13,7 +12,8 @@ import numpy as np
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from punie.backends.workers import train_state
-from punie.backends.workers.train_failure import Emit, Failure
+from punie.backends.workers.train_failure import Emit, Failure, less_memory
+from punie.backends.workers.train_machine import other_bits
 from punie.backends.workers.train_model import (
     base_hash,
     config_text,
@@ -29,8 +29,8 @@ from punie.backends.workers.train_rows import (
     Rows,
     TokenFile,
     make_batch,
-    read_tokens,
     validation_batches,
+    wait_for_tokens,
 )
 from punie.backends.workers.train_schedule import learning_rate
 from punie.backends.workers.train_state import Origin, Progress, Validation
@@ -54,8 +54,6 @@ from punie.records.training import (
     TrainJob,
     Validated,
 )
-
-LOOK_S = 0.02
 
 Stopped = Callable[[], bool]
 
@@ -92,7 +90,7 @@ def run(job: TrainJob, emit: Emit, stopped: Stopped, machine: dict[str, str]) ->
             seconds=time.perf_counter() - began,
         )
     )
-    file = _wait_for(job.rows, stopped)
+    file = wait_for_tokens(job.rows, stopped)
     if file is None:
         return emit(_ended(0, Ending.STOPPED))
     origin = Origin(plan=job.plan, rows=file.hash, base=base)
@@ -103,11 +101,13 @@ def run(job: TrainJob, emit: Emit, stopped: Stopped, machine: dict[str, str]) ->
         _require_same(before[0].origin, origin)
         train_state.remove_after(job.folder, before[0].progress.step)
         training.go_on_from(*before)
+    goes_on = before is not None
+    before = None  # its arrays would be held until the end
     training.compile()
     training.probe()
     if job.phase is Phase.PROBE:
         return emit(_ended(training.progress.step, Ending.PROBED))
-    return training.train(goes_on=before is not None)
+    return training.train(goes_on=goes_on)
 
 
 def _require_same(old: Origin, new: Origin) -> None:
@@ -116,21 +116,6 @@ def _require_same(old: Origin, new: Origin) -> None:
             FailureKind.RESUME,
             f"this is not the training that was interrupted: {'; '.join(found)}",
         )
-
-
-def _wait_for(path: Path, stopped: Stopped) -> TokenFile | None:
-    """The file of tokens once it is there; None if we were told to stop before."""
-    while not path.exists():
-        if stopped():
-            return None
-        time.sleep(LOOK_S)
-    try:
-        file = read_tokens(path)
-    except (OSError, ValueError, KeyError) as problem:
-        raise Failure(FailureKind.DATA, f"{path} is no file of tokens: {problem}") from problem
-    if Split.TRAIN not in file.splits or not len(file.splits[Split.TRAIN]):
-        raise Failure(FailureKind.DATA, f"{path} has no rows to train on")
-    return file
 
 
 def _ended(step: int, ending: Ending, seconds: float = 0.0) -> Ended:
@@ -171,7 +156,7 @@ class Training:
         parameters = self._model.trainable_parameters()
         train_state.restore_optimizer(self._optimizer, parameters, arrays)
         self._gradient = train_state.saved_gradient(arrays, parameters)
-        because = saved.progress.inexact_because or _other_bits(saved.machine, self._machine)
+        because = saved.progress.inexact_because or other_bits(saved.machine, self._machine)
         self.progress = saved.progress.model_copy(update={"inexact_because": because})
 
     def compile(self) -> None:
@@ -212,10 +197,11 @@ class Training:
         if limit is None or peak <= limit:
             return
         rows, width = batch.tokens.shape
+        plan = self._plan
         raise Failure(
             FailureKind.MEMORY,
             f"the largest batch, {rows} rows of {width} tokens, takes {peak / 1e9:.2f} GB, and "
-            f"{limit / 1e9:.2f} GB may be used: {less_memory(self._job)}",
+            f"{limit / 1e9:.2f} GB may be used: {less_memory(plan)}",
         )
 
     def train(self, *, goes_on: bool) -> None:
@@ -228,11 +214,13 @@ class Training:
             self._validate()
             self._save()
         batches = self._epochs.after(self.progress.step)
-        while (ending := self._ending()) is None:
+        ending = self._ending()
+        while ending is None:
             self._iterate(next(batches))
             validated = self._validation_is_owed() and not self._stopped() and self._validate()
             due = self.progress.step % self._plan.checkpoint_every == 0
-            if validated or due or self._ending() is not None:
+            ending = self._ending()  # once: a signal may come at any moment
+            if validated or due or ending is not None:
                 self._save()
         self._emit(_ended(self.progress.step, ending, time.perf_counter() - began))
 
@@ -347,7 +335,7 @@ class Training:
         return True
 
     def _save(self) -> None:
-        """Leave a checkpoint, if there is none of this step with all that is known by now."""
+        """Leave a checkpoint: weights, and all that is needed to go on from here."""
         step = self.progress.step
         if not self._job.save or step == 0:
             return
@@ -374,29 +362,3 @@ def _arrays(batch: Batch) -> tuple[mx.array, mx.array]:
 def _number(array: mx.array) -> float:
     value: Any = array.item()
     return value
-
-
-def _other_bits(before: dict[str, str], now: dict[str, str]) -> str:
-    """Why a training that goes on here may not give the bits of one that was never interrupted."""
-    if now.get("device") == "gpu":
-        return "a GPU does not promise the same bits twice"
-    changed = [
-        f"{key} was {before.get(key, 'unknown')} and is {now.get(key, 'unknown')}"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
-    return "; ".join(changed)
-
-
-def less_memory(job: TrainJob) -> str:
-    """What would make a job smaller, the least painful first."""
-    plan = job.plan
-    ways: list[str] = []
-    if plan.batch_size > 1:
-        ways.append(
-            f"a batch of {plan.batch_size // 2} and an accumulation of {plan.accumulation * 2}"
-        )
-    if not plan.gradient_checkpointing:
-        ways.append("gradient checkpointing")
-    ways += ["shorter rows", "fewer layers", "a smaller or quantised model"]
-    return "what helps is " + ", ".join(ways)
