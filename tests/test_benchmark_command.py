@@ -153,6 +153,18 @@ def test_what_cannot_be_measured(
     assert done.stdout == ""
 
 
+def test_a_projects_data_that_cannot_be_read_does_not_stop_it(
+    folder: Path, tiny_model: Path
+) -> None:
+    (folder / "punie.toml").write_text(f'model = "{tiny_model}"\ndata = "./gone.jsonl"\n')
+    done = run(folder, "--train", "--iters", "1", *SMALL, "--json")
+    assert done.returncode == EXIT_RUNTIME, done.stderr
+    data = data_of(done)
+    assert data["training"]["model_path"] == str(tiny_model)
+    assert data["projection"] is None
+    assert "gone.jsonl" in data["problems"][0]
+
+
 def test_ctrl_c_keeps_the_cells_that_were_measured(folder: Path, tiny_model: Path) -> None:
     argv = [*PUNIE, str(tiny_model), "--train", "--grid", "--iters", "2", *SMALL]
     with subprocess.Popen(

@@ -78,16 +78,12 @@ async def measure_all(
 ) -> None:
     """Measure what was asked for into `draft`; a part that fails does not take the other with it.
 
-    Raises InputError for a shape or data that cannot be.
+    Raises InputError for a shape that cannot be, and what is wrong with data that was asked for.
     """
     if wish.train:
         target = await asyncio.to_thread(Target.of, model.identity.name)
         shape = target.shape(batch=wish.batch, seq=wish.seq, rank=wish.rank, layers=wish.layers)
-        if source := wish.data or settings.values.data:
-            doing.begin(f"counting the tokens of {source}")
-            draft.data = await data_lengths(
-                source, settings.project, target.name, max_length=MAX_LENGTH
-            )
+        await _count_tokens(wish, settings, target, draft, doing)
         with _noting(draft):
             await _train(wish, target, shape, draft, doing)
             if wish.grid:
@@ -95,6 +91,27 @@ async def measure_all(
     if wish.serve:
         with _noting(draft):
             await _serve(model, draft, doing, budget_s=SHORT_S if wish.train else LONG_S)
+
+
+async def _count_tokens(
+    wish: BenchmarkWish, settings: Loaded, target: Target, draft: Draft, doing: Doing
+) -> None:
+    """Count the tokens of the data whose time is to be told.
+
+    Data that was asked for must be readable; where the project's is not, that is noted.
+    """
+    source = wish.data or settings.values.data
+    if source is None:
+        return
+    doing.begin(f"counting the tokens of {source}")
+    try:
+        draft.data = await data_lengths(
+            source, settings.project, target.name, max_length=MAX_LENGTH
+        )
+    except PunieError as error:
+        if wish.data:
+            raise
+        draft.failures.append(error)
 
 
 @contextlib.contextmanager
