@@ -19,7 +19,10 @@ OF_TRAINING = ("iters", "batch", "seq", "rank", "layers", "grid", "data")
 @click.command("benchmark")
 @click.argument("model", required=False, metavar="[MODEL]")
 @click.option(
-    "--iters", metavar="N", type=click.IntRange(1, 100_000), help="Timed iterations [default: 10]."
+    "--iters",
+    metavar="N",
+    type=click.IntRange(1, 100_000),
+    help="Timed iterations [default: 10, or 45 s].",
 )
 @click.option("--batch", metavar="N", type=click.IntRange(1), help="Rows [default: 4].")
 @click.option("--seq", metavar="T", type=click.IntRange(8), help="Tokens a row [default: 256].")
