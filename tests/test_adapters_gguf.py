@@ -28,6 +28,7 @@ from punie.backends.workers.gguf_tokenizer import KINDS, rebuilt
 from punie.backends.workers.gguf_vocabulary import vocabulary_of
 from punie.errors import ModelError
 from punie.models.check import read_json
+from punie.models.fingerprint import fingerprint
 from punie.models.pull import convert_gguf
 
 TOKENS = list(range(3, 60))
@@ -207,3 +208,16 @@ def test_what_could_be_written_is_known_before(tiny_model: Path, tmp_path: Path)
     assert why_no_gguf(packed) == ""  # it is unpacked on the way
     gemma = edited(tiny_model, tmp_path / "gemma", model_type="gemma3_text")
     assert why_no_gguf(gemma) == "punie writes no gemma3_text as GGUF"
+
+
+@pytest.mark.model
+def test_smollm2_there_and_back_again(smollm2: Path, tmp_path: Path) -> None:
+    said = write_gguf(smollm2, tmp_path / "smollm2.gguf", name="smollm2", notes={})
+    assert (said["tensors"], said["texts"]) == (272, 23)
+    reader = gguf.GGUFReader(tmp_path / "smollm2.gguf")
+    found = {name: field.contents() for name, field in reader.fields.items()}
+    assert found["tokenizer.ggml.pre"] == "smollm"
+    assert found["llama.rope.freq_base"] == 100_000.0
+    back = convert_gguf(tmp_path / "smollm2.gguf", cache=tmp_path / "cache")
+    for part in ("weights", "tokenizer", "template"):
+        assert getattr(fingerprint(back), part) == getattr(fingerprint(smollm2), part)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from punie.settings import Loaded
 
 FOLDER = "parity"
-NARROW = 72
-"""Columns below which the differences stand in the lines under the table only."""
+NARROW, WIDE = 72, 100
+"""Columns from which on the table has the differences, and the runs."""
 LISTED = 8
 """Prompts that a line of differences names."""
 
@@ -159,17 +159,18 @@ def _forms(
             stack.callback(lambda: click.echo(f"kept: {_short(place)}", err=True))
         else:
             place = stack.enter_context(scratch(make_state_folder(project) / FOLDER, entry.name))
+        folders = [place / f"{entry.name}-{form}" for form in ("fused", "quantised")]
         with waiting_for(f"fusing {entry.name} in two forms", quiet=quiet):
-            plain = fuse_adapter(entry, base, place / "fused", dequantize=True)
+            plain = fuse_adapter(entry, base, folders[0], dequantize=True)
             # A base that is quantised already is quantised again as it was.
             how = None if "-bit" in (base.identity.dtype or "") else Packing()
-            small = fuse_adapter(entry, base, place / "quantised", quantize=how)
+            small = fuse_adapter(entry, base, folders[1], quantize=how)
         name, adapter = base.identity.name, base.adapter
         yield [
             Asked(Form.BASE, f"base ({base.identity.dtype})", name),
             Asked(Form.SERVED, "adapter, served", name, adapter),
-            Asked(Form.FUSED, f"fused ({plain.dtype})", _short(place / "fused")),
-            Asked(Form.PACKED, f"fused ({small.dtype})", _short(place / "quantised")),
+            Asked(Form.FUSED, f"fused ({plain.dtype})", _short(folders[0])),
+            Asked(Form.PACKED, f"fused ({small.dtype})", _short(folders[1])),
         ]
 
 
@@ -292,17 +293,19 @@ def _table(compared: "Sequence[tuple[Arm, Against | None]]", width: int) -> "Tab
 
     from punie.reporting.numbers import percent_interval
 
-    wide = width >= NARROW
+    wide, wider = width >= NARROW, width >= WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("form", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     if wide:
         table.add_column("against the adapter", justify="right", no_wrap=True)
+    if wider:
         table.add_column("run", no_wrap=True)
     for arm, found in compared:
         summary = arm.run.summary
         cells = [arm.title, percent_interval(summary.score if summary else None)]
-        cells += [_difference(found), arm.run.id] if wide else []
+        cells += [_difference(found)] if wide else []
+        cells += [arm.run.id] if wider else []
         table.add_row(*(safe(cell) for cell in cells))
     return table
 
