@@ -24,8 +24,8 @@ _FICTION = re.compile(r"555\D?01\d\d$")
 
 class _Kind(NamedTuple):
     name: str
-    mark: str
-    """Without this in a text it need not be searched; "" where there is no such thing."""
+    marks: tuple[str, ...]
+    """Without any of these in a text, in small letters, it need not be searched: that is faster."""
     pattern: re.Pattern[str]
     is_real: Callable[[str], bool]
 
@@ -50,8 +50,9 @@ def find_private(rows: Mapping[Split, Sequence[Row]]) -> Iterator[DataFinding]:
 
 
 def _in_text(text: str) -> Iterator[tuple[str, str]]:
+    small = text.lower()
     for kind in _KINDS:
-        if kind.mark in text:
+        if any(mark in small for mark in kind.marks):
             for match in kind.pattern.finditer(text):
                 if kind.is_real(match[match.lastindex or 0]):
                     yield kind.name, match[match.lastindex or 0]
@@ -91,13 +92,13 @@ def _is_a_line(number: str) -> bool:
 _KINDS = (
     _Kind(
         "private keys",
-        "PRIVATE KEY",
+        ("private key",),
         re.compile(r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----"),
         bool,
     ),
     _Kind(
         "access keys",
-        "",
+        ("sk-", "_", "akia", "aiza", "xox", "eyj"),
         re.compile(
             r"\b(?:sk-[\w-]{20,200}|gh[pousr]_\w{30,255}|github_pat_\w{22,255}|hf_[A-Za-z0-9]{30,64}"
             r"|AKIA[0-9A-Z]{16}|AIza[\w-]{35}|xox[abprs]-[\w-]{10,200}"
@@ -107,7 +108,7 @@ _KINDS = (
     ),
     _Kind(
         "secrets",
-        "",
+        ("key", "secret", "token", "passw"),
         re.compile(
             r"(?:api[_-]?key|secret|token|passw(?:or)?d)[\"']?\s{0,3}[:=]\s{0,3}[\"']?"
             r"(?!sk-|gh[pousr]_|github_pat_|hf_|AKIA|AIza|xox|eyJ)([\w+/=-]{16,200})",
@@ -117,13 +118,13 @@ _KINDS = (
     ),
     _Kind(
         "e-mail addresses",
-        "@",
+        ("@",),
         re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[A-Za-z]{2,24}\b"),
         _is_somebodys,
     ),
     _Kind(
         "telephone numbers",
-        "",
+        ("+", "(", "-"),
         re.compile(
             r"(?<![\w+])(?:\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?(?:\d[ .-]?){6,11}\d"
             r"|\(\d{3}\) ?\d{3}[ -]\d{4}|\d{3}-\d{3}-\d{4})(?!\w)"
@@ -132,7 +133,7 @@ _KINDS = (
     ),
     _Kind(
         "card numbers",
-        "",
+        ("3", "4", "5", "6"),
         re.compile(r"(?<![\d.-])[3-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\d.-])"),
         _passes_luhn,
     ),
