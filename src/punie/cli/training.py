@@ -1,11 +1,13 @@
 """Putting a training together: data, model, plan, a worker, a chosen checkpoint, an adapter."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from punie.backends.conversion import why_no_gguf
 from punie.backends.mlx_training import MlxTraining
 from punie.cli.selection import select
 from punie.cli.signals import Signals, signals
@@ -139,9 +141,12 @@ class _Making:
         preflight = looked[0]
         if progress.probed is not None:
             preflight = measured(preflight, progress.loaded, progress.probed)
-        trained = Trained(name=work.name, preflight=preflight, warnings=chosen.notes)
         if self.wish.dry_run:
             work.discard()
+            gguf = await asyncio.to_thread(why_no_gguf, chosen.model.model.path)
+            preflight = preflight.model_copy(update={"gguf": gguf})
+        trained = Trained(name=work.name, preflight=preflight, warnings=chosen.notes)
+        if self.wish.dry_run:
             return trained
         return await self._finish(trained, progress, ended)
 

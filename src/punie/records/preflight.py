@@ -43,8 +43,8 @@ class Preflight(Record):
     seconds_per_iteration: float | None = None
     """Of a batch of mean length, from the one that was measured."""
     seconds_estimate: float | None = None
-    gguf: str = ""
-    """Why the adapter cannot become GGUF by punie alone; empty: it can."""
+    gguf: str | None = None
+    """Why the adapter cannot become GGUF by punie alone; empty: it can; None: nobody looked."""
     example: str = ""
     """The first training row, with what is trained between ⟦ and ⟧."""
     allowed: tuple[str, ...] = Field(default=())

@@ -42,7 +42,7 @@ def preflight_table(preflight: Preflight) -> RenderableType:
         ("trains", _trains(preflight)),
         ("memory", _memory(preflight)),
         ("time", _time(preflight)),
-        ("as GGUF", preflight.gguf or "possible: punie adapters export --to gguf"),
+        *_gguf(preflight.gguf),
     ]
     parts: list[RenderableType] = [_grid(rows)]
     if preflight.example:
@@ -169,6 +169,11 @@ def _time(preflight: Preflight) -> str:
         f"about {duration(preflight.seconds_estimate)}, "
         f"{duration(preflight.seconds_per_iteration)} an iteration"
     )
+
+
+def _gguf(why_not: str | None) -> Iterator[tuple[str, str]]:
+    if why_not is not None:
+        yield ("as GGUF", why_not or "possible: punie adapters export --to gguf")
 
 
 def _grid(rows: Iterable[tuple[str, str]]) -> Table:

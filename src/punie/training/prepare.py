@@ -25,9 +25,6 @@ from punie.training.preflight import (
 )
 from punie.training.work import WorkFolder
 
-GGUF_FAMILIES = ("llama", "mistral", "mixtral")
-"""Architectures that mlx_lm can write as GGUF."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -80,7 +77,6 @@ async def prepare(
         parser=encoding.parser,
         memory_estimate_bytes=estimate,
         memory_free_bytes=free_bytes,
-        gguf=_why_no_gguf(setup.model),
         example=encoding.example,
         allowed=(LEAKAGE,) if report.errors else (),
     )
@@ -105,10 +101,3 @@ def _write_rows(setup: Setup, work: WorkFolder) -> dict[Split, Path]:
             ) from error
         paths[split] = path
     return paths
-
-
-def _why_no_gguf(model: ModelInfo) -> str:
-    """Why punie alone cannot make GGUF of the adapter; empty: it can, after a fuse."""
-    if model.architecture not in GGUF_FAMILIES:
-        return f"for {model.architecture} it takes llama.cpp's converter"
-    return ""
