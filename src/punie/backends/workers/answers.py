@@ -140,15 +140,15 @@ class Chat:
         if prompt is None:
             return content, "the template refuses the turns before it alone; found by a stand-in"
         before = self.render(self.turns[:at], ask=False)
+        if before is not None and self.whole.startswith(before):
+            start = min(content, max(len(before), _common(prompt, self.whole)))
+            return start, f"a server's prompt goes on with {prompt[start:][:40]!r} there"
         if before is not None and prompt.startswith(before):
             opening = prompt[len(before) :]
             found = self.whole.rfind(opening, after, content) if opening.strip() else -1
             if found >= 0:
                 how = "the turns before it are rendered otherwise as history; found by a stand-in"
                 return found + len(opening), how
-            if self.whole.startswith(before):
-                start = min(content, _common(prompt, self.whole))
-                return start, f"a server's prompt goes on with {prompt[start:][:40]!r} there"
         return content, "a server's prompt is no beginning of the chat; found by a stand-in"
 
 
