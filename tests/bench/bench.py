@@ -1,8 +1,8 @@
-"""Every figure of punie, with one command: what an eval costs, what it holds, how far to trust it.
+"""Every figure of punie, with one command: what it costs, and how far to trust it.
 
 python tests/bench/bench.py [--fast]
 
-All three are run, whatever the first says; the exit code is 1 if a target was missed. `--fast`
+All are run, whatever the first says; the exit code is 1 if a target was missed. `--fast`
 leaves out the real model and nine tenths of the kills. Each ends with one line of JSON.
 """
 
@@ -10,7 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("bench_eval.py", "bench_load.py", "bench_trust.py")
+BENCHES = (
+    "bench_eval.py",
+    "bench_load.py",
+    "bench_trust.py",
+    "bench_train.py",
+    "bench_train_start.py",
+)
 
 
 def main() -> int:

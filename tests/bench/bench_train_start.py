@@ -19,9 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent)]
-
 from bench_eval import BenchFailed, Row, show
+
 from punie.backends.blas import find_openblas
 from punie.models.catalog import BUILTINS
 from punie.models.pull import pull_builtin
@@ -37,7 +36,7 @@ def write_rows(folder: Path) -> None:
     folder.mkdir(parents=True)
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
         for i in range(ROWS):
-            asked = f"Machine {i} in hall {i % 7} reports {i * 13 % 101} degrees. What is to be done?"
+            asked = f"Machine {i} in hall {i % 7} is at {i * 13 % 101} degrees. What now?"
             answer = f"Stop machine {i} and open the vents of hall {i % 7} for {i % 9 + 2} minutes."
             turns = [("user", asked), ("assistant", answer)]
             row = {"messages": [{"role": role, "content": text} for role, text in turns]}

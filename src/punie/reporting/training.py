@@ -153,7 +153,7 @@ def _trains(preflight: Preflight) -> str:
 
 
 def _memory(preflight: Preflight) -> str:
-    found = []
+    found: list[str] = []
     if preflight.memory_measured_bytes is not None:
         found.append(f"{byte_size(preflight.memory_measured_bytes)} measured on the longest batch")
     if preflight.memory_estimate_bytes is not None:
