@@ -4,7 +4,9 @@ The tokens go to a file of safetensors. For each split `s` of the job it holds
 - `s.tokens`: int32, the ids of all rows one after the other;
 - `s.mask`: uint8, as long: 1 where the token is one that the loss counts;
 - `s.starts`: int64, rows + 1: row i is `tokens[starts[i]:starts[i + 1]]`.
-Rows keep the order of their file. Its metadata has `hash`, SHA-256 over all of it.
+Rows keep the order of their file and are cut at the job's `max_length`; a row that the template
+refuses has no tokens. The first token of a row never counts. The file's metadata has `hash`,
+SHA-256 over all of it.
 """
 
 from enum import StrEnum
