@@ -107,7 +107,7 @@ def theirs(model: Path, project: Path) -> float:
 
 def main() -> int:
     """Take turns, and compare the fastest of each."""
-    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options = argparse.ArgumentParser(description="Time the way to the first iteration.")
     options.add_argument("--fast", action="store_true")
     options.add_argument("--rounds", type=int, default=3)
     asked = options.parse_args()
