@@ -62,7 +62,12 @@ async def prepare(
     )
     encoding = await encode(job, on_progress=on_progress)
     report = await asyncio.to_thread(
-        check_dataset, setup.rows, suites=setup.suites, encoding=encoding, plan=setup.plan
+        check_dataset,
+        setup.rows,
+        suites=setup.suites,
+        encoding=encoding,
+        plan=setup.plan,
+        tools_as_text=not setup.model.abilities.tools,
     )
     refuse_defects(report.errors, allow_leakage=setup.allow_leakage)
     lengths = all_lengths(encoding, setup.plan.max_length)
