@@ -159,9 +159,9 @@ class Epochs:
     def epoch(self, number: int) -> list[tuple[int, ...]]:
         """The batches of one epoch, from 0.
 
-        Shuffled, rows of similar length share a batch: the shuffled rows are sorted by length
-        within stretches of 32 batches, cut into batches, and the batches are shuffled again. The
-        rows that fill no whole batch are not sorted, or they would always be the longest.
+        Shuffled, rows of similar length share a batch: stretches of 32 batches are sorted by
+        length classes, cut into batches, and the batches are shuffled again. The rows that fill no
+        whole batch are not sorted, or they would always be the longest.
         """
         rows = list(range(len(self.lengths)))
         if self.order is Order.FILE:
@@ -174,7 +174,7 @@ class Epochs:
         batches = [
             batch
             for stretch in stretches
-            for batch in _cut(sorted(stretch, key=self._length), self.batch_size)
+            for batch in _cut(self._by_class(stretch), self.batch_size)
         ]
         if whole < len(rows):
             batches.append(tuple(rows[whole:]))
@@ -189,6 +189,20 @@ class Epochs:
             return len(rows) * width, width
 
         return max(islice(self.after(0), iterations), key=tokens)
+
+    def _by_class(self, rows: Sequence[int]) -> list[int]:
+        """Rows by classes of length, each up to a third above its shortest; in it, as shuffled.
+
+        Sorted by the length itself, rows of one kind, such as refusals that are a little shorter
+        than other answers, would fill whole batches, and each of those pulls the weights its way.
+        """
+        classes: dict[int, int] = {}
+        shortest = 0
+        for length in sorted({self._length(row) for row in rows}):
+            if 3 * length > 4 * shortest:
+                shortest = length
+            classes[length] = shortest
+        return sorted(rows, key=lambda row: classes[self._length(row)])
 
     def _length(self, row: int) -> int:
         return int(self.lengths[row])
