@@ -32,7 +32,15 @@ PLAN = ResolvedPlan(
     max_length=64,
 )
 LENGTHS = SplitLengths(
-    rows=10, tokens=400, trained=100, shortest=8, median=40, p95=64, longest=64, cut=0
+    rows=10,
+    tokens=400,
+    trained=100,
+    shortest=8,
+    median=40,
+    p95=64,
+    longest=64,
+    most_trained=20,
+    cut=0,
 )
 
 
@@ -63,7 +71,9 @@ def test_what_takes_more_is_estimated_higher(
     shape: Architecture, change: dict[str, object]
 ) -> None:
     def total(plan: ResolvedPlan) -> int:
-        return estimate_training(shape, plan, weight_bytes=1000, value_bytes=4, longest=500).total
+        return estimate_training(
+            shape, plan, weight_bytes=1000, value_bytes=4, longest=500, most_trained=9
+        ).total
 
     assert total(PLAN.model_copy(update=change)) > total(PLAN)
 
@@ -72,7 +82,9 @@ def test_gradient_checkpointing_takes_less(shape: Architecture) -> None:
     plan = PLAN.model_copy(update={"layers": 30, "max_length": 2048})
     less = plan.model_copy(update={"gradient_checkpointing": True})
     full, small = (
-        estimate_training(shape, each, weight_bytes=0, value_bytes=4, longest=2048).activations
+        estimate_training(
+            shape, each, weight_bytes=0, value_bytes=4, longest=2048, most_trained=9
+        ).activations
         for each in (plan, less)
     )
     assert small < full / 5
@@ -141,6 +153,7 @@ def test_lengths_in_a_few_numbers() -> None:
         "median": 10,
         "p95": 30,
         "longest": 30,
+        "most_trained": 8,
         "cut": 2,
     }
 

@@ -13,6 +13,8 @@ OPTIMIZER_COPIES = {"adam": 2, "adamw": 2, "sgd": 1, "adafactor": 1, "muon": 1}
 LOGITS = 4
 """Copies of a batch's logits that are alive at once, in float32: the logits, their softmax, and the
 gradients of both."""
+WORTH_BYTES = 32 * 1024 * 1024
+"""Logits are computed where they count only if that leaves out so many bytes of them."""
 BLOCK_HIDDEN = 14
 """Values of the hidden width that the backward pass of one block needs, each token."""
 BLOCK_MLP = 5
@@ -69,10 +71,18 @@ def room_on_disk(shape: Architecture, plan: ResolvedPlan, *, value_bytes: int) -
 
 
 def estimate_training(
-    shape: Architecture, plan: ResolvedPlan, *, weight_bytes: int, value_bytes: int, longest: int
+    shape: Architecture,
+    plan: ResolvedPlan,
+    *,
+    weight_bytes: int,
+    value_bytes: int,
+    longest: int,
+    most_trained: int,
 ) -> TrainingMemory:
     """Peak bytes of an iteration on `batch_size` rows of `longest` tokens.
 
+    At most `most_trained` tokens of a row count in the loss; where that saves much, the worker
+    computes no other logits.
     `value_bytes` is the size of an activation: 4 in float32, 2 in bfloat16. Blocks below the ones
     that are trained leave nothing behind; with gradient checkpointing only one block's activations
     are there at a time, and of the others what goes in.
@@ -81,6 +91,9 @@ def estimate_training(
     tokens = plan.batch_size * length
     values = trained_values(shape, plan)
     copies = 2 + OPTIMIZER_COPIES[plan.optimizer] + (plan.accumulation > 1)
+    predicted = plan.batch_size * most_trained
+    if (tokens - predicted) * shape.vocabulary * 4 < WORTH_BYTES:
+        predicted = tokens
     scores = 2 * shape.heads * length
     block = BLOCK_HIDDEN * shape.hidden + BLOCK_MLP * shape.mlp + 2 * shape.kv_width + scores
     blocks = plan.layers
@@ -92,5 +105,5 @@ def estimate_training(
         weights=weight_bytes,
         trained=values * copies * (value_bytes if plan.method is Method.FULL else 4),
         activations=activations * value_bytes,
-        logits=tokens * shape.vocabulary * 4 * LOGITS,
+        logits=predicted * shape.vocabulary * 4 * LOGITS,
     )

@@ -19,6 +19,8 @@ class SplitLengths(Record):
     median: int
     p95: int
     longest: int
+    most_trained: int
+    """Of one row."""
     cut: int
     """Rows longer than the plan's `max_length`."""
 

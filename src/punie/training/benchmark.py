@@ -168,7 +168,8 @@ def training_job(target: Target, shape: Shape, iterations: int, folder: Path) ->
 
 def _too_large(target: Target, job: TrainJob) -> str:
     """Why the shape must not even be tried: by estimate it takes far more than is free."""
-    estimate = memory_estimate(target.path, job.plan, job.plan.max_length)
+    length = job.plan.max_length
+    estimate = memory_estimate(target.path, job.plan, longest=length, most_trained=length)
     free = free_memory()
     if estimate is None or estimate <= HOPELESS * free:
         return ""

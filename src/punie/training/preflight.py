@@ -36,6 +36,7 @@ def split_lengths(split: EncodedSplit, max_length: int) -> SplitLengths:
         median=round(median(lengths)),
         p95=lengths[min(len(lengths) - 1, round(0.95 * len(lengths)))],
         longest=lengths[-1],
+        most_trained=max(split.trained),
         cut=sum(length > max_length for length in lengths),
     )
 
@@ -49,7 +50,9 @@ def all_lengths(encoding: Encoding, max_length: int) -> dict[Split, SplitLengths
     }
 
 
-def memory_estimate(folder: Path, plan: ResolvedPlan, longest: int) -> int | None:
+def memory_estimate(
+    folder: Path, plan: ResolvedPlan, *, longest: int, most_trained: int
+) -> int | None:
     """Peak bytes of the training, or None where the model's config does not say enough."""
     shape = architecture(read_json(folder / "config.json"))
     if shape is None:
@@ -60,6 +63,7 @@ def memory_estimate(folder: Path, plan: ResolvedPlan, longest: int) -> int | Non
         weight_bytes=sum(file.stat().st_size for file in weight_files(folder)),
         value_bytes=activation_bytes(base_tensors(folder)),
         longest=longest,
+        most_trained=most_trained,
     ).total
 
 

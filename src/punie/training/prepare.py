@@ -71,7 +71,10 @@ async def prepare(
     )
     refuse_defects(report.errors, allow_leakage=setup.allow_leakage)
     lengths = all_lengths(encoding, setup.plan.max_length)
-    estimate = memory_estimate(job.model, setup.plan, lengths[Split.TRAIN].longest)
+    train = lengths[Split.TRAIN]
+    estimate = memory_estimate(
+        job.model, setup.plan, longest=train.longest, most_trained=train.most_trained
+    )
     refuse_what_cannot_fit(estimate, free_bytes)
     preflight = Preflight(
         model=setup.model.model.name,

@@ -13,6 +13,7 @@ from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from punie.backends.workers import train_state
 from punie.backends.workers.train_failure import Emit, Failure, less_memory
+from punie.backends.workers.train_head import find_head, mean_loss, where_it_counts
 from punie.backends.workers.train_machine import other_bits
 from punie.backends.workers.train_model import (
     base_hash,
@@ -37,7 +38,6 @@ from punie.backends.workers.train_state import Origin, Progress, Validation
 from punie.backends.workers.train_step import (
     make_optimizer,
     make_step,
-    mean_loss,
     random_key,
 )
 from punie.records.dataset import Split
@@ -161,7 +161,8 @@ class Training:
 
     def compile(self) -> None:
         """Make the iteration's function; model and optimizer have their final shape."""
-        self._step, self._state = make_step(self._model, self._optimizer)
+        self._head = find_head(self._model)
+        self._step, self._state = make_step(self._model, self._optimizer, self._head)
         self._model.train()
 
     def probe(self) -> None:
@@ -175,7 +176,7 @@ class Training:
         seconds: list[float] = []
         for _ in range(2):
             began = time.perf_counter()
-            loss, _, gradient = self._step(*_arrays(batch), None, 0)
+            loss, _, gradient = self._step(*self._arrays(batch), None, 0)
             mx.eval(self._state, loss, gradient)
             del gradient
             seconds.append(time.perf_counter() - began)
@@ -268,7 +269,7 @@ class Training:
         rate = learning_rate(plan, (number - 1) // plan.accumulation)
         self._optimizer.learning_rate = rate
         loss, counted, self._gradient = self._step(
-            *_arrays(batch), self._gradient, collected if applies else 0
+            *self._arrays(batch), self._gradient, collected if applies else 0
         )
         mx.eval(self._state, loss, counted, self._gradient)
         seconds, value = time.perf_counter() - began, _number(loss)
@@ -290,6 +291,13 @@ class Training:
         )
         self.progress = self.progress.model_copy(update={"step": number})
 
+    def _arrays(self, batch: Batch) -> tuple[mx.array, mx.array]:
+        tokens: Any = batch.tokens
+        where: Any = batch.counts
+        if self._head is not None:
+            where = where_it_counts(batch.counts, self._head.vocabulary)
+        return mx.array(tokens), mx.array(where)
+
     def _validation_is_owed(self) -> bool:
         step, done = self.progress.step, self.progress.validations
         due = step % self._plan.validate_every == 0 or step == self._plan.iterations
@@ -308,7 +316,7 @@ class Training:
                 break
             batch = make_batch(rows, positions, plan.max_length)
             if batch.counts.any():
-                loss, counted = mean_loss(self._model, *_arrays(batch))
+                loss, counted = mean_loss(self._model, *self._arrays(batch), self._head)
                 total += _number(loss) * _number(counted)
                 tokens += int(_number(counted))
         self._model.train()
@@ -351,12 +359,6 @@ class Training:
         )
         train_state.save(self._job.folder, weights, self._optimizer, self._gradient, saved)
         self._emit(Saved(step=step, file=name, seconds=time.perf_counter() - began))
-
-
-def _arrays(batch: Batch) -> tuple[mx.array, mx.array]:
-    tokens: Any = batch.tokens
-    counts: Any = batch.counts
-    return mx.array(tokens), mx.array(counts)
 
 
 def _number(array: mx.array) -> float:

@@ -15,6 +15,7 @@ from mlx import nn, optimizers
 from mlx.utils import tree_map
 
 from punie.backends.workers.train_failure import Failure
+from punie.backends.workers.train_head import Head, mean_loss
 from punie.records.training import FailureKind, Optimizer, ResolvedPlan
 
 CLASSES: dict[Optimizer, Any] = {
@@ -30,7 +31,7 @@ Gradient = Any
 StepFunction = Callable[
     [mx.array, mx.array, Gradient | None, int], tuple[mx.array, mx.array, Gradient | None]
 ]
-"""(tokens, counts, gradients so far, n) -> (loss, tokens that counted, gradients so far).
+"""(tokens, where it counts, gradients so far, n) -> (loss, tokens that counted, gradients so far).
 
 With n above 0 the sum of the gradients is divided by n and applied, and none are left.
 """
@@ -60,28 +61,20 @@ def make_optimizer(plan: ResolvedPlan, parameters: Any) -> Any:
     return optimizer
 
 
-def mean_loss(model: Any, tokens: mx.array, counts: mx.array) -> tuple[mx.array, mx.array]:
-    """Mean cross-entropy, in nats, over the predictions that count, and how many those are."""
-    logits = model(tokens[:, :-1])
-    losses = nn.losses.cross_entropy(logits, tokens[:, 1:]) * counts
-    counted = counts.sum()
-    return losses.astype(mx.float32).sum() / counted, counted
-
-
-def make_step(model: Any, optimizer: Any) -> tuple[StepFunction, list[Any]]:
+def make_step(model: Any, optimizer: Any, head: Head | None) -> tuple[StepFunction, list[Any]]:
     """The compiled iteration, and everything that it changes in place, to be evaluated after it.
 
     The same operations in the same order as in mlx_lm's `tuner.trainer.train`: with the same
-    batches it gives the same bits.
+    batches it gives the same bits, where a batch is not given by the positions that count.
     """
-    loss_and_gradient = nn.value_and_grad(model, mean_loss)
+    loss_and_gradient = nn.value_and_grad(model, partial(mean_loss, head=head))
     state = [model.state, optimizer.state, mx.random.state]
 
     @partial(mx.compile, inputs=state, outputs=state)
     def step(
-        tokens: mx.array, counts: mx.array, before: Gradient | None, divisor: int
+        tokens: mx.array, where: mx.array, before: Gradient | None, divisor: int
     ) -> tuple[mx.array, mx.array, Gradient | None]:
-        (loss, counted), gradient = loss_and_gradient(model, tokens, counts)
+        (loss, counted), gradient = loss_and_gradient(model, tokens, where)
         if before is not None:
             gradient = tree_map(lambda new, old: new + old, gradient, before)
         if divisor:
