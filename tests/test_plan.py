@@ -41,7 +41,7 @@ def test_a_bare_plan_trains_every_row_three_times() -> None:
     plan = resolved(TrainPlan())
     assert plan.iterations == 3 * 23  # 22 batches of 4, and one of 2
     assert (plan.layers, plan.learning_rate, plan.scale) == (16, 2e-4, 4.0)
-    assert plan.validate_every == plan.checkpoint_every == 7
+    assert plan.validate_every == plan.checkpoint_every == 9
     assert plan.validation_rows is None
     assert plan.patience == 3
 
@@ -59,8 +59,13 @@ def test_part_of_an_epoch_is_at_least_one_iteration() -> None:
 
 
 def test_validations_fall_between_updates() -> None:
-    plan = resolved(TrainPlan(accumulation=4))
+    plan = resolved(TrainPlan(accumulation=4), valid_rows=1)
     assert plan.validate_every == 8
+
+
+@pytest.mark.parametrize(("valid_rows", "every"), [(0, 7), (16, 7), (30, 12), (90, 34)])
+def test_validations_take_no_more_than_a_fifth_of_the_time(valid_rows: int, every: int) -> None:
+    assert resolved(TrainPlan(), valid_rows=valid_rows).validate_every == every
 
 
 def test_without_validation_rows_nothing_waits_for_them() -> None:

@@ -124,7 +124,8 @@ class TrainPlan(PlanFields):
     """None, and no iterations: 3."""
     iterations: Annotated[int | None, Field(ge=1)] = None
     validate_every: Annotated[int | None, Field(ge=1)] = None
-    """Iterations; None: ten times a run, and at its end. Each validation leaves a checkpoint."""
+    """Iterations; None: up to ten times a run, less often where that would take more than a fifth of
+    the time, and at its end. Each validation leaves a checkpoint."""
     checkpoint_every: Annotated[int | None, Field(ge=1)] = None
     """Iterations between further checkpoints, from which a killed training goes on; None: with the
     validations."""

@@ -11,8 +11,10 @@ DEFAULT_EPOCHS = 3
 DEFAULT_LAYERS = 16
 DEFAULT_RATE = 2e-4
 DEFAULT_RATE_FULL = 1e-5
-VALIDATIONS = 10
+VALIDATIONS, FEWEST_VALIDATIONS = 10, 2
 """About so many over a run."""
+VALIDATION_SHARE = 0.2
+"""Of a run's work that validations may take."""
 
 
 def resolve_plan(
@@ -54,7 +56,10 @@ def _chosen(
     if context is not None and "max_length" not in asked:
         max_length = max(8, min(max_length, context))
     iterations = _iterations(plan, train_rows, batch_size)
-    validate_every = _validate_every(plan, iterations)
+    validated = min(plan.validation_rows or valid_rows, valid_rows)
+    validate_every = _validate_every(
+        plan, iterations, trained=iterations * batch_size, rows=validated
+    )
     few = plan.validation_rows is not None and plan.validation_rows < valid_rows
     rate = DEFAULT_RATE_FULL if plan.method is Method.FULL else DEFAULT_RATE
     fields = {name: getattr(plan, name) for name in PlanFields.model_fields}
@@ -86,12 +91,17 @@ def _iterations(plan: TrainPlan, train_rows: int, batch_size: int) -> int:
     return max(1, math.ceil(per_epoch * (plan.epochs or DEFAULT_EPOCHS)))
 
 
-def _validate_every(plan: TrainPlan, iterations: int) -> int:
-    """Between two updates, where it is not said: there a checkpoint is smallest."""
+def _validate_every(plan: TrainPlan, iterations: int, *, trained: int, rows: int) -> int:
+    """Between two updates, where it is not said: there a checkpoint is smallest.
+
+    Ten times a run, or less often where `rows` rows, each a third of the work of one of the
+    `trained` ones, would take more than a fifth of the whole.
+    """
     if plan.validate_every is not None:
         return min(plan.validate_every, iterations)
-    tenth = max(1, round(iterations / VALIDATIONS))
-    return min(math.ceil(tenth / plan.accumulation) * plan.accumulation, iterations)
+    times = VALIDATIONS if not rows else round(VALIDATION_SHARE * trained / (rows / 3))
+    between = max(1, round(iterations / min(VALIDATIONS, max(FEWEST_VALIDATIONS, times))))
+    return min(math.ceil(between / plan.accumulation) * plan.accumulation, iterations)
 
 
 def _schedule(schedule: Schedule, updates: int) -> Schedule:
