@@ -124,6 +124,16 @@ def test_time_left_counts_the_validations_to_come() -> None:
     assert progress.seconds_left == pytest.approx(6 * 0.5 + 3 * 1.0)
 
 
+def test_what_goes_on_after_an_iteration_may_be_a_validation() -> None:
+    progress = Progress(5, validates=True, validate_every=2)
+    said: list[bool] = []
+    for event in (started(), step(1), step(2), validated(2, 1.0), step(3), step(4), step(5)):
+        progress.note(event)
+        said.append(progress.validating)
+    assert said == [False, False, True, False, False, True, True]
+    assert not after(started(), step(1)).validating
+
+
 def test_a_part_that_begins_again_loads_again() -> None:
     loaded = Loaded(parameters=9, trainable=3, modules=2, layers=2, memory_bytes=1, seconds=1.0)
     progress = after(loaded, started(), step(1))

@@ -15,6 +15,7 @@ from punie.cli.training_live import showing_training
 from punie.cli.training_setup import ChosenTraining, choose, resumed
 from punie.errors import PunieError
 from punie.records.adapter import AdapterManifest
+from punie.records.dataset import Split
 from punie.records.preflight import Preflight
 from punie.records.training import Ended, Ending, Phase, TrainJob
 from punie.records.training_run import TrainingRun, TrainingStatus
@@ -127,7 +128,7 @@ class _Making:
         job = self._job(chosen.model.model.path, chosen.begun, free)
         if self.wish.dry_run:
             job = job.model_copy(update={"phase": Phase.PROBE})
-        progress = Progress(chosen.begun.plan.iterations)
+        progress = _progress(chosen.begun)
         looked: list[Preflight] = []
 
         async def preparing() -> None:
@@ -156,7 +157,7 @@ class _Making:
         begun = work.read_begun()
         model = resumed(self.wish, begun)
         job = self._job(model.model.path, begun, free_memory())
-        progress = Progress(begun.plan.iterations)
+        progress = _progress(begun)
         for event in work.read_events():
             progress.note(event)
         progress.begin_part()
@@ -264,6 +265,14 @@ class _Making:
             entry=entry,
             next_steps=steps,
         )
+
+
+def _progress(begun: Begun) -> Progress:
+    return Progress(
+        begun.plan.iterations,
+        validates=Split.VALID in begun.data.splits,
+        validate_every=begun.plan.validate_every,
+    )
 
 
 def _next_steps(manifest: AdapterManifest) -> tuple[str, ...]:

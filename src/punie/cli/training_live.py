@@ -100,6 +100,8 @@ def facts(progress: Progress, *, stopping: bool = False) -> str:
         parts.append(f"{duration(pace)}/it")
     if progress.peak_memory_bytes:
         parts.append(byte_size(progress.peak_memory_bytes))
-    if (left := progress.seconds_left) is not None and not stopping:
+    if progress.validating:
+        parts.insert(0, "validating")
+    elif (left := progress.seconds_left) is not None and not stopping:
         parts.append(f"{time_left(left)} left")
     return "  ".join(parts) or "the first iteration compiles"

@@ -32,6 +32,8 @@ class Progress:
     """Everything that is known of a training, part by part, in the order of its events."""
 
     iterations: int
+    validates: bool = False
+    validate_every: int = 1
     loaded: Loaded | None = None
     probed: Probed | None = None
     started: Started | None = None
@@ -87,6 +89,13 @@ class Progress:
     def step(self) -> int:
         """Iterations that are done."""
         return self.steps[-1].step if self.steps else (self.started.step if self.started else 0)
+
+    @property
+    def validating(self) -> bool:
+        """Whether a validation is what comes next, and so what goes on."""
+        due = self.step % self.validate_every == 0 or self.step == self.iterations
+        done = self.validations[-1].step if self.validations else 0
+        return self.validates and self.ended is None and due and self.step > done
 
     @property
     def best(self) -> Validated | None:
