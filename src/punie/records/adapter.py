@@ -65,7 +65,10 @@ class Chosen(Record):
     value: float | None = None
     """The loss, or the suite's score."""
     suite_hash: str | None = None
-    """Of the suite that chose: a result on that suite is stamped "selected on test"."""
+    """Of the suite that chose; None where the loss did."""
+    prompts: tuple[str, ...] = ()
+    """Hashes of the prompts of the suite that chose. A suite that holds any of them, under whatever
+    name and sampling, is stamped "selected on test"."""
     candidates: dict[int, float] = Field(default_factory=dict[int, float])
     """What each checkpoint got, by step."""
 
@@ -109,6 +112,9 @@ class AdapterManifest(Record):
     """What the preflight found and was told to accept, such as leakage into a suite."""
     leaked_suites: dict[str, int] = Field(default_factory=dict)
     """Suites (by hash) into which the data leaks, with the number of prompts concerned."""
+    leaked_prompts: tuple[str, ...] = ()
+    """Hashes of these prompts, of all suites together: `EvalPrompt.hash`, not the ids that
+    `DataReport.leaked` gives. A suite that holds any of them is stamped "leaked"."""
     provenance: Provenance = Provenance()
     results: tuple[AdapterResult, ...] = ()
 
