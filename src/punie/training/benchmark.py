@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from punie.backends.base import TrainingBackend
-from punie.backends.mlx_training import MlxTraining
+from punie.backends.choose import training_backend
 from punie.errors import InputError, TrainingError
 from punie.models.describe import describe
 from punie.models.resolve import resolve
@@ -125,7 +125,7 @@ async def measure_shape(
         if too_large := _too_large(target, job):
             recorder.refuse(too_large)
             return recorder.cell()
-        async with aclosing((backend or MlxTraining()).train(job)) as events:
+        async with aclosing((backend or training_backend(None)).train(job)) as events:
             async for event in events:
                 watch(event)
                 if recorder.note(event):
