@@ -73,6 +73,14 @@ class Chosen(Record):
     """What each checkpoint got, by step."""
 
 
+class SuiteTies(Record):
+    """What a training had to do with suites. It stays with every model that is made of it."""
+
+    chosen: Chosen
+    leaked_suites: dict[str, int] = Field(default_factory=dict[str, int])
+    leaked_prompts: tuple[str, ...] = ()
+
+
 class AdapterResult(Record):
     """A run that measured this adapter, in short; the run itself has the rest."""
 
@@ -102,6 +110,8 @@ class AdapterManifest(Record):
     suite: str | None = None
     """The adapter's own suite: what is held out of its data."""
     plan: ResolvedPlan
+    backend: str = "mlx"
+    """What trained it, by the name of a `TrainingBackend`."""
     weights_hash: str
     """Of `adapters.safetensors`."""
     adapter_hash: str
@@ -117,6 +127,15 @@ class AdapterManifest(Record):
     `DataReport.leaked` gives. A suite that holds any of them is stamped "leaked"."""
     provenance: Provenance = Provenance()
     results: tuple[AdapterResult, ...] = ()
+
+    @property
+    def ties(self) -> SuiteTies:
+        """What a result of this adapter must be stamped for."""
+        return SuiteTies(
+            chosen=self.chosen,
+            leaked_suites=self.leaked_suites,
+            leaked_prompts=self.leaked_prompts,
+        )
 
 
 class Packing(Record):
@@ -153,3 +172,5 @@ class FusedManifest(Record):
     """With base and adapter served apart."""
     made_from: AdapterManifest | None = None
     """The adapter's own manifest; None where another program made it."""
+    ties: tuple[SuiteTies, ...] = ()
+    """Of the adapter, and of whatever its base was made from."""

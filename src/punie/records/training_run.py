@@ -34,6 +34,8 @@ class TrainingRun(Record):
     base: BaseModelVersion
     data: DatasetVersion
     plan: ResolvedPlan
+    backend: str = "mlx"
+    """What trains, by the name of a `TrainingBackend`."""
     training: Training | None = None
     """Of one that has ended, or was stopped."""
     chosen: Chosen | None = None
