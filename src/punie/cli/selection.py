@@ -15,7 +15,7 @@ from punie.training.publish import candidate
 from punie.training.work import Begun, WorkFolder
 
 if TYPE_CHECKING:
-    from punie.cli.training import TrainWish
+    from punie.cli.trained import TrainWish
 
 
 async def select(
@@ -33,13 +33,12 @@ async def select(
     from punie.suites.catalog import find_suite
 
     suite = find_suite(begun.select_by, settings.project)
-    files = {each.step: each.file for each in progress.saved}
-    steps = sorted(by_loss.candidates or files)
+    steps = sorted(by_loss.candidates or {each.step for each in progress.saved})
     scores: dict[int, float] = {}
     for number, step in enumerate(steps, 1):
         if not wish.quiet:
             click.echo(f"checkpoint {number} of {len(steps)}: iteration {step}", err=True)
-        folder = candidate(work, files[step], step)
+        folder = candidate(work, step)
         scores[step] = await _score(wish, settings, begun, folder)
     best = max(steps, key=lambda step: (scores[step], -step))
     return Chosen(
@@ -47,6 +46,7 @@ async def select(
         by=suite.name,
         value=scores[best],
         suite_hash=suite.hash,
+        prompts=tuple(sorted(prompt.hash for prompt in suite.prompts)),
         candidates=scores,
     )
 
@@ -60,8 +60,9 @@ async def _score(wish: "TrainWish", settings: Loaded, begun: Begun, folder: Path
     quietly = replace(settings, values=values.model_copy(update={"journal": journal}))
     asked = Wish(
         suite=begun.select_by,
-        model=begun.base.name,
+        model=wish.model or begun.base.name,
         adapter=folder,
+        backend=begun.backend,
         checks=False,
         quiet=wish.quiet,
         argv=wish.argv,

@@ -11,7 +11,7 @@ from punie.cli.output import emit_json
 from punie.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
-    from punie.cli.training import Trained
+    from punie.cli.trained import Trained
 
 OVERRIDES = (
     "method",
@@ -60,6 +60,9 @@ OVERRIDES = (
 )
 @click.option("--dry-run", is_flag=True, help="Look at data, memory and time, and train nothing.")
 @click.option("--resume", metavar="NAME", help="Go on with a training that was interrupted.")
+@click.option(
+    "--finish", is_flag=True, help="With --resume: make the adapter of the best checkpoint so far."
+)
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option("--json", "as_json", is_flag=True, help="The adapter's manifest as JSON.")
 def train_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click passes by name
@@ -70,7 +73,8 @@ def train_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click
     looked at first; Ctrl-C stops after the iteration that runs, keeps everything, and --resume goes
     on from there.
     """
-    from punie.cli.training import TrainWish, train_adapter
+    from punie.cli.trained import TrainWish
+    from punie.cli.training import train_adapter
     from punie.settings import load_settings
 
     overrides = {name: options.pop(name) for name in OVERRIDES}

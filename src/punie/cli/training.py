@@ -1,20 +1,22 @@
 """Putting a training together: data, model, plan, a worker, a chosen checkpoint, an adapter."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import shlex
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from punie.backends.choose import training_backend
 from punie.backends.conversion import why_no_gguf
-from punie.backends.mlx_training import MlxTraining
 from punie.cli.selection import select
 from punie.cli.signals import Signals, signals
-from punie.cli.training_live import showing_training
-from punie.cli.training_setup import ChosenTraining, choose, resumed
-from punie.errors import PunieError
-from punie.records.adapter import AdapterManifest
+from punie.cli.trained import Trained, TrainWish
+from punie.cli.training_live import say_what_comes, showing_training
+from punie.cli.training_setup import ChosenTraining, checked_goal, choose, resumed
+from punie.errors import InputError, PunieError
+from punie.records.adapter import AdapterManifest, Chosen
 from punie.records.dataset import Split
 from punie.records.preflight import Preflight
 from punie.records.training import Ended, Ending, Phase, TrainJob
@@ -23,6 +25,7 @@ from punie.serving.awake import awake
 from punie.serving.free_memory import free_memory
 from punie.settings import Loaded
 from punie.store.trainings import TrainingStore
+from punie.text import one_line
 from punie.training.preflight import SHARE, measured
 from punie.training.prepare import prepare
 from punie.training.progress import Progress
@@ -30,67 +33,7 @@ from punie.training.publish import publish
 from punie.training.session import run_session
 from punie.training.work import Begun, WorkFolder
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 STOPPING = "stopping after this iteration; Ctrl-C again to end now (checkpoints are kept)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainWish:
-    """What the command line asked for; None means: as configured."""
-
-    data: str | None = None
-    model: str | None = None
-    name: str | None = None
-    config: Path | None = None
-    select_by: str | None = None
-    allow_leakage: bool = False
-    dry_run: bool = False
-    resume: str | None = None
-    journal: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    quiet: bool = False
-    argv: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """What came of it: an adapter, a training that was stopped, or a look ahead."""
-
-    name: str
-    preflight: Preflight | None = None
-    manifest: AdapterManifest | None = None
-    adapter: Path | None = None
-    entry: Path | None = None
-    progress: Progress | None = None
-    stopped: bool = False
-    warnings: tuple[str, ...] = ()
-    next_steps: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The data of the command's JSON envelope."""
-        return {
-            "name": self.name,
-            "preflight": self.preflight.model_dump(mode="json") if self.preflight else None,
-            "adapter": str(self.adapter) if self.adapter else None,
-            "manifest": self.manifest.model_dump(mode="json") if self.manifest else None,
-            "stopped": self.stopped,
-            "resume": f"punie train --resume {self.name}" if self.stopped else None,
-            "journal": str(self.entry) if self.entry else None,
-        }
-
-    @property
-    def table(self) -> "RenderableType":
-        """What a person is shown at the end."""
-        from punie.reporting.training import adapter_table, preflight_table, stopped_table
-
-        if self.manifest is not None:
-            return adapter_table(self.manifest)
-        if self.stopped and self.progress is not None:
-            return stopped_table(self.name, self.progress.step, self.progress.iterations)
-        assert self.preflight is not None
-        return preflight_table(self.preflight)
 
 
 async def train_adapter(wish: TrainWish, settings: Loaded) -> Trained:
@@ -99,16 +42,49 @@ async def train_adapter(wish: TrainWish, settings: Loaded) -> Trained:
     Raises InputError or DataError for what cannot be used, DataCheckError for defects in the data,
     ModelError, TrainingError, and StoreError where nothing could be kept.
     """
+    checked_goal(wish, settings)
+    if wish.finish and not wish.resume:
+        raise InputError("--finish needs --resume NAME", hint="`punie adapters list` shows names")
     with awake(), signals() as heard:
         if wish.resume:
             work = WorkFolder(settings.project, wish.resume)
-            work.read_begun()
-            with work.make():
-                return await _Making(wish, settings, work, heard).go_on()
+            begun = work.read_begun()
+            if manifest := work.finished(begun):
+                return _finished_already(settings, work, begun, manifest)
+            with work.hold():
+                return await _Making(wish, settings, work, heard, begun.backend).go_on(begun)
         chosen = choose(wish, settings)
         work = WorkFolder(settings.project, chosen.name)
-        with work.make():
-            return await _Making(wish, settings, work, heard).begin(chosen)
+        with work.hold():
+            work.make()
+            making = _Making(wish, settings, work, heard, chosen.begun.backend)
+            return await making.begin(chosen)
+
+
+def _finished_already(
+    settings: Loaded, work: WorkFolder, begun: Begun, manifest: AdapterManifest
+) -> Trained:
+    """A training that was killed after its adapter had appeared: only the leftover goes."""
+    with work.hold():
+        work.discard()
+    note = f"{work.name} was finished already; what was left of the training is removed"
+    trained = Trained(
+        name=work.name,
+        manifest=manifest,
+        adapter=work.adapter,
+        warnings=(note,),
+        next_steps=_next_steps(manifest),
+    )
+    journaled = any(begun.started_at in text for text in _training_entries(settings.project))
+    return trained if journaled else _journaled(trained, settings, begun.goal)
+
+
+def _training_entries(project: Path) -> Iterator[str]:
+    from punie.journal.folder import JOURNAL, TRAINING, entry_folders
+
+    for folder in entry_folders(project / JOURNAL):
+        with suppress(OSError):
+            yield (folder / TRAINING).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +95,14 @@ class _Making:
     settings: Loaded
     work: WorkFolder
     heard: Signals
+    backend: str
 
     async def begin(self, chosen: ChosenTraining) -> Trained:
         """A new training; a work folder that never got to a checkpoint is not kept."""
-        work = self.work
-        work.refuse_to_begin_again()
+        work, dry_run = self.work, self.wish.dry_run
         free = free_memory()
         job = self._job(chosen.model.model.path, chosen.begun, free)
-        if self.wish.dry_run:
+        if dry_run:
             job = job.model_copy(update={"phase": Phase.PROBE})
         progress = _progress(chosen.begun)
         looked: list[Preflight] = []
@@ -134,40 +110,53 @@ class _Making:
         async def preparing() -> None:
             preflight, tokens = await prepare(chosen.setup, work, free_bytes=free)
             looked.append(preflight)
-            if not self.wish.dry_run:
-                self._keep_begun(chosen.begun_with(preflight))
+            if not dry_run:
+                say_what_comes(work.name, preflight, chosen.notes, quiet=self.wish.quiet)
             tokens.rename(work.rows)
+            if not dry_run:
+                # The head comes last: a training that can be gone on with has its rows.
+                self._keep_begun(chosen.begun_with(preflight))
 
-        ended = await self._watched(job, progress, preparing)
+        try:
+            ended = await self._watched(job, progress, preparing)
+        except BaseException:
+            if dry_run or not work.has_state:
+                work.discard()
+            raise
+        if ended.ending is Ending.STOPPED and (dry_run or not work.exists):
+            work.discard()
+            raise asyncio.CancelledError  # nothing was begun that could be gone on with
         preflight = looked[0]
         if progress.probed is not None:
             preflight = measured(preflight, progress.loaded, progress.probed)
-        if self.wish.dry_run:
-            work.discard()
-            gguf = await asyncio.to_thread(why_no_gguf, chosen.model.model.path)
-            preflight = preflight.model_copy(update={"gguf": gguf})
         trained = Trained(name=work.name, preflight=preflight, warnings=chosen.notes)
-        if self.wish.dry_run:
-            return trained
-        return await self._finish(trained, progress, ended)
+        if not dry_run:
+            # The notes were said when it began.
+            return await self._finish(replace(trained, warnings=()), progress, ended)
+        work.discard()
+        gguf = await asyncio.to_thread(why_no_gguf, chosen.model.model.path)
+        return replace(trained, preflight=preflight.model_copy(update={"gguf": gguf}))
 
-    async def go_on(self) -> Trained:
-        """A training from before, from its last checkpoint."""
+    async def go_on(self, begun: Begun) -> Trained:
+        """A training from before, from its last checkpoint; or what it has so far, finished."""
         work = self.work
-        begun = work.read_begun()
+        work.refuse_links()
         model = resumed(self.wish, begun)
-        job = self._job(model.model.path, begun, free_memory())
         progress = _progress(begun)
         for event in work.read_events():
             progress.note(event)
+        trained = Trained(name=work.name)
+        if self.wish.finish:
+            return self._publish(trained, progress, begun, progress.chosen())
         progress.begin_part()
 
         async def preparing() -> None:
             """Nothing: the rows are there, as they were when the training began."""
 
+        job = self._job(model.model.path, begun, free_memory())
         job = job.model_copy(update={"resume": True})
         ended = await self._watched(job, progress, preparing)
-        return await self._finish(Trained(name=work.name), progress, ended)
+        return await self._finish(trained, progress, ended)
 
     def _job(self, model: Path, begun: Begun, free: int) -> TrainJob:
         return TrainJob(
@@ -218,10 +207,11 @@ class _Making:
             # What went wrong is on its way up already; a full disk must not hide it.
             with suppress(PunieError):
                 self._keep(progress, status, failure=failure)
-            if not progress.saved:
-                self.work.discard()
-            elif isinstance(error, PunieError):
-                going_on = f"the checkpoints are kept: punie train --resume {self.work.name}"
+            if isinstance(error, PunieError) and self.work.has_state:
+                going_on = (
+                    f"the checkpoints are kept: punie train --resume {self.work.name}, "
+                    "or with --finish to make the adapter of the best one"
+                )
                 error.hint = "; ".join(filter(None, (error.hint, going_on)))
             raise
 
@@ -231,7 +221,7 @@ class _Making:
         with self.heard.draining(STOPPING) as stop:
             async with showing_training(progress, stop, quiet=self.wish.quiet):
                 return await run_session(
-                    MlxTraining(),
+                    training_backend(self.backend),
                     job,
                     prepare=preparing,
                     watch=progress.note,
@@ -244,27 +234,44 @@ class _Making:
         work = self.work
         if ended.ending is Ending.STOPPED:
             self._keep(progress, TrainingStatus.STOPPED)
-            steps = (f"to go on: punie train --resume {work.name}",)
+            steps = (
+                f"to go on:          punie train --resume {work.name}",
+                f"to take it as it is: punie train --resume {work.name} --finish",
+            )
             return replace(trained, progress=progress, stopped=True, next_steps=steps)
         begun = work.read_begun()
         chosen = await select(self.wish, self.settings, work, begun, progress)
+        return self._publish(trained, progress, begun, chosen)
+
+    def _publish(
+        self, trained: Trained, progress: Progress, begun: Begun, chosen: Chosen
+    ) -> Trained:
+        work = self.work
         self._keep(progress, TrainingStatus.DONE, chosen=chosen)
         manifest = publish(work, begun, progress, chosen)
-        steps = _next_steps(manifest)
-        entry = None
-        if goal := self.wish.journal or begun.goal:
-            from punie.journal.training import write_training_entry
-
-            entry = write_training_entry(self.settings.project, manifest, goal=goal)
-            steps = (f"journal entry: {entry}", *steps)
-        return replace(
+        trained = replace(
             trained,
             manifest=manifest,
             adapter=work.adapter,
             progress=progress,
-            entry=entry,
-            next_steps=steps,
+            next_steps=_next_steps(manifest),
         )
+        return _journaled(trained, self.settings, self.wish.journal or begun.goal)
+
+
+def _journaled(trained: Trained, settings: Loaded, goal: str | None) -> Trained:
+    """Write the entry that was asked for; the adapter is there even where that fails."""
+    if goal is None or trained.manifest is None:
+        return trained
+    from punie.journal.training import write_training_entry
+
+    try:
+        entry = write_training_entry(settings.project, trained.manifest, goal=goal)
+    except PunieError as error:
+        note = f"no journal entry: {error.message}"
+        return replace(trained, warnings=(*trained.warnings, note))
+    steps = (f"journal entry: {entry}", *trained.next_steps)
+    return replace(trained, entry=entry, next_steps=steps)
 
 
 def _progress(begun: Begun) -> Progress:
@@ -276,9 +283,10 @@ def _progress(begun: Begun) -> Progress:
 
 
 def _next_steps(manifest: AdapterManifest) -> tuple[str, ...]:
+    """Commands that can be copied, whatever the names in them are."""
+    suite, base = manifest.suite or "SUITE", manifest.base.name
+    suite, base = (shlex.quote(one_line(each)) for each in (suite, base))
     return (
         f"measure it:   punie eval --adapter {manifest.name}",
-        "and its base: punie eval"
-        + (f" {manifest.suite}" if manifest.suite else " SUITE")
-        + f" --model {manifest.base.name}",
+        f"and its base: punie eval {suite} --model {base}",
     )

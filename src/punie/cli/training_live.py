@@ -6,18 +6,38 @@ On a terminal a live line, elsewhere a line now and then and one for each valida
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from statistics import fmean
 
 import click
 
 from punie.cli.live import LINE_EVERY_S, REFRESH_S, watched
+from punie.records.preflight import Preflight
+from punie.training.preflight import shown_lengths
 from punie.training.progress import Progress
 
 SPARKS = 16
 LOADING = "loading the model, reading the rows"
 PROBING = "trying the longest batch"
+
+
+def say_what_comes(
+    name: str, preflight: Preflight, notes: Sequence[str], *, quiet: bool = False
+) -> None:
+    """Say on stderr what was chosen, and what was found in the data, before the training begins."""
+    if quiet:
+        return
+    from punie.cli.output import err, safe
+    from punie.reporting.training import findings_table, plan_line
+
+    console = err()
+    console.print(safe(f"training {name}: {plan_line(preflight.plan)}"), soft_wrap=True)
+    console.print(safe(shown_lengths(preflight.lengths)), soft_wrap=True)
+    for note in notes:
+        console.print(safe(note), soft_wrap=True)
+    if preflight.report.findings:
+        console.print(findings_table(preflight.report.findings))
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from punie.backends.choose import training_backend
 from punie.datasets.catalog import list_datasets
 from punie.datasets.names import FOLDER
 from punie.datasets.reading import Dataset, read_dataset
@@ -30,7 +31,7 @@ from punie.training.resolve import resolve_plan
 from punie.training.work import Begun
 
 if TYPE_CHECKING:
-    from punie.cli.training import TrainWish
+    from punie.cli.trained import TrainWish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,30 @@ class ChosenTraining:
         """The head, with what was found in the data and allowed."""
         report = preflight.report
         leaked = {suite: len(prompts) for suite, prompts in report.leaked.items()}
-        return self.begun.model_copy(update={"findings": report.findings, "leaked_suites": leaked})
+        hashes = {
+            prompt.hash
+            for suite in self.setup.suites
+            for prompt in suite.prompts
+            if prompt.id in report.leaked.get(suite.hash, ())
+        }
+        found = {
+            "findings": report.findings,
+            "leaked_suites": leaked,
+            "leaked_prompts": tuple(sorted(hashes)),
+        }
+        return self.begun.model_copy(update=found)
+
+
+def checked_goal(wish: "TrainWish", settings: Loaded) -> None:
+    """Raise InputError where the journal entry that was asked for could not be written."""
+    if wish.journal is None:
+        return
+    if wish.dry_run:
+        raise InputError("a dry run leaves nothing to journal", hint="drop --journal or --dry-run")
+    if settings.values.journal.entries == "never":
+        raise InputError("journal is set to never here", hint="punie config shows where")
+    if not wish.journal.strip():
+        raise InputError("the goal of a journal entry is empty")
 
 
 def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
@@ -75,6 +99,8 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
         valid_rows=len(dataset.rows.get(Split.VALID, ())),
         context=model.context_length,
     )
+    configured = values.backend if values.backend != "endpoint" else None  # which trains nothing
+    backend = training_backend(configured).name
     suites, broken = project_suites(settings.project)
     select_by = _suite_name(wish.select_by, settings.project)
     begun = Begun(
@@ -82,6 +108,7 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
         name=wish.name or file.name or _free_name(settings, model, dataset),
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         base=base_version(model),
+        backend=backend,
         data=dataset.version,
         data_path=_shown_path(dataset, settings.project),
         train_rows=len(dataset.rows[Split.TRAIN]),
@@ -115,7 +142,7 @@ def resumed(wish: "TrainWish", begun: Begun) -> ModelInfo:
         "--dry-run": wish.dry_run,
         **{f"--{key.replace('_', '-')}": value for key, value in wish.overrides.items()},
     }
-    said = [option for option, value in asked.items() if value]
+    said = [option for option, value in asked.items() if value is not None and value is not False]
     if said:
         raise InputError(
             f"--resume goes on as it was begun, so {', '.join(said)} cannot be given with it",

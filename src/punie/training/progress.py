@@ -1,10 +1,10 @@
 """How far a training is: built from the worker's events, shown while it runs, kept at its end."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean, median
 
+from punie.errors import TrainingError
 from punie.records.adapter import Chosen, LossPoint, Training
 from punie.records.training import (
     Ended,
@@ -58,13 +58,13 @@ class Progress:
             case Step():
                 self.steps.append(event)
                 self._peak(event.memory_bytes)
-            # A worker that goes on says again what it has; the first telling has the times.
-            case Validated() if not _known(self.validations, event.step):
+            # A worker that goes on says again what it has, from its own state.
+            case Validated():
+                self.validations = [each for each in self.validations if each.step != event.step]
                 self.validations.append(event)
-            case Saved() if not _known(self.saved, event.step):
-                self.saved.append(event)
-            case Validated() | Saved():
-                pass
+            case Saved():
+                if all(each.step != event.step for each in self.saved):  # the first has the time
+                    self.saved.append(event)
             case Ended() | Failed():
                 self.ended = event
                 self._peak(event.peak_memory_bytes)
@@ -157,17 +157,20 @@ class Progress:
         )
 
     def chosen(self) -> Chosen:
-        """The checkpoint with the lowest validation loss, or the last where none was validated."""
+        """The checkpoint with the lowest validation loss, or the last where none was validated.
+
+        Raises TrainingError where there is none.
+        """
         on_disk = {each.step for each in self.saved}
+        if not on_disk:
+            raise TrainingError(
+                "there is no checkpoint to make an adapter of", hint="go on with it: --resume"
+            )
         losses = {each.step: each.loss for each in self.validations if each.step in on_disk}
         if not losses:
             return Chosen(step=max(on_disk), by=BY_LAST)
         best = min(losses, key=lambda step: (losses[step], step))
         return Chosen(step=best, by=BY_LOSS, value=losses[best], candidates=losses)
-
-
-def _known(events: Sequence[Validated] | Sequence[Saved], step: int) -> bool:
-    return any(each.step == step for each in events)
 
 
 def _points(steps: list[Step], validations: list[Validated], most: int) -> list[LossPoint]:

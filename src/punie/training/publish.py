@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from punie.adapters.manifest import write_manifest
-from punie.errors import StoreError
+from punie.errors import StoreError, TrainingError
 from punie.models.fingerprint import adapter_hash, file_hash
 from punie.records.adapter import AdapterManifest, Chosen
 from punie.training.progress import Progress
@@ -15,15 +15,36 @@ from punie.training.work import Begun, WorkFolder
 WEIGHTS, CONFIG = "adapters.safetensors", "adapter_config.json"
 
 
-def candidate(work: WorkFolder, file: str, step: int) -> Path:
-    """A checkpoint as an adapter folder that can be served; it costs no room on the disk."""
+def checkpoint(work: WorkFolder, step: int) -> Path:
+    """The file of a checkpoint. Raises TrainingError where it is not there, or is a link.
+
+    Its name follows from the step alone: what a file of events names could lie anywhere.
+    """
+    path = work.path / "checkpoints" / f"{step:07d}.safetensors"
+    if path.is_symlink() or not path.is_file():
+        raise TrainingError(
+            f"{path} is not there, although the training says so",
+            hint=f"train again under another name, and remove {work.path}",
+        )
+    return path
+
+
+def candidate(work: WorkFolder, step: int) -> Path:
+    """A checkpoint as an adapter folder that can be served.
+
+    Where the file system has hard links it costs no room on the disk.
+    """
+    file = checkpoint(work, step)
     folder = work.candidates / f"{work.name}@{step}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(work.path / CONFIG, folder / CONFIG)
         weights = folder / WEIGHTS
         weights.unlink(missing_ok=True)
-        os.link(work.path / file, weights)
+        try:
+            os.link(file, weights)
+        except OSError:
+            shutil.copyfile(file, weights)
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror or error}") from error
     return folder
@@ -32,14 +53,15 @@ def candidate(work: WorkFolder, file: str, step: int) -> Path:
 def publish(work: WorkFolder, begun: Begun, progress: Progress, chosen: Chosen) -> AdapterManifest:
     """Make the adapter of the chosen checkpoint, its manifest last, and drop the work folder.
 
-    Raises StoreError, and then the work folder is as it was.
+    Raises TrainingError without that checkpoint, or StoreError, and then the work folder is as it
+    was.
     """
-    file = next(each.file for each in progress.saved if each.step == chosen.step)
+    file = checkpoint(work, chosen.step)
     staged = work.path / "staged"
     try:
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
-        shutil.copyfile(work.path / file, staged / WEIGHTS)
+        shutil.copyfile(file, staged / WEIGHTS)
         shutil.copyfile(work.path / CONFIG, staged / CONFIG)
         manifest = AdapterManifest(
             name=work.name,
@@ -57,6 +79,8 @@ def publish(work: WorkFolder, begun: Begun, progress: Progress, chosen: Chosen) 
             ),
             findings=begun.findings,
             leaked_suites=begun.leaked_suites,
+            leaked_prompts=begun.leaked_prompts,
+            backend=begun.backend,
             provenance=begun.provenance,
         )
         write_manifest(staged, manifest)

@@ -22,8 +22,9 @@ from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from punie.errors import InputError, StoreError
+from punie.models.manifest import read_manifest
 from punie.reading import MIB, read_regular
-from punie.records.adapter import BaseModelVersion
+from punie.records.adapter import AdapterManifest, BaseModelVersion
 from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.datacheck import DataFinding
 from punie.records.dataset import ROW, DatasetVersion, Split
@@ -31,6 +32,8 @@ from punie.records.run import Provenance
 from punie.records.training import EVENTS_FILE, TRAIN_EVENT, ResolvedPlan, TrainEvent
 
 ADAPTERS = "adapters"
+STATE = "state.safetensors"
+"""The worker's; with it a training can go on."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 MAX_BEGUN = 64 * MIB
 
@@ -50,11 +53,13 @@ class Begun(Record):
     train_rows: int
     suite: str | None = None
     """The adapter's own suite."""
+    backend: str = "mlx"
     select_by: str | None = None
     """The suite that chooses the checkpoint; None: the validation loss."""
     plan: ResolvedPlan
     findings: tuple[DataFinding, ...] = ()
     leaked_suites: dict[str, int] = Field(default_factory=dict[str, int])
+    leaked_prompts: tuple[str, ...] = ()
     provenance: Provenance = Provenance()
     goal: str | None = None
     """That of the journal entry that was asked for."""
@@ -75,7 +80,6 @@ class WorkFolder:
         self.path = project / ADAPTERS / f".{name}.training"
         self.rows = self.path / "rows.safetensors"
         self.events = self.path / EVENTS_FILE
-        self.log = self.path / "worker.log"
         self.candidates = self.path / "candidates"
         self._begun = self.path / "begun.json"
 
@@ -84,21 +88,24 @@ class WorkFolder:
         """Whether a training of this name has begun and is no adapter yet."""
         return self._begun.is_file()
 
-    @contextmanager
-    def make(self) -> Generator[None]:
-        """Make the folder and hold its lock.
+    @property
+    def has_state(self) -> bool:
+        """Whether the worker has left something to go on from."""
+        return (self.path / STATE).is_file()
 
-        Raises InputError where another punie trains under this name, or it is taken, and StoreError
-        where the folder cannot be written.
+    @contextmanager
+    def hold(self) -> Generator[None]:
+        """Hold the lock of this name.
+
+        Raises InputError where another punie trains under it, and StoreError where the project's
+        folder cannot be written.
         """
-        if self.adapter.exists():
-            raise InputError(
-                f"there is an adapter called {self.name} already",
-                hint=f"give another --name, or: punie adapters delete {self.name}",
-            )
+        lock_file = self.path.with_name(f".{self.name}.lock")
+        if lock_file.is_symlink() or self.path.is_symlink():
+            raise self._odd(lock_file if lock_file.is_symlink() else self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "lock")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(lock_file)
             lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
@@ -114,14 +121,51 @@ class WorkFolder:
         finally:
             lock.release()
 
-    def refuse_to_begin_again(self) -> None:
-        """Raise InputError where a training of this name waits to be gone on with."""
+    def make(self) -> None:
+        """Make the folder anew, empty; the lock is held.
+
+        What a training that never began has left is removed. Raises InputError where the name is an
+        adapter's, or that of a training which waits to be gone on with.
+        """
+        if self.adapter.exists() or self.adapter.is_symlink():
+            raise InputError(
+                f"there is an adapter called {self.name} already",
+                hint=f"give another --name, or: punie adapters delete {self.name}",
+            )
         if self.exists:
             raise InputError(
                 f"a training called {self.name} was begun and not finished",
                 hint=f"punie train --resume {self.name}, or give another --name, or: "
                 f"punie adapters delete {self.name}",
             )
+        try:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir()
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: {error.strerror or error}", hint="remove it by hand"
+            ) from error
+
+    def refuse_links(self) -> None:
+        """Raise InputError where the folder holds a link: what goes on writes into its files.
+
+        Punie makes none; the folder of a project from somebody else may lead anywhere.
+        """
+        for path in self.path.rglob("*"):
+            if path.is_symlink():
+                raise self._odd(path)
+
+    def _odd(self, path: Path) -> InputError:
+        return InputError(
+            f"{path} is a link, and no training of punie's has one",
+            hint=f"look where it leads, and remove {self.path}",
+        )
+
+    def finished(self, begun: Begun) -> AdapterManifest | None:
+        """The adapter's manifest where this very training has become it already."""
+        manifest = read_manifest(self.adapter) if self.adapter.is_dir() else None
+        same = manifest is not None and manifest.training.started_at == begun.started_at
+        return manifest if same else None
 
     def discard(self) -> None:
         """Remove the folder, with all that was not finished."""
