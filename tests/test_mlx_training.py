@@ -97,7 +97,7 @@ def workers() -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.cmdline()[1:3] == ["-m", "punie.backends.workers.mlx_train"]:
+            if process.cmdline()[1:4] == ["-P", "-m", "punie.backends.workers.mlx_train"]:
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

@@ -64,7 +64,7 @@ async def test_a_real_server_answers_and_leaves_nothing_behind(
         (listener,) = [
             c
             for c in psutil.Process().children(recursive=True)
-            if c.cmdline()[1:3] == ["-m", "punie.backends.workers.serve"]
+            if c.cmdline()[1:4] == ["-P", "-m", "punie.backends.workers.serve"]
         ]
     assert streamed.completion_tokens == 8
     assert streamed.first_token_s is not None

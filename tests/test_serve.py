@@ -56,7 +56,7 @@ class Served:
         (server,) = [
             child
             for child in psutil.Process(self.process.pid).children(recursive=True)
-            if child.cmdline()[1:3] == ["-m", "punie.backends.workers.serve"]
+            if child.cmdline()[1:4] == ["-P", "-m", "punie.backends.workers.serve"]
         ]
         return server
 

@@ -14,6 +14,7 @@ from punie.backends.preflight import preflight
 from punie.errors import PunieError
 from punie.models.catalog import BUILTINS
 from punie.models.resolve import resolve
+from punie.models.worker import worker_argv
 from punie.records.checkup import Checkup, note, ok, problem
 from punie.records.suite import EvalSuite
 from punie.records.trust import Level
@@ -65,8 +66,8 @@ def _speed(blas: Path | None) -> dict[str, Any] | str:
     if blas is not None:
         env["PUNIE_BLAS"] = str(blas)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "punie.backends.workers.speed"],
+        done = subprocess.run(  # noqa: S603 - our own command line
+            worker_argv("speed"),
             env=env,
             capture_output=True,
             text=True,

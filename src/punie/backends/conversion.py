@@ -5,7 +5,6 @@ Each function blocks until its worker has ended. A worker ends with us: it watch
 
 import json
 import subprocess
-import sys
 from collections import deque
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +12,8 @@ from typing import Any, cast
 from punie.backends.mlx import require_mlx, server_env
 from punie.errors import ModelError
 from punie.models.cache import cache_root
+from punie.models.worker import worker_argv
 from punie.records.adapter import Agreement, Packing
-
-WORKERS = "punie.backends.workers"
 
 
 def fuse(
@@ -74,7 +72,7 @@ def _run(worker: str, *words: str) -> dict[str, Any]:
     tail: deque[str] = deque(maxlen=8)
     said: dict[str, Any] = {}
     with subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "-m", f"{WORKERS}.{worker}", *words],
+        worker_argv(worker, *words),
         env=server_env(hub_cache),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

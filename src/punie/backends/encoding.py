@@ -1,7 +1,6 @@
 """Rows as tokens: a child renders them with the model's own template, within limits."""
 
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from punie.backends.mlx import require_mlx, server_env
 from punie.errors import ModelError, PunieError, StoreError
 from punie.models.cache import cache_root
+from punie.models.worker import worker_argv
 from punie.records.dataset import ROW, Split
 from punie.records.encoding import EncodeJob, Encoding, RowProblem, RowProblemKind
 from punie.scoring.written_calls import lost_calls
@@ -95,7 +95,7 @@ async def _running(job: EncodeJob, scratch: Path, log: Path, told: _Told) -> Asy
     hub_cache = cache_root() / "no-hub"
     hub_cache.mkdir(parents=True, exist_ok=True)
     env = server_env(hub_cache) | {"TOKENIZERS_PARALLELISM": "true"}
-    argv = [sys.executable, "-P", "-m", "punie.backends.workers.encode", str(order)]
+    argv = worker_argv("encode", str(order))
     child = Child(told)
     try:
         await child.spawn(argv, env, log=log, grace_s=GRACE_S)

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, cast
 from punie.backends.blas import find_openblas
 from punie.errors import ModelError
 from punie.models.cache import cache_root
+from punie.models.worker import worker_argv
 from punie.records.run import ModelIdentity
 from punie.serving.config import ServerConfig
 from punie.serving.endpoint import Abilities, Endpoint
@@ -28,8 +28,7 @@ LOCAL_ORIGINS = "http://127.0.0.1,http://localhost"
 
 def server_argv(config: ServerConfig) -> list[str]:
     """The command line of the server for `config`."""
-    argv = [sys.executable, "-m", "punie.backends.workers.serve"]
-    argv += ["--model", str(config.model)]
+    argv = worker_argv("serve", "--model", str(config.model))
     argv += ["--host", config.host, "--port", str(config.port)]
     argv += ["--allowed-origins", LOCAL_ORIGINS]
     argv += ["--decode-concurrency", str(config.decode_concurrency)]

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from punie.backends.mlx import require_mlx, server_env
 from punie.models.cache import cache_root
+from punie.models.worker import worker_argv
 from punie.records.training import (
     TRAIN_EVENT,
     Ended,
@@ -26,7 +26,6 @@ from punie.records.training import (
 )
 from punie.serving.child import Child
 
-WORKER = "punie.backends.workers.mlx_train"
 GRACE_S = 30.0
 """A worker that must end may finish its iteration and write a checkpoint."""
 TAIL_BYTES = 4000
@@ -60,7 +59,7 @@ class MlxTraining:
         tasks = [asyncio.create_task(_end_of(child, heard))]
         step = 0
         try:
-            argv = [sys.executable, "-m", WORKER, str(file)]
+            argv = worker_argv("mlx_train", str(file))
             await child.spawn(argv, server_env(hub_cache), log=log, grace_s=GRACE_S)
             if stop is not None:
                 tasks.append(asyncio.create_task(_stop(child, stop)))

@@ -2,12 +2,12 @@
 
 import asyncio
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from punie.errors import PunieError
+from punie.models.worker import worker_argv
 from punie.records.checkup import Checkup, ok, problem
 
 NAME = "selftest"
@@ -57,7 +57,7 @@ def selftest() -> Checkup:
 
 def _build(root: Path) -> str:
     """Build the model; what went wrong, or nothing."""
-    worker = [sys.executable, "-m", "punie.backends.workers.tiny", str(root / "model")]
+    worker = worker_argv("tiny", str(root / "model"))
     try:
         done = subprocess.run(  # noqa: S603 - our own worker
             worker, capture_output=True, text=True, timeout=BUILD_S, check=False

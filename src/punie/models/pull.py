@@ -22,6 +22,7 @@ from punie.errors import InputError, ModelError
 from punie.models.cache import build_once, cache_root
 from punie.models.catalog import Builtin
 from punie.models.fingerprint import file_hash
+from punie.models.worker import worker_argv
 from punie.reading import open_regular
 
 RECIPE = 1
@@ -150,8 +151,8 @@ def _convert(file: Path, work: Path, progress: Progress) -> Path:
         except (ValueError, TypeError, KeyError):
             return  # a warning of some library
 
-    argv = [sys.executable, "-m", "punie.backends.workers.convert"]
-    status, said = _run([*argv, str(file), str(folder), default_dtype()], work, watch, {})
+    argv = worker_argv("convert", str(file), str(folder), default_dtype())
+    status, said = _run(argv, work, watch, {})
     if error:
         raise ModelError(error["message"], hint=error["hint"])
     if status != 0:

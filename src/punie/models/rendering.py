@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from punie.errors import ModelError
+from punie.models.worker import worker_argv
 
 DEADLINE_S = 15.0
 """Wall-clock time of the child; its processor time and memory are limited by itself."""
@@ -32,9 +32,8 @@ def render(
         "renderings": [{"template": name, "variables": each} for name, each in renderings],
     }
     try:
-        done = subprocess.run(
-            # -P: what lies in the current folder is not imported.
-            [sys.executable, "-P", "-m", "punie.backends.workers.template"],
+        done = subprocess.run(  # noqa: S603 - our own command line
+            worker_argv("template"),
             input=json.dumps(request).encode(),
             env={k: os.environ[k] for k in ("PATH", "PYTHONPATH", "LANG") if k in os.environ},
             capture_output=True,
