@@ -6,8 +6,8 @@ when the plan is resolved.
 
 from collections.abc import Iterator
 
-from punie.records.training import Curve, Method, TrainPlan
-from punie.suites.form_errors import FormError
+from punie.records.training import Curve, Method, Quantization, TrainPlan
+from punie.sources.faults import FormError
 from punie.training.optimizer_options import has_own_rate, option_errors
 
 _LOW_RANK = ("rank", "alpha", "dropout", "keys")
@@ -31,6 +31,7 @@ def effect_errors(plan: TrainPlan) -> Iterator[FormError]:
     if plan.epochs is not None and plan.iterations is not None:
         what = "stands beside epochs: give one of the two"
         yield FormError(("iterations",), what, key=True)
+    yield from _packing_errors(plan)
     if plan.keys == ():
         yield FormError(("keys",), "names no module: leave it out to train every linear one")
     yield from _schedule_errors(plan)
@@ -40,6 +41,15 @@ def effect_errors(plan: TrainPlan) -> Iterator[FormError]:
             if name in plan.model_fields_set:
                 what = "has no effect: with relative_step adafactor makes its own learning rate"
                 yield FormError((name,), what, key=True)
+
+
+def _packing_errors(plan: TrainPlan) -> Iterator[FormError]:
+    if plan.quantization is not Quantization.NONE and plan.method is Method.FULL:
+        what = "does not go with method full: weights that are packed cannot be trained"
+        yield FormError(("quantization",), what)
+    if plan.double_quantization and plan.quantization is not Quantization.FOUR_BIT:
+        what = "has no effect without quantization: 4bit"
+        yield FormError(("double_quantization",), what, key=True)
 
 
 def _schedule_errors(plan: TrainPlan) -> Iterator[FormError]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from punie.records.training import Curve, Masking, TrainPlan
 from punie.scoring.json_text import is_array, is_object
+from punie.sources.faults import FormError, nearest
 from punie.sources.yaml_source import DataPath
-from punie.suites.form_errors import FormError, nearest
 from punie.training.plan_form import Form
 
 MLX_LM_WORDS = {

@@ -1,13 +1,14 @@
-"""Which further arguments each of mlx's optimizers takes, and of what kind.
+"""Which further arguments each optimizer takes, and of what kind.
 
-They are those of the constructors of mlx 0.32 but the learning rate; a test compares the two.
+They are those of the constructors of mlx 0.32 but the learning rate, which a test compares; of
+paged_adamw_8bit those of bitsandbytes.optim.PagedAdamW8bit that decide an update.
 """
 
 from collections.abc import Iterator
 from enum import StrEnum
 
 from punie.records.training import Optimizer, PlanFields
-from punie.suites.form_errors import FormError, nearest
+from punie.sources.faults import FormError, nearest
 
 
 class Kind(StrEnum):
@@ -48,6 +49,11 @@ OPTIONS: dict[Optimizer, dict[str, Kind]] = {
         "weight_decay": Kind.NUMBER,
         "nesterov": Kind.SWITCH,
         "ns_steps": Kind.WHOLE,
+    },
+    Optimizer.PAGED_ADAMW_8BIT: {
+        "betas": Kind.PAIR,
+        "eps": Kind.NUMBER,
+        "weight_decay": Kind.NUMBER,
     },
 }
 

@@ -13,8 +13,9 @@ from punie.errors import InputError, Problem
 from punie.records.base import SCHEMA_VERSION
 from punie.records.training import Schedule, TrainPlan
 from punie.scoring.json_text import is_array, is_object
+from punie.sources.faults import FormError, nearest
 from punie.sources.yaml_source import DataPath, NotReadableError, YamlSource, path_text, read_text
-from punie.suites.form_errors import FormError, form_errors, nearest
+from punie.suites.form_errors import form_errors
 from punie.training.effect import effect_errors
 from punie.training.mlx_lm_plan import MLX_LM_WORDS, is_mlx_lm, translate
 from punie.training.plan_form import Form

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from punie.sources.faults import FormError
 from punie.sources.yaml_source import DataPath
-from punie.suites.form_errors import FormError
 
 
 @dataclass(frozen=True, slots=True)
