@@ -19,6 +19,8 @@ from punie.errors import InputError, StoreError
 from punie.models.caches import lmstudio_folders
 from punie.models.check import read_json
 from punie.models.fingerprint import adapter_hash
+from punie.models.gguf_notes import TIES
+from punie.models.ties import written as as_written
 from punie.records.adapter import AdapterManifest
 
 EXPORTS = "exports"
@@ -72,6 +74,7 @@ def export_gguf(
                 "punie.adapter": entry.name,
                 "punie.adapter_hash": fused.adapter_hash,
                 "punie.base_weights_hash": fused.base.weights_hash,
+                TIES: as_written(fused.ties),
             }
             done = write_gguf(model, work, name=entry.name, notes=notes)
             said = (

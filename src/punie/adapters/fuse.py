@@ -18,6 +18,7 @@ from punie.models.fingerprint import TOKENIZER_FILES, fingerprint
 from punie.models.manifest import MANIFEST
 from punie.models.pull import Progress, quiet
 from punie.models.quantization import dtype_label
+from punie.models.ties import ties_of_model
 from punie.records.adapter import BaseModelVersion, FusedManifest, Packing
 from punie.sizes import byte_size
 
@@ -67,6 +68,7 @@ def fuse_adapter(
     Without `dequantize` a quantised base stays as it is quantised; `quantize` packs what is not.
     Raises InputError where something stands in the way, ModelError, or StoreError.
     """
+    base_ties = ties_of_model(base.identity.name)
     with new_folder(folder) as work:
         _require_room(base, work.parent, dequantize=dequantize)
         agreement = fuse(base.path, base.adapter, work, dequantize=dequantize, quantize=quantize)
@@ -82,6 +84,7 @@ def fuse_adapter(
             weights_hash=fingerprint(work).weights,
             agreement=agreement,
             made_from=entry.manifest,
+            ties=(*base_ties, *((entry.manifest.ties,) if entry.manifest else ())),
         )
         if entry.manifest is not None:
             card = write_card(entry.manifest.model_copy(update={"name": folder.name}), fused=True)

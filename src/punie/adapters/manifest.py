@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from punie.adapters.card import write_card
+from punie.adapters.stamps import LEAKAGE, SELECTION
 from punie.errors import InputError, StoreError
 from punie.models.manifest import MANIFEST, read_manifest
 from punie.records.adapter import AdapterManifest, AdapterResult
@@ -43,11 +44,18 @@ def add_result(folder: Path, result: AdapterResult) -> AdapterManifest:
 
 
 def result_of(run: Run, manifest: AdapterManifest) -> AdapterResult:
-    """A finished run in short, with the stamps that its suite and its checks deserve."""
+    """A finished run in short, with the stamps that its suite and its checks deserve.
+
+    A run holds no prompts, so its own findings say which it shares with those that chose or leaked.
+    A checkpoint's run has none yet, being older than the manifest: there the suite decides.
+    """
     summary = run.summary
     score = summary.score if summary else None
-    stamps = [SELECTED_ON_TEST] if run.suite_hash == manifest.chosen.suite_hash else []
-    stamps += [LEAKED] if run.suite_hash in manifest.leaked_suites else []
+    said = {finding.name for finding in run.checks.findings} if run.checks else set[str]()
+    chose = SELECTION in said or run.suite_hash == manifest.chosen.suite_hash
+    leaked = LEAKAGE in said or run.suite_hash in manifest.leaked_suites
+    stamps = [SELECTED_ON_TEST] if chose else []
+    stamps += [LEAKED] if leaked else []
     stamps += [NOT_CHECKED] if run.checks is None or run.checks.skipped else []
     return AdapterResult(
         run=run.id,

@@ -63,14 +63,21 @@ def _own_suite(suite: str | None, project: Path) -> str | None:
     return str(path) if path.is_file() else None
 
 
-def stamps(adapter: Path | None, suite: "EvalSuite") -> "tuple[Finding, ...]":
-    """What the adapter's training had to do with this suite, for the record of the run."""
-    manifest = read_manifest(adapter) if adapter else None
-    if manifest is None:
+def stamps(run: "Run", adapter: Path | None, suite: "EvalSuite") -> "tuple[Finding, ...]":
+    """What the training of a run's model had to do with this suite, for the record of the run.
+
+    Asked of the adapter, and of the model itself, which may be one that an adapter was fused into.
+    """
+    if run.model.backend == "endpoint":
         return ()
     from punie.adapters.stamps import stamps_of
+    from punie.models.ties import ties_of_model
 
-    return stamps_of(manifest, suite)
+    ties = ties_of_model(run.model.name)
+    manifest = read_manifest(adapter) if adapter and run.model.adapter else None
+    if manifest is not None:
+        ties = (*ties, manifest.ties)
+    return tuple(finding for each in ties for finding in stamps_of(each, suite))
 
 
 def trained_on(run: "Run", project: Path) -> "Dataset | None":

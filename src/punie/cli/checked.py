@@ -17,7 +17,7 @@ async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Serve
     What memory allows was found before the server was started, and what the adapter's training had
     to do with the suite when it was trained; both count in either case.
     """
-    findings = stamps(adapter_of(wish, settings) if run.model.adapter else None, suite)
+    findings = stamps(run, adapter_of(wish, settings), suite)
     if service.memory is not None:
         from punie.backends.preflight import neighbours
 
