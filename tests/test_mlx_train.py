@@ -25,6 +25,7 @@ from punie.records.training import (
     Order,
     Phase,
     Probed,
+    Quantization,
     ResolvedPlan,
     Saved,
     Schedule,
@@ -39,6 +40,7 @@ from train_rows_file import random_rows, write_rows
 
 E = TypeVar("E", bound=TrainEvent)
 BARE = Path(__file__).with_name("bench") / "bare_train.py"
+MLX_OPTIMIZERS = [each for each in Optimizer if each is not Optimizer.PAGED_ADAMW_8BIT]
 PLAN = ResolvedPlan(
     layers=2,
     learning_rate=1e-2,
@@ -361,7 +363,7 @@ def names(job: TrainJob) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("optimizer", list(Optimizer))
+@pytest.mark.parametrize("optimizer", MLX_OPTIMIZERS)
 @pytest.mark.parametrize("method", list(Method))
 def test_every_optimizer_and_method_goes_on_exactly(
     trainer: Forks, job: TrainJob, optimizer: Optimizer, method: Method
@@ -504,6 +506,8 @@ def test_more_memory_than_allowed_is_refused_before_the_first_iteration(
         ({"layers": 3}, "the model has 2 blocks, the plan trains 3"),
         ({"optimizer_options": {"momentum": 0.9}}, "adam has no option momentum"),
         ({"optimizer_options": {"betas": (1.5, 0.9)}}, "beta"),
+        ({"optimizer": Optimizer.PAGED_ADAMW_8BIT}, "mlx has no optimizer paged_adamw_8bit"),
+        ({"quantization": Quantization.FOUR_BIT}, "mlx packs no model"),
     ],
 )
 def test_a_plan_that_does_not_fit_the_model_is_refused(

@@ -13,6 +13,7 @@ from punie.records.training import (
     Method,
     Optimizer,
     Order,
+    Quantization,
     ResolvedPlan,
     Schedule,
     TrainPlan,
@@ -26,8 +27,8 @@ LAYERS, TRAIN, VALID = 30, 90, 20
 
 def resolved(plan: TrainPlan, **sizes: Any) -> ResolvedPlan:
     """A plan for a model of 30 blocks, 90 rows to train on and 20 to validate on."""
-    given = {"model_layers": LAYERS, "train_rows": TRAIN, "valid_rows": VALID, **sizes}
-    return resolve_plan(plan, **given)
+    given: dict[str, Any] = {"model_layers": LAYERS, "train_rows": TRAIN, "valid_rows": VALID}
+    return resolve_plan(plan, **(given | sizes))
 
 
 def refusal(plan: TrainPlan, **sizes: Any) -> str:
@@ -204,6 +205,36 @@ NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
         {},
         "optimizer_options.nesterov: does not go with dampening",
     ),
+    "packing on mlx": (
+        TrainPlan(quantization=Quantization.EIGHT_BIT),
+        {},
+        "There the base itself is quantised: leave the key out and give a 4-bit model",
+    ),
+    "an optimizer that mlx does not have": (
+        TrainPlan(optimizer=Optimizer.PAGED_ADAMW_8BIT),
+        {},
+        "optimizer: mlx has no paged_adamw_8bit",
+    ),
+    "scales of no packing": (
+        TrainPlan(double_quantization=True),
+        {"backend": "cuda"},
+        "double_quantization: has no effect without quantization: 4bit",
+    ),
+    "scales of another packing": (
+        TrainPlan(quantization=Quantization.EIGHT_BIT, double_quantization=True),
+        {"backend": "cuda"},
+        "double_quantization: has no effect without quantization: 4bit",
+    ),
+    "packed weights that are trained": (
+        TrainPlan(method=Method.FULL, quantization=Quantization.FOUR_BIT),
+        {"backend": "cuda"},
+        "quantization: does not go with method full",
+    ),
+    "an option that 8 bits do not take": (
+        TrainPlan(optimizer=Optimizer.PAGED_ADAMW_8BIT, optimizer_options={"amsgrad": True}),
+        {"backend": "cuda"},
+        "optimizer_options.amsgrad: paged_adamw_8bit takes no such option",
+    ),
     "learning rate of adafactor": (
         TrainPlan(optimizer=Optimizer.ADAFACTOR, optimizer_options=OWN_RATE, learning_rate=1e-3),
         {},
@@ -281,8 +312,25 @@ CHANGED: dict[str, object] = {
 }
 
 
+NOT_ON_MLX: dict[str, dict[str, object]] = {
+    "quantization": {"quantization": "8bit"},
+    "double_quantization": {"quantization": "4bit", "double_quantization": True},
+    "optimizer": {"optimizer": "paged_adamw_8bit"},
+}
+"""Flags that set keys which another backend acts on, and mlx refuses."""
+
+
 def test_the_table_has_every_key() -> None:
-    assert CHANGED.keys() == TrainPlan.model_fields.keys()
+    assert CHANGED.keys() | NOT_ON_MLX.keys() == TrainPlan.model_fields.keys()
+
+
+@pytest.mark.parametrize("key", NOT_ON_MLX)
+def test_what_mlx_refuses_reaches_the_worker_of_another_backend(key: str) -> None:
+    plan = with_overrides(TrainPlan(), **NOT_ON_MLX[key])
+    assert ": mlx " in refusal(plan)
+    bare, changed = resolved(TrainPlan(), backend="cuda"), resolved(plan, backend="cuda")
+    differing = {name for name, value in changed if value != getattr(bare, name)}
+    assert differing == NOT_ON_MLX[key].keys()
 
 
 @pytest.mark.parametrize("key", CHANGED.keys() - {"schema_version"})
@@ -361,7 +409,7 @@ CLASSES = {
 }
 
 
-@pytest.mark.parametrize("optimizer", Optimizer)
+@pytest.mark.parametrize("optimizer", CLASSES)
 def test_the_options_are_those_of_mlx(optimizer: Optimizer) -> None:
     constructor = getattr(mlx.optimizers, CLASSES[optimizer])
     parameters = dict(inspect.signature(constructor).parameters)

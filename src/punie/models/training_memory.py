@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from punie.models.memory import Architecture
 from punie.records.training import Method, ResolvedPlan
 
-OPTIMIZER_COPIES = {"adam": 2, "adamw": 2, "sgd": 1, "adafactor": 1, "muon": 1}
+OPTIMIZER_COPIES = {
+    "adam": 2,
+    "adamw": 2,
+    "sgd": 1,
+    "adafactor": 1,
+    "muon": 1,
+    "paged_adamw_8bit": 1,  # two moments of a byte a value, and the scales of their blocks
+}
 LOGITS = 4
 """Copies of a batch's logits that are alive at once, in float32: the logits, their softmax, and the
 gradients of both."""

@@ -19,13 +19,29 @@ class Method(StrEnum):
 
 
 class Optimizer(StrEnum):
-    """mlx's optimizers."""
+    """mlx's optimizers, and one of bitsandbytes.
+
+    What a backend does not have, it refuses (`punie.training.unsupported`).
+    """
 
     ADAM = "adam"
     ADAMW = "adamw"
     SGD = "sgd"
     ADAFACTOR = "adafactor"
     MUON = "muon"
+    PAGED_ADAMW_8BIT = "paged_adamw_8bit"
+    """AdamW whose moments are 8 bits wide and move to the host's memory where the GPU's is full."""
+
+
+class Quantization(StrEnum):
+    """How a backend packs the frozen base while an adapter is trained on it (QLoRA)."""
+
+    NONE = "none"
+    """The base is as its files are, which may be quantised themselves."""
+    FOUR_BIT = "4bit"
+    """4-bit NormalFloat (NF4), in blocks of 64 weights."""
+    EIGHT_BIT = "8bit"
+    """8-bit integers, with outliers apart (LLM.int8)."""
 
 
 class Masking(StrEnum):
@@ -92,7 +108,10 @@ class PlanFields(Record):
     optimizer_options: dict[str, float | bool | tuple[float, ...]] = Field(
         default_factory=dict[str, float | bool | tuple[float, ...]]
     )
-    """Further arguments of mlx's optimizer, such as `weight_decay`."""
+    """Further arguments of the optimizer, such as `weight_decay`."""
+    quantization: Quantization = Quantization.NONE
+    double_quantization: bool = False
+    """The scales of NF4's blocks are quantised too: 0.37 bits a weight less."""
     schedule: Schedule = Schedule()
     batch_size: Annotated[int, Field(ge=1)] = 4
     accumulation: Annotated[int, Field(ge=1)] = 1
@@ -124,8 +143,8 @@ class TrainPlan(PlanFields):
     """None, and no iterations: 3."""
     iterations: Annotated[int | None, Field(ge=1)] = None
     validate_every: Annotated[int | None, Field(ge=1)] = None
-    """Iterations; None: up to ten times a run, less often where that would take more than a fifth of
-    the time, and at its end. Each validation leaves a checkpoint."""
+    """Iterations; None: up to ten times a run, less often where that would take more than a fifth
+    of the time, and at its end. Each validation leaves a checkpoint."""
     checkpoint_every: Annotated[int | None, Field(ge=1)] = None
     """Iterations between further checkpoints, from which a killed training goes on; None: with the
     validations."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from punie.errors import InputError
 from punie.records.training import Curve, Method, PlanFields, ResolvedPlan, Schedule, TrainPlan
 from punie.training.effect import effect_errors
+from punie.training.unsupported import unsupported
 
 DEFAULT_EPOCHS = 3
 DEFAULT_LAYERS = 16
@@ -24,17 +25,20 @@ def resolve_plan(
     train_rows: int,
     valid_rows: int,
     context: int | None = None,
+    backend: str = "mlx",
 ) -> ResolvedPlan:
     """Choose what the plan leaves open, for a model of so many blocks and so many rows.
 
     An epoch is `ceil(train_rows / batch_size)` iterations: every row is trained, the last batch may
     be smaller. `context` is the most tokens that the model is made for, where it says so. Raises
-    InputError with everything that does not fit the model or the data, or has no effect.
+    InputError with everything that does not fit the model, the data or the backend, or has no
+    effect.
     """
     if train_rows < 1:
         raise InputError("there is no row to train on", hint="add rows to the training data")
     chosen = _chosen(plan, model_layers, train_rows, valid_rows, context)
     problems = [f"{'.'.join(map(str, each.path))}: {each.what}" for each in effect_errors(plan)]
+    problems += unsupported(plan, backend)
     problems += _misfits(plan, chosen, model_layers, train_rows, context)
     problems += _unvalidated(plan, valid_rows)
     if problems:

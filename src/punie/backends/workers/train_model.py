@@ -18,7 +18,7 @@ from mlx_lm.utils import get_total_parameters, load_model
 from punie.backends.workers.train_failure import Failure
 from punie.backends.workers.train_state import flat
 from punie.records.base import digest
-from punie.records.training import FailureKind, Method, ResolvedPlan
+from punie.records.training import FailureKind, Method, Quantization, ResolvedPlan
 
 LINEAR = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
 QUANTIZED = (nn.QuantizedLinear, nn.QuantizedEmbedding, QuantizedSwitchLinear)
@@ -50,6 +50,8 @@ def prepare(model: Any, plan: ResolvedPlan) -> dict[str, Any]:
     Gives the `adapter_config.json` with which mlx_lm makes the same layers again. Draws from mlx's
     random numbers. Raises Failure where plan and model do not fit.
     """
+    if plan.quantization is not Quantization.NONE:
+        raise Failure(FailureKind.MODEL, "mlx packs no model: give one that is quantised already")
     model.freeze()
     blocks: list[Any] = model.layers
     if plan.layers > len(blocks):

@@ -42,6 +42,8 @@ def make_optimizer(plan: ResolvedPlan, parameters: Any) -> Any:
 
     Adafactor is told to use the plan's learning rate, which it ignores by itself.
     """
+    if plan.optimizer not in CLASSES:
+        raise Failure(FailureKind.MODEL, f"mlx has no optimizer {plan.optimizer}")
     kind = CLASSES[plan.optimizer]
     known = inspect.signature(kind).parameters
     options: dict[str, Any] = {}
