@@ -1,117 +1,35 @@
 """`punie train` as a person uses it: the real worker on the tiny model, the real store."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from punie.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_RUNTIME, EXIT_USAGE
-from punie.models.manifest import read_manifest
-from punie.records.adapter import AdapterManifest
 from punie.store.trainings import TrainingStore
-
-COLOURS = ("red", "green", "blue", "black", "white", "brown", "pink", "grey")
-THINGS = ("door", "chair", "table", "lamp", "shelf")
-WAIT_S = 120
-
-
-def rows(things: tuple[str, ...] = THINGS) -> list[dict[str, Any]]:
-    return [
-        {
-            "messages": [
-                {"role": "user", "content": f"{thing}: which colour has number {i}?"},
-                {"role": "assistant", "content": f"{colour} {thing}"},
-            ]
-        }
-        for thing in things
-        for i, colour in enumerate(COLOURS)
-    ]
-
-
-def write(path: Path, content: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project with a dataset, and the tiny model as its base."""
-
-    folder: Path
-    env: dict[str, str]
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "punie", *words],
-            cwd=self.folder,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def punie(self, *words: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-        process = self.start(*words)
-        out, err = process.communicate(timeout=WAIT_S)
-        assert process.returncode == code, f"{out}\n{err}"
-        assert "Traceback" not in err
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
-
-    def json(self, *words: str, code: int = 0) -> Any:
-        return json.loads(self.punie(*words, "--json", code=code).stdout)
-
-    def adapter(self, name: str) -> Path:
-        return self.folder / "adapters" / name
-
-    def manifest(self, name: str) -> AdapterManifest:
-        manifest = read_manifest(self.adapter(name))
-        assert manifest is not None
-        return manifest
-
-    def weights(self, name: str) -> bytes:
-        return (self.adapter(name) / "adapters.safetensors").read_bytes()
-
-    def work(self, name: str) -> Path:
-        return self.folder / "adapters" / f".{name}.training"
+from train_project import (
+    WAIT_S,
+    InProcess,
+    Project,
+    make_project,
+    rows,
+    wait_for_checkpoint,
+    write,
+)
 
 
 @pytest.fixture
 def project(tmp_path: Path, tiny_model: Path) -> Project:
-    folder = tmp_path / "project"
-    write(folder / "data" / "colours" / "train.jsonl", rows()[:32])
-    write(folder / "data" / "colours" / "valid.jsonl", rows()[32:])
-    (folder / "punie.toml").write_text(f'model = "{tiny_model}"\n', encoding="utf-8")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PUNIE_")}
-    env |= {
-        "HOME": str(tmp_path),
-        "XDG_CONFIG_HOME": str(tmp_path),
-        "PUNIE_STATE": os.environ["PUNIE_STATE"],
-        "PUNIE_CACHE": str(tmp_path / "cache"),
-        "MLX_DISABLE_COMPILE": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "COLUMNS": "100",
-        "NO_COLOR": "1",
-    }
-    return Project(folder, env)
+    return make_project(tmp_path, tiny_model)
 
 
-def wait_for_checkpoint(work: Path, process: "subprocess.Popen[str]", part: int = 1) -> None:
-    """Until the first checkpoint of a part; what is ended then has something to go on from."""
-    deadline = time.monotonic() + WAIT_S
-    events = work / "events.jsonl"
-    while time.monotonic() < deadline and process.poll() is None:
-        parts = events.read_bytes().split(b'"started"') if events.exists() else []
-        if len(parts) > part and b'"saved"' in parts[part]:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"no checkpoint: {process.communicate(timeout=WAIT_S)}")
+@pytest.fixture
+def here(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> InProcess:
+    """The project's commands in this process, for what is refused before a worker works."""
+    return InProcess(project, monkeypatch, capsys)
 
 
 def test_bare_train_makes_an_adapter_that_can_be_traced(project: Project) -> None:
@@ -151,7 +69,7 @@ def test_a_dry_run_looks_and_leaves_nothing(project: Project) -> None:
     assert shown["seconds_estimate"] > 0
     assert shown["trainable"] > 0
     assert "⟦" in shown["example"]
-    assert not list((project.folder / "adapters").iterdir())
+    assert not project.made
     table = project.punie("train", "--dry-run", "--batch-size", "2").stdout
     assert "measured on the longest batch" in table
 
@@ -274,6 +192,13 @@ def test_one_file_is_split_and_its_held_out_part_becomes_the_suite(project: Proj
     assert "has other rows" in other.stderr
 
 
+def test_what_cannot_be_read_is_refused_by_the_program(project: Project) -> None:
+    failed = project.punie("train", "nowhere.jsonl", code=EXIT_USAGE)
+    assert "nowhere.jsonl" in failed.stderr
+    assert "hint" in failed.stderr
+    assert not failed.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -291,9 +216,9 @@ def test_one_file_is_split_and_its_held_out_part_becomes_the_suite(project: Proj
     ],
 )
 def test_what_cannot_be_trained_says_so(
-    project: Project, words: tuple[str, ...], code: int, said: str
+    here: InProcess, words: tuple[str, ...], code: int, said: str
 ) -> None:
-    failed = project.punie("train", *words, code=code)
+    failed = here("train", *words, code=code)
     assert said in failed.stderr
     assert "hint" in failed.stderr
-    assert not list((project.folder / "adapters").glob("*"))
+    assert not here.project.made
