@@ -1,6 +1,7 @@
 """Rows as tokens: a child renders them with the model's own template, within limits."""
 
 import asyncio
+import importlib.util
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from punie.backends.mlx import require_mlx, server_env
+from punie.backends.mlx import server_env
 from punie.errors import ModelError, PunieError, StoreError
 from punie.models.cache import cache_root
 from punie.models.worker import worker_argv
@@ -39,11 +40,16 @@ Progress = Callable[[int], None]
 async def encode(job: EncodeJob, *, on_progress: Progress | None = None) -> Encoding:
     """Turn rows into tokens; the file of tokens and `encoding.json` beside it appear whole.
 
+    It needs transformers alone; with mlx_lm, tool calls are read back as its server reads them.
     Raises ModelError for a model without a usable tokenizer or template, or with a template that
     takes too much time or memory, and StoreError where the files cannot be written. Nothing is left
     running, however it ends.
     """
-    require_mlx()
+    if importlib.util.find_spec("transformers") is None:
+        raise ModelError(
+            "rows are encoded with transformers, which is not installed",
+            hint="pip install transformers",
+        )
     told = _Told(on_progress)
     with tempfile.TemporaryDirectory(prefix="punie-encode-") as scratch:
         log = Path(scratch) / "log"

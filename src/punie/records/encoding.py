@@ -82,7 +82,10 @@ class Encoding(Record):
     splits: dict[Split, EncodedSplit]
     problems: tuple[RowProblem, ...] = ()
     parser: str | None = None
-    """mlx_lm's tool parser that the tool calls were read back with; None: the template has none."""
+    """mlx_lm's tool parser that the tool calls were read back with; None: it has none for the
+    template, or is not installed (`notes`), and punie's own reader read them."""
+    notes: tuple[str, ...] = ()
+    """What could not be done on this machine, a sentence each."""
     hash: str
     example: str = ""
     """The first training row as text, with what is trained between ⟦ and ⟧."""

@@ -16,12 +16,17 @@ from types import FrameType
 from typing import Any
 
 from punie.backends.workers.answers import Range, Turns
+from punie.backends.workers.plain_tokenizer import PlainTokenizer
 from punie.records.suite import Message, Tool
 
 RENDER_S = 5.0
 """Processor time for one rendering; usual templates take a ten-thousandth of it."""
 MAX_TEXT = 32_000_000
 """Characters of one rendering."""
+WITHOUT_MLX = (
+    "mlx_lm is not installed: tool calls were not read back by the parser of its server, but by"
+    " punie's own reader"
+)
 
 
 class HostileError(BaseException):
@@ -37,13 +42,13 @@ class UnusableError(Exception):
 
 
 class Tokenizer:
-    """mlx_lm's tokenizer of one model, with batches and places in the text."""
+    """mlx_lm's tokenizer of one model, with batches and places in the text.
+
+    Where mlx_lm is not installed it is transformers' own, and `note` says what that leaves out.
+    """
 
     def __init__(self, model: Path) -> None:
-        from mlx_lm.utils import load_config, load_tokenizer  # noqa: PLC0415 - slow to import
-
-        config: Any = load_config(model)
-        self.served: Any = load_tokenizer(model, eos_token_ids=config.get("eos_token_id"))
+        self.served, self.note = _served(model)
         self._backend: Any = getattr(self.served, "backend_tokenizer", None)
         if self._backend is None:
             raise ValueError("it has no fast tokenizer, so no token has a place in the text")
@@ -106,6 +111,17 @@ class Tokenizer:
             )
             return list(found["assistant_masks"])
         return []
+
+
+def _served(model: Path) -> tuple[Any, str]:
+    try:
+        from mlx_lm.utils import load_config, load_tokenizer  # noqa: PLC0415 - slow to import
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"mlx", "mlx_lm"}:
+            raise
+        return PlainTokenizer(model), WITHOUT_MLX
+    config: Any = load_config(model)
+    return load_tokenizer(model, eos_token_ids=config.get("eos_token_id")), ""
 
 
 def turns_of(messages: Sequence[Message]) -> Turns:

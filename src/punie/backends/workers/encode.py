@@ -92,6 +92,7 @@ class Encoder:
             },
             problems=tuple(self._problems),
             parser=self._reader.name,
+            notes=(self._tokenizer.note,) if self._tokenizer.note else (),
             hash=digest,
             example=self._example,
         )

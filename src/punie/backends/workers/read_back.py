@@ -14,6 +14,10 @@ class CallReader:
     """Reads calls with the parser that the server chooses for a tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
+        self.name: str | None = None
+        """Of the parser; None where the server has none for this model."""
+        if not tokenizer.tool_parser:
+            return
         from mlx_lm.generate import (  # noqa: PLC0415 - slow to import
             TextStateMachine,
             make_text_state_machine,
@@ -22,9 +26,7 @@ class CallReader:
         self._tokenizer = tokenizer
         self._machine: Any = make_text_state_machine(tokenizer)
         self._split: Any = TextStateMachine.split
-        self.name: str | None = (
-            str(tokenizer.init_kwargs.get("tool_parser_type")) if tokenizer.tool_parser else None
-        )
+        self.name = str(tokenizer.init_kwargs.get("tool_parser_type"))
 
     def lost(
         self,
