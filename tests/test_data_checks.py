@@ -1,6 +1,7 @@
 """One planted defect for each check, and a clean set that raises nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -219,7 +220,7 @@ def test_the_first_question_of_a_longer_chat_counts_alone():
 def test_what_everybody_is_told_is_no_leak_but_a_text_of_its_own_is():
     asked = [f"Question {number} about {TOPICS[number]}" for number in range(12)]
     assert not check_dataset(with_train(), suites=[suite(*asked)]).findings
-    passage = " ".join(f"word{number}" for number in range(30))
+    passage = "Moss grows where light is weak and water stands longer than roots can bear"
     same_question = Row(
         messages=(
             Message(role="system", content=f"The text: {passage}"),
@@ -229,10 +230,100 @@ def test_what_everybody_is_told_is_no_leak_but_a_text_of_its_own_is():
         file="train.jsonl",
         line=90,
     )
-    others = suite("Summarise the text.", system="The text: about something else entirely, it is.")
+    about = "Bees find their way home by sunlight although clouds hide it for hours"
+    others = suite("Summarise the text.", system=f"The text: {about}")
     assert not check_dataset(with_train(same_question), suites=[others]).findings
     copied = suite("Summarise the text.", system=f"The text: {passage}")
     assert check_dataset(with_train(same_question), suites=[copied]).leaked
+
+
+def test_a_system_turn_with_another_date_hides_no_prompt():
+    def told(at: int) -> Message:
+        now = f"It is Saturday, 21 November 2026, 10:{at:02d}:07. Session 7f3a-{at}b2-91ce."
+        return Message(role="system", content=f"{SYSTEM} {now}")
+
+    asked = [f"How warm is {topic}?" for topic in TOPICS[:20]]
+    trained = [
+        replace(each, messages=(told(each.line), *each.messages[1:]))
+        for each in (row(text, "Warm.", line=at) for at, text in enumerate(asked, 1))
+    ]
+    for system in (SYSTEM, "You are measured."):
+        measured = suite(*asked, system=system)
+        report = check_dataset({Split.TRAIN: trained}, suites=[measured])
+        assert len(report.leaked[measured.hash]) == 20
+    prompts = tuple(
+        replace(each, messages=(told(30 + at), *each.messages[1:]))
+        for at, each in enumerate(suite(*asked).prompts)
+    )
+    measured = EvalSuite(name="dated", prompts=prompts, hash="x")
+    assert len(check_dataset({Split.TRAIN: trained}, suites=[measured]).leaked["x"]) == 20
+
+
+@pytest.mark.parametrize(
+    "asked", [("Where is the key?",), ("Good morning.", "Where is the key?"), ("And the key?",)]
+)
+def test_every_question_and_every_beginning_of_a_chat_counts(asked: tuple[str, ...]):
+    turns = ["Good morning.", "Where is the key?", "And the key?", "Thank you for all of that."]
+    chat = [
+        turn
+        for text in turns
+        for turn in (Message(role="user", content=text), Message(role="assistant", content="Yes."))
+    ]
+    longer = Row(messages=(Message(role="system", content=SYSTEM), *chat), file="train.jsonl")
+    prompt = EvalPrompt(
+        id="p", messages=tuple(Message(role="user", content=text) for text in asked), hash="p"
+    )
+    measured = EvalSuite(name="chat", prompts=(prompt,), hash="x")
+    assert check_dataset(with_train(longer), suites=[measured]).leaked == {"x": ("p",)}
+
+
+@pytest.mark.parametrize("variants", [2, 10, 11, 40])
+def test_a_prompt_that_stands_somewhere_as_a_whole_is_no_wording(variants: int):
+    trained = [row(f"{TOPICS[at]}: {QUESTION}", "No.", line=at) for at in range(variants)]
+    report = check_dataset(with_train(*trained), suites=[suite(QUESTION)])
+    assert report.leaked
+    assert "wording" not in {each.check for each in report.findings}
+
+
+INSTRUCTION = (
+    "Read the following invoice and give the number, the date, the name of the buyer and the sum "
+    "with its currency as one object of JSON, and leave out whatever the invoice does not say"
+)
+
+
+def invoice(at: int, split: Split = Split.TRAIN) -> Row:
+    chance = Random(at)
+    lines = " ".join(chance.sample(TOPICS, 25))
+    return row(f"{INSTRUCTION}: no. {at % 5}, {lines}", f"{{{at}}}", line=at, split=split)
+
+
+@pytest.mark.parametrize(("trained", "others"), [(4, 0), (9, 0), (9, 60), (10, 100), (30, 0)])
+def test_a_long_instruction_is_everybodys_and_no_leak(trained: int, others: int):
+    rows = {
+        Split.TRAIN: [*clean(Split.TRAIN, others), *(invoice(at) for at in range(trained))],
+        Split.VALID: [invoice(100 + at, Split.VALID) for at in range(3)],
+    }
+    assert check_dataset(rows).errors == ()
+    copied = invoice(1, Split.VALID)
+    found = check_dataset({**rows, Split.VALID: [*rows[Split.VALID], copied]}).errors
+    assert [each.count for each in found] == [1]
+
+
+def test_a_short_question_with_other_tools_is_a_note_and_with_the_same_a_leak():
+    weather, clock = Tool(name="weather"), Tool(name="clock")
+
+    def asked(*tools: Tool, split: Split = Split.TRAIN) -> Row:
+        return replace(row("How warm is it?", "I cannot say.", line=7, split=split), tools=tools)
+
+    for measured in ((), (clock,), (weather, clock)):
+        rows = with_train(asked(weather))
+        rows[Split.VALID] = [asked(*measured, split=Split.VALID)]
+        found = only(check_dataset(rows), "leakage")
+        assert found.severity is Severity.NOTE
+        assert "with other tools" in found.what
+        rows[Split.TRAIN] = [*rows[Split.TRAIN], asked(*reversed(measured))]
+        found = [each for each in check_dataset(rows).findings if each.check == "leakage"]
+        assert [(each.severity, each.count) for each in found] == [(Severity.ERROR, 1)]
 
 
 def test_a_template_with_other_values_is_a_note_and_no_leak():

@@ -1,9 +1,11 @@
 """What a row asks and what it says, as words to compare."""
 
+import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from punie.records.datacheck import Place
 from punie.records.dataset import Row
@@ -11,6 +13,11 @@ from punie.records.suite import EvalPrompt, EvalSuite, Message
 
 Words = tuple[str, ...]
 Shingle = tuple[str, ...]
+
+SHORT = 8
+"""Fewer words say too little: of shorter texts only the same words count."""
+SHARED, FEWEST = 0.05, 3
+"""What this share of texts has in common, and at least so many, is a template's wording."""
 
 # Scripts without spaces: each character is a word. Operators are words too: 4 + 7 is not 4 - 7.
 _ALONE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -54,37 +61,82 @@ def place_of(row: Row, what: str = "") -> Place:
     return Place(file=row.file, line=row.line, what=what)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Everything that a row asks on its way to its last answer, as words."""
+
+    words: Words
+    """The whole prompt. Every turn stands in it unbroken, and so does every beginning of it."""
+    short: tuple[Words, ...] = ()
+    """Of turns of users alone, of beginnings and of the whole: those of under `SHORT` words."""
+
+
 class Prompts:
     """Prompts as the words that make each of them a prompt of its own.
 
-    These are what users and tools say. A system turn counts only where no other row or prompt has
-    the same: it may hold the very text that is asked about, but mostly it is everybody's. Tools'
-    signatures never count.
+    These are what users and tools say. A system turn counts only where no other prompt has the
+    same and it holds a text of its own, which may be what is asked about. Mostly it is everybody's,
+    or everybody's with another date. Tools' signatures never count.
     """
 
     def __init__(self, rows: Iterable[Row], suites: Iterable[EvalSuite]) -> None:
         chats = [row.messages for row in rows]
         chats += [prompt.messages for suite in suites for prompt in suite.prompts]
-        self._systems = Counter(_system(messages) for messages in chats)
+        asked_of: dict[str, str] = {}
+        shared = {""}
+        for messages in chats:
+            # A suite that is made of rows has their prompts again: one prompt is no other one.
+            asked = "\n".join(turn.content or "" for turn in _asked(messages))
+            system = _system(messages)
+            if asked_of.setdefault(system, asked) != asked:
+                shared.add(system)
+        self._own = _with_own_text(asked_of) - shared
 
-    def of_row(self, row: Row) -> list[Words]:
-        """The row's prompt as a whole and, of a longer chat, its first question alone."""
+    def of_row(self, row: Row) -> Asked:
+        """What the row asks."""
         if row.text is not None:
-            return [words_of(row.text)]
-        asked = [turn for turn in row.messages if turn.role in ("user", "tool")]
-        whole = self._words(row.messages, asked)
-        first = self._words(row.messages, asked[:1])
-        return [each for each in dict.fromkeys((whole, first)) if each]
+            words = words_of(row.text)
+            return Asked(words, (words,) if 0 < len(words) < SHORT else ())
+        turns = [(turn.role, words_of(turn.content or "")) for turn in _asked(row.messages)]
+        short = [words for role, words in turns if role == "user"]
+        begun: Words = ()
+        for _, words in turns:
+            begun += words
+            if len(begun) >= SHORT:
+                break
+            short.append(begun)
+        kept = dict.fromkeys(words for words in short if 0 < len(words) < SHORT)
+        return Asked(self._words(row.messages), tuple(kept))
 
     def of_prompt(self, prompt: EvalPrompt) -> Words:
         """The words of a suite's prompt."""
-        asked = [turn for turn in prompt.messages if turn.role in ("user", "tool")]
-        return self._words(prompt.messages, asked)
+        return self._words(prompt.messages)
 
-    def _words(self, messages: Sequence[Message], asked: Sequence[Message]) -> Words:
+    def _words(self, messages: Sequence[Message]) -> Words:
         system = _system(messages)
-        own = [system] if self._systems[system] == 1 else []
-        return words_of("\n".join([*own, *(turn.content or "" for turn in asked)]))
+        own = [system] if system in self._own else []
+        return words_of("\n".join([*own, *(turn.content or "" for turn in _asked(messages))]))
+
+
+def wording_from(texts: int) -> int:
+    """In so many of the different texts, what they share is a template's wording."""
+    return max(FEWEST, math.ceil(SHARED * texts))
+
+
+def _with_own_text(systems: Iterable[str]) -> set[str]:
+    """Those that have enough words that few others have; dates, numbers and codes are none."""
+    words = {each: {word for word in words_of(each) if word.isalpha()} for each in systems}
+    holders = Counter(word for each in words.values() for word in each)
+    few = wording_from(len(words))
+    return {
+        system
+        for system, each in words.items()
+        if sum(holders[word] < few for word in each) >= SHORT
+    }
+
+
+def _asked(messages: Sequence[Message]) -> list[Message]:
+    return [turn for turn in messages if turn.role in ("user", "tool")]
 
 
 def _system(messages: Sequence[Message]) -> str:
