@@ -1,5 +1,7 @@
 """The card and the manifest: what an adapter says of itself."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from punie.errors import InputError, ModelError
 from punie.models.manifest import MANIFEST, read_manifest
 from punie.records.datacheck import DataFinding, Severity
 from punie.records.training import Method
+from punie.reporting.training_markdown import training_markdown
 from synthetic_adapter import a_manifest, a_result
 from synthetic_run import synthetic_report
 
@@ -176,3 +179,69 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
         (tmp_path / MANIFEST).write_text(text)
         with pytest.raises(ModelError, match="is no adapter's manifest"):
             read_manifest(tmp_path)
+
+
+def test_results_of_several_programs_are_all_kept(tmp_path: Path) -> None:
+    write_manifest(tmp_path, a_manifest())
+    program = (
+        "import sys; from pathlib import Path; from punie.adapters.manifest import add_result;"
+        "from synthetic_adapter import a_result;"
+        "[add_result(Path(sys.argv[1]), a_result(sys.argv[2] + str(n))) for n in range(10)]"
+    )
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), name], cwd=Path(__file__).parent
+        )
+        for name in "ab"
+    ]
+    assert [each.wait(timeout=60) for each in several] == [0, 0]
+    manifest = read_manifest(tmp_path)
+    assert manifest
+    assert len(manifest.results) == 20
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([CARD, MANIFEST])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"suite": "/etc/passwd"}, "is not a file of the project"),
+        ({"suite": "../../else.yaml"}, "is not a file of the project"),
+        ({"suite": "~/else.yaml"}, "is not a file of the project"),
+        ({"suite": "x\x1b]0;owned"}, "suite has characters that no name has: x␛"),
+        ({"name": "mine\ntouch /tmp/owned"}, "name has characters"),
+        ({"data_path": "data\u202e"}, "data_path has characters"),
+    ],
+)
+def test_a_manifest_with_names_that_none_has_is_refused(
+    tmp_path: Path, changes: dict[str, str], said: str
+) -> None:
+    (tmp_path / MANIFEST).write_text(a_manifest(**changes).model_dump_json())
+    with pytest.raises(ModelError) as caught:
+        read_manifest(tmp_path)
+    assert said in caught.value.message
+    assert "\x1b" not in caught.value.message
+
+
+def test_numbers_that_nobody_can_have_are_refused(tmp_path: Path) -> None:
+    text = a_manifest().model_dump_json()
+    huge = "9" * 400
+    for field in ('"parameters":134515008', '"tokens":12345', '"rows":120', '"seconds":310.0'):
+        assert field in text
+        key = field.partition(":")[0]
+        (tmp_path / MANIFEST).write_text(text.replace(field, f"{key}:{huge}"))
+        with pytest.raises(ModelError, match="is no adapter's manifest"):
+            read_manifest(tmp_path)
+
+
+def test_only_errors_were_accepted() -> None:
+    findings = tuple(
+        DataFinding(check="x", severity=severity, what=f"{severity.value} there")
+        for severity in Severity
+    )
+    for text in (
+        write_card(a_manifest(findings=findings)),
+        training_markdown(a_manifest(findings=findings)),
+    ):
+        assert "- Accepted: error there" in text
+        assert "- Found: warning there" in text
+        assert "- Found: note there" in text

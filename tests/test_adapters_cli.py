@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from made_adapter import make_adapter
-from punie.adapters.manifest import add_result
-from synthetic_adapter import a_result
+from punie.adapters.manifest import add_result, write_manifest
+from punie.records.adapter import Chosen, LossPoint
+from synthetic_adapter import a_manifest, a_result
 from test_adapters_registry import of_punie
 
 
@@ -49,7 +50,7 @@ def test_the_list_fits_its_window(project: Path, columns: int) -> None:
     assert all(len(line) <= columns for line in done.stdout.splitlines())
     for said in ("mine", "foreign", "half", "90.0 %"):
         assert said in done.stdout
-    assert ("best loss" in done.stdout) == (columns >= 72)
+    assert ("valid loss" in done.stdout) == (columns >= 72)
     assert "punie train --resume half" in done.stderr
 
 
@@ -123,3 +124,56 @@ def test_a_base_that_is_gone_is_named(project: Path) -> None:
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model": "./gone"}))
     done = punie(project, "fuse", "foreign", code=5)
     assert "there is no file or folder ./gone" in done.stderr
+
+
+def test_the_loss_beside_a_step_is_that_step_s(project: Path) -> None:
+    manifest = a_manifest(
+        name="mine",
+        chosen=Chosen(step=1, by="held-out", value=0.5, suite_hash="9" * 64),
+        training=a_manifest().training.model_copy(
+            update={"losses": (LossPoint(step=1, valid=6.713), LossPoint(step=4, valid=6.5904))}
+        ),
+    )
+    write_manifest(project / "adapters" / "mine", manifest)
+    shown = punie(project, "list", columns=120).stdout
+    assert "6.7130" in shown
+    assert "6.5904" not in shown
+
+
+def test_an_adapter_as_git_keeps_it_says_where_its_weights_are(project: Path) -> None:
+    (project / "adapters" / "mine" / "adapters.safetensors").unlink()
+    listed = punie(project, "list")
+    assert "weights not here" in listed.stdout
+    assert "mine: its weights are not here, as git keeps none; train it again" in listed.stderr
+    shown = " ".join(punie(project, "show", "mine").stdout.split())
+    assert "weights are not here" in shown
+    assert "after iteration 80" in shown
+    for words in (("fuse", "mine"), ("export", "mine", "--to", "hub")):
+        done = punie(project, *words, code=5)
+        assert "weights are not here" in done.stderr
+        assert "copy adapters.safetensors" in done.stderr
+    argv = [sys.executable, "-m", "punie", "eval", "--adapter", "mine", "baseline"]
+    asked = subprocess.run(argv, cwd=project, capture_output=True, text=True, check=False)
+    assert asked.returncode == 5
+    assert "weights are not here" in asked.stderr
+
+
+def test_only_what_was_begun_is_said_to_go_on(project: Path) -> None:
+    (project / "adapters" / ".left.training").mkdir()
+    said = punie(project, "list").stderr
+    assert "punie train --resume half" in said
+    assert "--resume left" not in said
+    assert "punie adapters delete .left.training" in said
+
+
+def test_deleting_a_leftover_leaves_the_adapter(project: Path) -> None:
+    home = project / "adapters"
+    (home / ".mine.training").mkdir()
+    refused = punie(project, "delete", "mine", "--yes", code=2)
+    assert "punie adapters delete .mine.training" in refused.stderr
+    assert (home / "mine" / "punie.json").exists()
+    punie(project, "delete", ".mine.training", "--yes")
+    assert (home / "mine" / "punie.json").exists()
+    assert not (home / ".mine.training").exists()
+    punie(project, "delete", "mine", "--yes")
+    assert not (home / "mine").exists()

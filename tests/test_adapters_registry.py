@@ -13,6 +13,8 @@ from punie.adapters.delete import deletable, delete
 from punie.adapters.manifest import write_manifest
 from punie.adapters.registry import State, find_adapter, list_adapters, next_name
 from punie.backends.local import prepare
+from punie.cli.adapter import adapter_folder
+from punie.cli.eval import eval_command
 from punie.errors import InputError, ModelError
 from punie.models.fingerprint import adapter_hash, file_hash, fingerprint
 from punie.models.manifest import refuse_another_base
@@ -198,3 +200,41 @@ def test_what_is_in_use_is_not_deleted(tiny_model: Path, tmp_path: Path) -> None
     with FileLock(work / "lock"), pytest.raises(InputError, match="is being trained"):
         deletable(tmp_path, ["half"])
     assert deletable(tmp_path, ["half"]) == [work]
+
+
+@pytest.mark.parametrize("content", ["[1]\n", "[" * 100_000, '{"step": "9"}\n', "null\n"])
+def test_events_of_any_shape_leave_the_list_whole(tmp_path: Path, content: str) -> None:
+    work = tmp_path / "adapters" / ".half.training"
+    work.mkdir(parents=True)
+    (work / "events.jsonl").write_text(content)
+    (entry,) = list_adapters(tmp_path)
+    assert (entry.name, entry.step, entry.resumable) == ("half", None, False)
+
+
+def test_events_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    work = tmp_path / "adapters" / ".half.training"
+    work.mkdir(parents=True)
+    os.mkfifo(work / "events.jsonl")
+    (entry,) = list_adapters(tmp_path)
+    assert entry.step is None
+
+
+def test_a_name_is_the_project_s_adapter_and_a_path_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, here = tmp_path / "project", tmp_path / "project" / "mine"
+    named = project / "adapters" / "mine"
+    for folder in (here, named):
+        folder.mkdir(parents=True)
+        (folder / "adapters.safetensors").touch()
+    monkeypatch.chdir(project)
+    assert find_adapter(project, "mine").path == adapter_folder("mine", project) == named
+    assert find_adapter(project, "./mine").path == here
+    asked = eval_command.make_context("eval", ["--adapter", "./mine"]).params["adapter"]
+    assert adapter_folder(asked, project) == here
+    asked = eval_command.make_context("eval", ["--adapter", "mine"]).params["adapter"]
+    assert adapter_folder(asked, project) == named
+    named.joinpath("adapters.safetensors").unlink()
+    named.rmdir()
+    assert find_adapter(project, "mine").path == here
+    assert adapter_folder("mine", project).absolute() == here

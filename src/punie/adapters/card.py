@@ -25,6 +25,7 @@ from punie.reporting.numbers import (
     rate,
     short_hash,
 )
+from punie.reporting.training_markdown import found_or_accepted
 from punie.text import one_line
 
 NAME = re.compile(r"[\w.-]+", re.ASCII)
@@ -170,7 +171,10 @@ def _data(manifest: AdapterManifest) -> str:
         for split, version in data.splits.items()
     ]
     parts = [f"## Data\n\n{_data_line(data)}", table(["split", "rows", "hash"], rows, right=(1,))]
-    parts += [f"- Accepted: {escape(finding.what)}" for finding in manifest.findings]
+    parts += [
+        f"- {found_or_accepted(finding).capitalize()}: {escape(finding.what)}"
+        for finding in manifest.findings
+    ]
     return "\n\n".join(parts)
 
 

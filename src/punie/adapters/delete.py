@@ -5,7 +5,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from punie.adapters.registry import ADAPTERS, NAME
+from punie.adapters.registry import ADAPTERS, NAME, UNFINISHED
 from punie.adapters.scratch import scratch
 from punie.errors import InputError, StoreError
 from punie.serving.registry import running
@@ -14,7 +14,8 @@ from punie.serving.registry import running
 def deletable(project: Path, names: Sequence[str]) -> list[Path]:
     """The folders that these names mean, each checked: an adapter, or else its training.
 
-    Raises InputError for a name that is none here, leads elsewhere, or is in use.
+    `.NAME.training` means the training alone. Raises InputError for a name that is none here, leads
+    elsewhere, is in use, or may mean either.
     """
     folders = [_folder(project, name) for name in dict.fromkeys(names)]
     in_use = {Path(entry.adapter).resolve(): entry for entry in running() if entry.adapter}
@@ -41,17 +42,26 @@ def delete(folder: Path) -> None:
 
 def _folder(project: Path, name: str) -> Path:
     home = project / ADAPTERS
-    if not NAME.fullmatch(name):
+    training = UNFINISHED.fullmatch(name)
+    if not NAME.fullmatch(training["name"] if training else name):
         raise InputError(
             f"{name[:80]!r} is no adapter's name",
             hint=f"only what lies in {home} is deleted, by its name",
         )
-    for folder in (home / name, home / f".{name}.training"):
+    places = [home / name] if training else [home / name, home / f".{name}.training"]
+    for folder in places:
         if folder.is_symlink():
             raise InputError(f"{folder} is a link", hint="remove the link yourself")
-        if folder.is_dir():
-            return folder
-    raise InputError(f"no adapter is called {name}", hint="punie adapters list")
+    found = [folder for folder in places if folder.is_dir()]
+    if len(found) > 1:
+        raise InputError(
+            f"{name} is an adapter, and something of a training of that name is left as well",
+            hint=f"first the training: punie adapters delete .{name}.training; the adapter is what "
+            f"{name} means after that",
+        )
+    if not found:
+        raise InputError(f"no adapter is called {name}", hint="punie adapters list")
+    return found[0]
 
 
 def _is_trained(folder: Path) -> bool:

@@ -11,11 +11,12 @@ from punie.adapters.card import hub_id, shown_name
 from punie.adapters.fuse import fuse_adapter, new_folder, refuse_existing
 from punie.adapters.llama_cpp import convert, require_checkout
 from punie.adapters.manifest import write_manifest
-from punie.adapters.registry import NAME, WEIGHTS, Entry
+from punie.adapters.registry import NAME, Entry, require_weights
 from punie.adapters.scratch import scratch
 from punie.backends.conversion import look_at_gguf, write_gguf
 from punie.backends.local import LocalModel
 from punie.errors import InputError, StoreError
+from punie.models.adapter import WEIGHTS
 from punie.models.caches import lmstudio_folders
 from punie.models.check import read_json
 from punie.models.fingerprint import adapter_hash
@@ -120,6 +121,7 @@ def export_hub(entry: Entry, folder: Path) -> Written:
             f"{entry.name} has no punie.json, so there is nothing to write its card from",
             hint="upload its two files as they are, or train it with punie",
         )
+    require_weights(entry)
     with new_folder(folder) as work:
         shutil.copyfile(entry.path / WEIGHTS, work / WEIGHTS)
         settings = read_json(entry.path / SETTINGS)

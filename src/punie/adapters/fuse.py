@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from punie.adapters.card import shown_name, write_card
-from punie.adapters.registry import Entry, State
+from punie.adapters.registry import Entry, require_weights
 from punie.adapters.scratch import scratch
 from punie.backends.conversion import fuse
 from punie.backends.local import LocalModel, prepare
-from punie.errors import InputError, ModelError, StoreError
+from punie.errors import InputError, StoreError
 from punie.models.check import base_tensors, check_model_folder, read_json, weight_files
 from punie.models.fingerprint import TOKENIZER_FILES, fingerprint
 from punie.models.manifest import MANIFEST
@@ -45,8 +45,7 @@ def base_of(
     `asked` replaces the name that the adapter gives. Raises InputError where neither names one, and
     ModelError for a model that is not the adapter's, or an adapter that cannot be used.
     """
-    if entry.state in (State.DAMAGED, State.UNFINISHED):
-        raise ModelError(f"{entry.name}: {entry.problem}", hint="train it again")
+    require_weights(entry)
     name = asked or entry.base
     if not name:
         raise InputError(f"{entry.name} does not say which model it is for", hint="give --model")

@@ -1,6 +1,9 @@
 """Writing an adapter's `punie.json` and the card that says the same to people."""
 
+import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from punie.adapters.card import write_card
@@ -31,16 +34,35 @@ def add_result(folder: Path, result: AdapterResult) -> AdapterManifest:
 
     Raises InputError for an adapter without a `punie.json`, ModelError for a damaged one.
     """
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise InputError(
-            f"{folder} has no {MANIFEST}", hint="only punie's own adapters have a card"
-        )
-    others = [each for each in manifest.results if each.run != result.run]
-    results = sorted([*others, result], key=lambda each: (each.created_at, each.run))
-    manifest = manifest.model_copy(update={"results": tuple(results)})
-    write_manifest(folder, manifest)
+    with _alone(folder):
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise InputError(
+                f"{folder} has no {MANIFEST}", hint="only punie's own adapters have a card"
+            )
+        others = [each for each in manifest.results if each.run != result.run]
+        results = sorted([*others, result], key=lambda each: (each.created_at, each.run))
+        manifest = manifest.model_copy(update={"results": tuple(results)})
+        write_manifest(folder, manifest)
     return manifest
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Hold the folder itself, so that no lock file is left among files that people look at.
+
+    Raises StoreError where the folder is none.
+    """
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}", hint="check the path") from error
+    try:
+        with suppress(OSError):  # some network disks know no locks; one writer needs none
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def result_of(run: Run, manifest: AdapterManifest) -> AdapterResult:

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,15 +13,16 @@ from typing import Any, cast
 
 from punie.adapters.card import shown_name
 from punie.errors import InputError, ModelError
+from punie.models.adapter import WEIGHTS, WEIGHTS_AWAY
 from punie.models.manifest import read_manifest
-from punie.reading import MIB, read_regular
+from punie.reading import MIB, open_regular, read_regular
 from punie.records.adapter import AdapterManifest
 
 ADAPTERS = "adapters"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 LONGEST = 56
 """Characters of a chosen name, which leaves room for a number after it."""
-WEIGHTS = "adapters.safetensors"
+WITHOUT_WEIGHTS = "its weights are not here, as git keeps none"
 UNFINISHED = re.compile(r"\.(?P<name>.+)\.training")
 
 
@@ -29,9 +32,11 @@ class State(StrEnum):
     ADAPTER = "adapter"
     FOREIGN = "foreign"
     """mlx_lm's files without a `punie.json`: made by another program."""
+    AWAY = "weights not here"
+    """An adapter of punie's as git keeps it: everything but the weights."""
     DAMAGED = "damaged"
     UNFINISHED = "unfinished"
-    """A training that has not ended; `punie train --resume NAME` goes on with it."""
+    """A training that has not ended; with its `begun.json`, `punie train --resume NAME` goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,11 @@ class Entry:
     """Iterations that an unfinished training has made."""
 
     @property
+    def resumable(self) -> bool:
+        """Whether there is a training to go on with."""
+        return self.state is State.UNFINISHED and self.settings is not None
+
+    @property
     def base(self) -> str:
         """The base model as the person wrote it, as far as it is on record."""
         if self.manifest is not None:
@@ -62,11 +72,23 @@ class Entry:
 
 def list_adapters(project: Path) -> list[Entry]:
     """Everything in the project's `adapters/`, the finished ones first, each part by name."""
-    folder = project / ADAPTERS
+    paths: list[Path] = []
     with contextlib.suppress(OSError):
-        found = [entry for path in sorted(folder.iterdir()) for entry in _entries(path)]
-        return sorted(found, key=lambda each: (each.state is State.UNFINISHED, each.name))
-    return []
+        paths = sorted((project / ADAPTERS).iterdir())
+    found = [entry for path in paths for entry in _entries(path)]
+    return sorted(found, key=lambda each: (each.state is State.UNFINISHED, each.name))
+
+
+def adapter_path(project: Path, reference: str | Path) -> Path:
+    """The folder that a person means: a plain name is the project's adapter, where it has one.
+
+    Anything else is a path, `./NAME` too. Nothing need be there.
+    """
+    written = str(reference)
+    named = project / ADAPTERS / written
+    if NAME.fullmatch(written) and named.is_dir():
+        return named
+    return Path(written).expanduser()
 
 
 def find_adapter(project: Path, reference: str) -> Entry:
@@ -74,17 +96,22 @@ def find_adapter(project: Path, reference: str) -> Entry:
 
     Raises InputError with the names that there are.
     """
-    if NAME.fullmatch(reference):
-        place = project / ADAPTERS / reference
-        if place.is_dir():
-            return _read(place)
-    path = Path(reference).expanduser()
+    path = adapter_path(project, reference)
     with contextlib.suppress(OSError):
+        if path.parent == project / ADAPTERS and path.is_dir():
+            return _read(path)
         if path.is_dir() and ((path / WEIGHTS).exists() or (path / "punie.json").exists()):
             return _read(path.absolute())
     names = [each.name for each in list_adapters(project) if each.state is not State.UNFINISHED]
     here = f"there are: {', '.join(names[:8])}" if names else "there are none yet: punie train"
     raise InputError(f"no adapter is called {reference[:80]}", hint=here)
+
+
+def require_weights(entry: Entry) -> None:
+    """Raise ModelError for an adapter that cannot be used as it lies there."""
+    if entry.state in (State.DAMAGED, State.UNFINISHED, State.AWAY):
+        hint = WEIGHTS_AWAY if entry.state is State.AWAY else "train it again"
+        raise ModelError(f"{entry.name}: {entry.problem}", hint=hint)
 
 
 def next_name(project: Path, base: str, data: str) -> str:
@@ -122,20 +149,22 @@ def _entries(path: Path) -> Iterator[Entry]:
 
 
 def _read(path: Path) -> Entry:
-    size = sum(file.stat().st_size for file in path.glob("*") if file.is_file())
     problem, manifest = "", None
     try:
         manifest = read_manifest(path)
     except ModelError as error:
         problem = error.message
-    if not problem and not (path / WEIGHTS).exists():
-        problem = f"there is no {WEIGHTS}"
     state = State.ADAPTER if manifest else State.FOREIGN
+    if problem:
+        state = State.DAMAGED
+    elif not (path / WEIGHTS).exists():
+        state = State.AWAY if manifest else State.DAMAGED
+        problem = WITHOUT_WEIGHTS if manifest else f"there is no {WEIGHTS}"
     return Entry(
         name=path.name,
         path=path,
-        state=State.DAMAGED if problem else state,
-        size_bytes=size,
+        state=state,
+        size_bytes=_size(path.glob("*")),
         manifest=manifest,
         settings=_json(path / "adapter_config.json"),
         problem=problem,
@@ -147,10 +176,20 @@ def _unfinished(name: str, path: Path) -> Entry:
         name=name,
         path=path,
         state=State.UNFINISHED,
-        size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+        size_bytes=_size(path.rglob("*")),
         settings=_json(path / "begun.json"),
         step=_last_step(path / "events.jsonl"),
     )
+
+
+def _size(files: Iterable[Path]) -> int:
+    """Bytes of the files; a training may replace one while they are counted."""
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            found = file.stat()
+            total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return total
 
 
 def _json(path: Path) -> dict[str, Any] | None:
@@ -162,14 +201,14 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _last_step(events: Path) -> int | None:
     """The last iteration on record, from the end of the file; None where there is none."""
-    with contextlib.suppress(OSError, ValueError):
-        with events.open("rb") as file:
-            file.seek(max(0, events.stat().st_size - 64 * 1024))
-            lines = file.read().splitlines()
+    with contextlib.suppress(OSError):
+        with open_regular(events) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
+            lines = file.read(64 * 1024).splitlines()
         for line in reversed(lines):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 event: Any = json.loads(line)
-                step: Any = cast("dict[str, Any]", event).get("step") if event else None
-                if isinstance(step, int) and step > 0:
+                step = cast("dict[str, Any]", event).get("step") if isinstance(event, dict) else 0
+                if isinstance(step, int) and 0 < step < 2**63:
                     return step
     return None

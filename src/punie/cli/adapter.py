@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 ADAPTERS = "adapters"
 
 
-def adapter_folder(written: Path, project: Path) -> Path:
-    """The folder that `--adapter` names: a path, or the name of one of the project's adapters."""
-    path = written.expanduser()
-    named = project / ADAPTERS / written
-    return named if not path.is_dir() and len(written.parts) == 1 and named.is_dir() else path
+def adapter_folder(written: Path | str, project: Path) -> Path:
+    """The folder that `--adapter` names, as everywhere: a project's adapter, or else a path."""
+    from punie.adapters.registry import adapter_path
+
+    return adapter_path(project, written)
 
 
 def with_adapter(wish: Wish, settings: Loaded) -> tuple[Wish, Loaded]:
@@ -32,7 +32,7 @@ def with_adapter(wish: Wish, settings: Loaded) -> tuple[Wish, Loaded]:
     configured = settings.values.adapter
     if wish.adapter is None and configured is None:
         return wish, settings
-    folder = adapter_folder(wish.adapter or Path(configured or ""), settings.project)
+    folder = adapter_folder(wish.adapter or configured or "", settings.project)
     if wish.adapter is None:
         values = settings.values.model_copy(update={"adapter": str(folder)})
         return wish, replace(settings, values=values)
@@ -40,6 +40,10 @@ def with_adapter(wish: Wish, settings: Loaded) -> tuple[Wish, Loaded]:
     manifest = None if wish.url else read_manifest(folder)
     if manifest is None:
         return wish, settings
+    from punie.models.adapter import WEIGHTS, no_weights
+
+    if not (folder / WEIGHTS).exists():  # said before its base is looked for, which may take long
+        raise no_weights(folder)
     suite = wish.suite or _own_suite(manifest.suite, settings.project)
     return replace(wish, model=wish.model or manifest.base.name, suite=suite), settings
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from punie.adapters.card import ENDINGS, loss_sparkline, score_of, shown_name
 from punie.adapters.registry import Entry, State
 from punie.cli.output import safe
+from punie.models.adapter import WEIGHTS_AWAY
 from punie.records.adapter import AdapterManifest, AdapterResult
 from punie.records.training import Method
 from punie.reporting.numbers import (
@@ -18,6 +19,7 @@ from punie.reporting.numbers import (
     rate,
     short_hash,
 )
+from punie.reporting.training_markdown import found_or_accepted
 from punie.text import one_line
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 WORDS = {
     State.FOREIGN: "not made by punie",
     State.UNFINISHED: "training unfinished",
+    State.AWAY: "weights not here",
     State.DAMAGED: "damaged",
 }
 
@@ -51,18 +54,20 @@ def _base(entry: Entry) -> str:
     return shown_name(entry.base) if entry.base else NOTHING
 
 
-def _best_loss(entry: Entry) -> str:
+def _kept_loss(entry: Entry) -> str:
+    """The validation loss of the checkpoint that was kept, whatever it was kept for."""
     if entry.manifest is None:
         return NOTHING
     chosen = entry.manifest.chosen
-    known = [point.valid for point in entry.manifest.training.losses if point.valid is not None]
     if chosen.by == "validation loss" and chosen.value is not None:
         return f"{chosen.value:.4f}"
-    return f"{min(known):.4f}" if known else NOTHING
+    points = entry.manifest.training.losses
+    known = [each.valid for each in points if each.step == chosen.step and each.valid is not None]
+    return f"{known[-1]:.4f}" if known else NOTHING
 
 
 def _newest(entry: Entry) -> str:
-    if entry.manifest is None:
+    if entry.manifest is None or entry.state is State.AWAY:
         return WORDS[entry.state]
     results = entry.manifest.results
     if not results:
@@ -100,7 +105,7 @@ COLUMNS = (
     Column("base", 72, _base),
     Column("data", 100, _data),
     Column("step", 72, _step, number=True),
-    Column("best loss", 72, _best_loss, number=True),
+    Column("valid loss", 72, _kept_loss, number=True),
     Column("newest result", 0, _newest),
     Column("size", 100, _size, number=True),
     Column("made", 100, _made, number=True),
@@ -113,6 +118,7 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         ("adapter", entry.name),
         ("folder", str(entry.path)),
         ("size", byte_size(entry.size_bytes)),
+        *([("state", entry.problem), ("to do", WEIGHTS_AWAY)] if entry.state is State.AWAY else []),
     ]
     if entry.manifest is None:
         return [*head, *_facts_of_a_stranger(entry)]
@@ -122,7 +128,7 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         ("made", manifest.created_at),
         *_ingredients(manifest),
         *_facts_of_training(manifest),
-        *(("accepted", finding.what) for finding in manifest.findings),
+        *((found_or_accepted(finding), finding.what) for finding in manifest.findings),
         *(("result", _result(each)) for each in manifest.results),
         ("adapter hash", short_hash(manifest.adapter_hash)),
     ]

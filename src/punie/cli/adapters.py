@@ -21,7 +21,8 @@ NAME = click.argument("name", metavar="NAME")
 def adapters() -> None:
     """List, show, fuse, export, compare and delete adapters.
 
-    A NAME is that of a folder in the project's adapters/, or the path of one elsewhere.
+    A NAME is that of a folder in the project's adapters/; ./NAME, or any other path, is a folder
+    elsewhere.
     """
 
 
@@ -113,10 +114,16 @@ def as_data(entry: "Entry") -> dict[str, Any]:
 
 def _print_remarks(entries: "list[Entry]") -> None:
     from punie.adapters.registry import State
+    from punie.models.adapter import WEIGHTS_AWAY
 
     for entry in entries:
         if entry.state is State.UNFINISHED:
-            err().print(safe(f"to go on: punie train --resume {entry.name}"), soft_wrap=True)
+            go_on = f"to go on: punie train --resume {entry.name}"
+            left = f"{entry.path.name} holds no training to go on with: punie adapters delete"
+            said = go_on if entry.resumable else f"{left} {entry.path.name}"
+            err().print(safe(said), soft_wrap=True)
+        elif entry.state is State.AWAY:
+            err().print(safe(f"{entry.name}: {entry.problem}; {WEIGHTS_AWAY}"), soft_wrap=True)
         elif entry.problem:
             err().print(safe(f"{entry.name}: {entry.problem}"), soft_wrap=True)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from punie.cli.adapter_option import as_path
 from punie.cli.output import emit_json
 from punie.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--adapter",
     metavar="NAME|FOLDER",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
+    callback=as_path,
     help="An adapter: model and suite default to its own.",
 )
 @click.option(

@@ -11,7 +11,7 @@ def training_entry(project: Path, adapter: str, *, goal: str, supersedes: str | 
     """Journal the training that made an adapter. Raises InputError for another program's."""
     from punie.journal.training import write_training_entry
 
-    folder = adapter_folder(Path(adapter), project)
+    folder = adapter_folder(adapter, project)
     manifest = read_manifest(folder)
     if manifest is None:
         raise InputError(

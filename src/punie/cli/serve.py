@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from punie.cli.adapter_option import as_path
 from punie.cli.output import emit_json, out, safe
 from punie.errors import EXIT_OK
 
@@ -19,7 +20,11 @@ MAX_TOKENS = 4096
 @click.command("serve")
 @click.argument("model", required=False, metavar="[MODEL]")
 @click.option(
-    "--adapter", metavar="NAME|FOLDER", type=click.Path(path_type=Path), help="An adapter for it."
+    "--adapter",
+    metavar="NAME|FOLDER",
+    type=click.Path(),
+    callback=as_path,
+    help="An adapter for it.",
 )
 @click.option(
     "--port",

@@ -6,10 +6,14 @@ from typing import Any, cast
 
 from punie.errors import ModelError
 from punie.models.check import PICKLED, base_tensors, read_json, whatever_is_in_it
+from punie.models.manifest import MANIFEST
 from punie.models.quantization import module_shapes
 from punie.models.safetensors import TensorInfo, read_header
 
 Shape = tuple[int, ...]
+WEIGHTS = "adapters.safetensors"
+WEIGHTS_AWAY = "train it again as its README.md says, or copy adapters.safetensors into the folder"
+"""What to do about an adapter without weights; git keeps none."""
 MAX_RANK = 65_536
 MAX_SCALE = 1000
 """Trainings use 0.5 to 64; ten times that already drowns the base model."""
@@ -30,10 +34,10 @@ def check_adapter(adapter: Path, model: Path) -> None:
 def _check_adapter(adapter: Path, model: Path) -> None:
     if not adapter.is_dir():
         raise ModelError(f"no adapter folder at {adapter}", hint="check the path")
-    if not (adapter / "adapters.safetensors").exists():
-        raise _no_weights(adapter)
+    if not (adapter / WEIGHTS).exists():
+        raise no_weights(adapter)
     settings = read_json(adapter / "adapter_config.json")
-    tensors = read_header(adapter / "adapters.safetensors")
+    tensors = read_header(adapter / WEIGHTS)
     config = read_json(model / "config.json")
     base = base_tensors(model)
     if not tensors:
@@ -45,7 +49,8 @@ def _check_adapter(adapter: Path, model: Path) -> None:
         _check_lora(adapter, settings, tensors, module_shapes(base, config))
 
 
-def _no_weights(adapter: Path) -> ModelError:
+def no_weights(adapter: Path) -> ModelError:
+    """Why a folder without `adapters.safetensors` cannot be used, and what to do about it."""
     if (adapter / "adapter_model.safetensors").exists():
         return ModelError(
             f"{adapter} is a PEFT adapter; the mlx backend reads mlx_lm's form",
@@ -57,8 +62,12 @@ def _no_weights(adapter: Path) -> ModelError:
             f"{adapter} holds only pickled weights ({pickled[0]}), which can run code when loaded",
             hint="get the safetensors version",
         )
+    if (adapter / MANIFEST).exists():
+        return ModelError(
+            f"{adapter}: its weights are not here, as git keeps none", hint=WEIGHTS_AWAY
+        )
     return ModelError(
-        f"{adapter} has no adapters.safetensors",
+        f"{adapter} has no {WEIGHTS}",
         hint="an interrupted training leaves only adapter_config.json: train again",
     )
 

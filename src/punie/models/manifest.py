@@ -4,7 +4,7 @@ The shapes of an adapter's tensors fit any model of the same architecture; only 
 base that it was trained on from a sibling on which it would answer something else, unnoticed.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pydantic import ValidationError
 
@@ -12,6 +12,7 @@ from punie.errors import ModelError
 from punie.reading import MIB, read_regular
 from punie.records.adapter import AdapterManifest
 from punie.records.model import Fingerprint
+from punie.text import one_line, visible
 
 MANIFEST = "punie.json"
 MAX_BYTES = 64 * MIB
@@ -25,7 +26,7 @@ def read_manifest(folder: Path) -> AdapterManifest | None:
     """
     path = folder / MANIFEST
     try:
-        return AdapterManifest.model_validate_json(read_regular(path, MAX_BYTES))
+        manifest = AdapterManifest.model_validate_json(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -37,6 +38,28 @@ def read_manifest(folder: Path) -> AdapterManifest | None:
             f"{path} is no adapter's manifest: {where or 'it'}: {first['msg']}",
             hint=f"get the whole folder again; {_AWAY}",
         ) from error
+    if wrong := _untrusted(manifest):
+        raise ModelError(f"{path}: {wrong}", hint=f"do not trust it; {_AWAY}")
+    return manifest
+
+
+def _untrusted(manifest: AdapterManifest) -> str:
+    """What no manifest of punie's says, because its names are printed, and its suite is opened."""
+    names = {
+        "name": manifest.name,
+        "base.name": manifest.base.name,
+        "data.name": manifest.data.name,
+        "data_path": manifest.data_path,
+        "suite": manifest.suite or "",
+        "chosen.by": manifest.chosen.by,
+    }
+    for field, name in names.items():
+        if visible(name) != name or any(break_ in name for break_ in "\t\r\n"):
+            return f"{field} has characters that no name has: {one_line(name, 60)}"
+    suite = PurePath(manifest.suite or "")
+    if suite.is_absolute() or ".." in suite.parts or str(suite).startswith("~"):
+        return f"the suite {one_line(str(suite), 60)} is not a file of the project"
+    return ""
 
 
 def refuse_another_base(manifest: AdapterManifest, fingerprint: Fingerprint) -> None:

@@ -1,6 +1,6 @@
 """An adapter's `punie.json`: what it was made from, and how it did."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,10 @@ from punie.records.datacheck import DataFinding
 from punie.records.dataset import DatasetVersion
 from punie.records.run import Provenance
 from punie.records.training import Ending, ResolvedPlan
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Amount = Annotated[float, Field(ge=0, lt=2**63)]
+"""Bounded: in a stranger's `punie.json` a number of 400 digits could break whatever shows it."""
 
 
 class BaseModelVersion(Record):
@@ -19,14 +23,14 @@ class BaseModelVersion(Record):
     weights_hash: str
     model_hash: str
     template_hash: str | None = None
-    parameters: int
+    parameters: Count
     dtype: str
 
 
 class LossPoint(Record):
     """A point of the loss curve: the mean over the iterations since the point before."""
 
-    step: int
+    step: Count
     train: float | None = None
     valid: float | None = None
 
@@ -36,19 +40,19 @@ class Training(Record):
 
     started_at: str
     """UTC, ISO 8601."""
-    steps: int
-    epochs: float
-    tokens: int
+    steps: Count
+    epochs: Amount
+    tokens: Count
     """That counted in the loss."""
-    seconds: float
+    seconds: Amount
     """All of its parts, with validations and checkpoints."""
-    seconds_per_iteration: float
+    seconds_per_iteration: Amount
     """The median."""
-    tokens_per_second: float
-    peak_memory_bytes: int
-    trainable: int
+    tokens_per_second: Amount
+    peak_memory_bytes: Count
+    trainable: Count
     ending: Ending
-    parts: int = 1
+    parts: Count = 1
     """Above 1 where it was interrupted and went on."""
     exact: bool = True
     """Whether it ended as it would have ended in one part."""
@@ -59,7 +63,7 @@ class Training(Record):
 class Chosen(Record):
     """The checkpoint that was kept, and by what."""
 
-    step: int
+    step: Count
     by: str
     """`validation loss`, `last` where nothing was validated, or a suite's name."""
     value: float | None = None
@@ -69,7 +73,7 @@ class Chosen(Record):
     prompts: tuple[str, ...] = ()
     """Hashes of the prompts of the suite that chose. A suite that holds any of them, under whatever
     name and sampling, is stamped "selected on test"."""
-    candidates: dict[int, float] = Field(default_factory=dict[int, float])
+    candidates: dict[Count, float] = Field(default_factory=dict[Count, float])
     """What each checkpoint got, by step."""
 
 
@@ -77,7 +81,7 @@ class SuiteTies(Record):
     """What a training had to do with suites. It stays with every model that is made of it."""
 
     chosen: Chosen
-    leaked_suites: dict[str, int] = Field(default_factory=dict[str, int])
+    leaked_suites: dict[str, Count] = Field(default_factory=dict[str, Count])
     leaked_prompts: tuple[str, ...] = ()
 
 
@@ -91,8 +95,8 @@ class AdapterResult(Record):
     score: float | None
     low: float | None = None
     high: float | None = None
-    prompts: int
-    faults: int = 0
+    prompts: Count
+    faults: Count = 0
     stamps: tuple[str, ...] = ()
     """Such as `selected on test`, `leaked`."""
 
@@ -119,8 +123,8 @@ class AdapterManifest(Record):
     chosen: Chosen
     training: Training
     findings: tuple[DataFinding, ...] = ()
-    """What the preflight found and was told to accept, such as leakage into a suite."""
-    leaked_suites: dict[str, int] = Field(default_factory=dict)
+    """What the preflight found; of these the errors, such as leakage, it was told to accept."""
+    leaked_suites: dict[str, Count] = Field(default_factory=dict[str, Count])
     """Suites (by hash) into which the data leaks, with the number of prompts concerned."""
     leaked_prompts: tuple[str, ...] = ()
     """Hashes of these prompts, of all suites together: `EvalPrompt.hash`, not the ids that
@@ -141,15 +145,15 @@ class AdapterManifest(Record):
 class Packing(Record):
     """How weights are quantised: mlx's affine packing."""
 
-    bits: int = 4
-    group_size: int = 64
+    bits: Count = 4
+    group_size: Count = 64
 
 
 class Agreement(Record):
     """How far two forms of a model agree on a text: what each expects after every token of it."""
 
-    positions: int
-    same_next_token: int
+    positions: Count
+    same_next_token: Count
     """Positions at which both expect the same token most."""
     largest_difference: float
     """Of the probability of any token at any position."""

@@ -1,6 +1,7 @@
 """A training example and the version of a dataset."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -51,7 +52,7 @@ ROW: TypeAdapter[Row] = TypeAdapter(Row)
 class SplitVersion(Record):
     """One part of a dataset, pinned."""
 
-    rows: int
+    rows: Annotated[int, Field(ge=0, lt=2**63)]
     hash: str
     """SHA-256 over the canonical rows, in order; spacing and key order of the file do not count."""
     bytes: int = 0

@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Sequence
 
 from punie.records.adapter import AdapterManifest, AdapterResult, Chosen, LossPoint
+from punie.records.datacheck import DataFinding, Severity
 from punie.records.summary import Estimate
 from punie.records.training import Ending, Masking, Method, ResolvedPlan
 from punie.reporting import numbers
@@ -55,6 +56,11 @@ def kept_words(chosen: Chosen) -> str:
     return f"iteration {numbers.count(chosen.step)}, by {escape(chosen.by)}{value}"
 
 
+def found_or_accepted(finding: DataFinding) -> str:
+    """Say of an error in the data that it was accepted; the rest stopped nobody."""
+    return "accepted" if finding.severity is Severity.ERROR else "found"
+
+
 def loss(value: float | None) -> str:
     """Write a loss with three digits: `0.718`, `1.23`, `12.3`."""
     return numbers.NOTHING if value is None else f"{value:#.3g}"
@@ -100,7 +106,10 @@ def _headline(manifest: AdapterManifest) -> str:
 
 def _warnings(manifest: AdapterManifest) -> Iterator[str]:
     training = manifest.training
-    lines = [f"- Accepted: {escape(each.what)}" for each in manifest.findings]
+    lines = [
+        f"- {found_or_accepted(each).capitalize()}: {escape(each.what)}"
+        for each in manifest.findings
+    ]
     for suite, prompts in sorted(manifest.leaked_suites.items()):
         said = numbers.counted(prompts, "prompt")
         lines.append(
