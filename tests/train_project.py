@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ def rows(things: tuple[str, ...] = THINGS) -> list[Row]:
     ]
 
 
-def write(path: Path, content: list[Row]) -> None:
+def write(path: Path, content: Sequence[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
 
