@@ -16,12 +16,15 @@ from punie.adapters.export import (
 )
 from punie.adapters.fuse import base_of
 from punie.adapters.llama_cpp import conversion_argv, python_for, require_checkout
+from punie.adapters.manifest import write_manifest
 from punie.adapters.registry import Entry, find_adapter
 from punie.backends.local import LocalModel, prepare
 from punie.errors import InputError, ModelError
 from punie.models.check import read_json
 from punie.models.manifest import read_manifest
 from punie.models.pull import convert_gguf
+from punie.records.datacheck import DataFinding, Place, Severity
+from punie.records.run import Provenance
 from test_adapters_registry import of_punie
 
 CONVERTER = """
@@ -63,6 +66,16 @@ def test_a_hub_folder_names_no_folder_of_this_machine(adapter: Path, tmp_path: P
     settings = read_json(adapter / "adapter_config.json")
     private = settings | {"data": "/home/somebody/data", "adapter_path": "/home/somebody/a"}
     (adapter / "adapter_config.json").write_text(json.dumps(private))
+    manifest = read_manifest(adapter)
+    assert manifest
+    place = Place(file="/home/somebody/data/train.jsonl", line=3, what="my own words")
+    told = {
+        "provenance": Provenance(command=f"punie train /home/somebody/data --model {tmp_path}/x"),
+        "findings": (
+            DataFinding(check="x", severity=Severity.NOTE, what="a row", places=(place,)),
+        ),
+    }
+    write_manifest(adapter, manifest.model_copy(update=told))
     written = export_hub(find_adapter(tmp_path, "mine"), tmp_path / "hub")
     assert sorted(path.name for path in written.path.iterdir()) == [
         "README.md",
@@ -73,6 +86,7 @@ def test_a_hub_folder_names_no_folder_of_this_machine(adapter: Path, tmp_path: P
     for name in ("README.md", "adapter_config.json", "punie.json"):
         text = (written.path / name).read_text()
         assert "somebody" not in text
+        assert "my own words" not in text
         assert str(tmp_path.parent) not in text, name
 
 

@@ -25,13 +25,13 @@ from punie.journal.dataset import read_dataset
 from punie.journal.document import BEGIN, END, front_matter, parse
 from punie.journal.entry import results_of, sha256, write_entry
 from punie.journal.folder import ENTRY_ID, entry_folders, slug
-from punie.journal.privacy import Privacy
 from punie.journal.reading import read_entry
 from punie.journal.record import decode, encode
 from punie.journal.replay import outcome_of, prompt_of
 from punie.journal.table import render_journal
 from punie.records.result import EvalFault, EvalResult
 from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
+from punie.reporting.privacy import Privacy
 
 NOON = datetime(2026, 11, 21, 1, 52, tzinfo=UTC)
 

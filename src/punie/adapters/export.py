@@ -23,6 +23,7 @@ from punie.models.fingerprint import adapter_hash
 from punie.models.gguf_notes import TIES
 from punie.models.ties import written as as_written
 from punie.records.adapter import AdapterManifest
+from punie.reporting.privacy import Privacy
 
 EXPORTS = "exports"
 SETTINGS = "adapter_config.json"
@@ -100,7 +101,7 @@ def lmstudio_place(entry: Entry, publisher: str, models: Path | None = None) -> 
 
 def export_fused(entry: Entry, base: LocalModel, folder: Path, *, dequantize: bool) -> Written:
     """The fused model as a folder that others may see. Raises as `fuse_adapter`."""
-    shown = replace(entry, manifest=public(entry.manifest) if entry.manifest else None)
+    shown = replace(entry, manifest=_shown(entry, entry.manifest) if entry.manifest else None)
     fused = fuse_adapter(shown, base, folder, dequantize=dequantize)
     agreement = fused.agreement
     said = (
@@ -129,18 +130,22 @@ def export_hub(entry: Entry, folder: Path) -> Written:
         kept["model"] = hub_id(manifest.base.name) or shown_name(manifest.base.name)
         (work / SETTINGS).write_text(json.dumps(kept, indent=4) + "\n", encoding="utf-8")
         # The settings are part of the adapter's hash, and these are others.
-        named = public(manifest).model_copy(update={"adapter_hash": adapter_hash(work)})
+        named = _shown(entry, manifest).model_copy(update={"adapter_hash": adapter_hash(work)})
         write_manifest(work, named)
     return Written(folder, _size(folder), "the adapter, its settings, its card, its punie.json")
 
 
-def public(manifest: AdapterManifest) -> AdapterManifest:
-    """The manifest without a folder of this machine in its base's and data's names."""
+def public(manifest: AdapterManifest, project: Path) -> AdapterManifest:
+    """The manifest as others may see it: without folders, addresses or users of this machine."""
     base = manifest.base.model_copy(update={"name": shown_name(manifest.base.name)})
     data = manifest.data.model_copy(update={"name": shown_name(manifest.data.name)})
     path = shown_name(manifest.data_path) if Path(manifest.data_path).is_absolute() else None
     changes = {"base": base, "data": data} | ({"data_path": path} if path else {})
-    return manifest.model_copy(update=changes)
+    return Privacy(root=project, home=Path.home()).manifest(manifest.model_copy(update=changes))
+
+
+def _shown(entry: Entry, manifest: AdapterManifest) -> AdapterManifest:
+    return public(manifest, entry.path.absolute().parent.parent)  # the folder of adapters/
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from punie.journal.charts import Chart
 from punie.journal.entry import GOAL_LENGTH
 from punie.journal.folder import BENCHMARK
 from punie.journal.note import Doubt, NoteKind, NoteRecord, write_note
-from punie.journal.privacy import Privacy
 from punie.journal.recompute import same
 from punie.records.benchmark import BenchmarkResult, TrainingBenchmark
 from punie.reporting.benchmark import benchmark_markdown
 from punie.reporting.escaping import code
+from punie.reporting.privacy import Privacy
 from punie.text import one_line
 
 

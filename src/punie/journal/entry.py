@@ -16,7 +16,6 @@ from punie.journal.charts import charts_of
 from punie.journal.document import front_matter
 from punie.journal.folder import ENTRY, RUN, add_folder, find_entry
 from punie.journal.page import page
-from punie.journal.privacy import Privacy
 from punie.journal.recompute import problems_of
 from punie.journal.record import Dataset, EntryHead, RunRecord, decode, encode, make_record
 from punie.journal.replay import report_of
@@ -27,6 +26,7 @@ from punie.records.summary import Summary
 from punie.reporting.escaping import code, escape
 from punie.reporting.markdown import RESULTS_FORMAT, results_markdown
 from punie.reporting.numbers import counted, short_hash
+from punie.reporting.privacy import Privacy
 from punie.text import one_line
 
 GOAL_LENGTH = 200

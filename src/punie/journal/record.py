@@ -9,7 +9,6 @@ from typing import Annotated, Any, Self
 from pydantic import Field, JsonValue, model_validator
 
 from punie.journal.canonical import canonical_text, read_canonical
-from punie.journal.privacy import Privacy
 from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.expect import Expect
 from punie.records.result import (
@@ -24,6 +23,7 @@ from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, Message
 from punie.records.summary import Summary
 from punie.records.trust import Checks
+from punie.reporting.privacy import Privacy
 from punie.reporting.wording import http_status
 
 _ROWS = "rows"

@@ -13,7 +13,6 @@ from punie.journal.charts import Chart
 from punie.journal.entry import GOAL_LENGTH
 from punie.journal.folder import TRAINING
 from punie.journal.note import Doubt, NoteKind, NoteRecord, write_note
-from punie.journal.privacy import Privacy
 from punie.journal.recompute import same
 from punie.records.adapter import AdapterManifest, LossPoint
 from punie.records.base import digest
@@ -22,6 +21,7 @@ from punie.records.training import Ending
 from punie.reporting.escaping import code
 from punie.reporting.loss_chart import loss_chart
 from punie.reporting.numbers import counted, short_hash
+from punie.reporting.privacy import Privacy
 from punie.reporting.training_markdown import TRAINING_FORMAT, training_markdown
 from punie.text import one_line
 

@@ -1,4 +1,4 @@
-"""What of a run may enter git: no home folder, no user's name, no address of a machine."""
+"""What may leave this machine: no home folder, no name of a user, no address of a machine."""
 
 import re
 from collections.abc import Callable
