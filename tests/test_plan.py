@@ -280,6 +280,22 @@ def test_everything_wrong_is_said_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("epochs", [1e308, 1e300, 10**400, 10**7])
+def test_more_epochs_than_anybody_trains_are_refused(epochs: float) -> None:
+    with pytest.raises(InputError, match="epochs: should be less than or equal to 1000000"):
+        with_overrides(TrainPlan(), epochs=epochs)
+
+
+def test_epochs_of_much_data_are_refused_where_they_are_too_many() -> None:
+    with pytest.raises(InputError, match="iterations, more than 1,000,000,000"):
+        resolve_plan(
+            with_overrides(TrainPlan(), epochs=10**6),
+            model_layers=4,
+            train_rows=10**7,
+            valid_rows=0,
+        )
+
+
 def test_no_rows_no_training() -> None:
     assert refusal(TrainPlan(), train_rows=0) == "there is no row to train on"
 

@@ -244,6 +244,39 @@ def test_no_text_is_a_mistake_of_ours(text: str) -> None:
             read_plan(file)
 
 
+HUGE = (10**400 - 1, 10**3999 - 1, 10**10, 1e300)
+NUMBERS: tuple[dict[str, Any], ...] = (
+    *({key: "N"} for key in ("rank", "alpha", "scale", "batch_size", "accumulation", "max_length")),
+    *({key: "N"} for key in ("validation_rows", "patience", "validate_every", "checkpoint_every")),
+    *({key: "N"} for key in ("learning_rate", "epochs", "iterations", "layers", "seed")),
+    {"schedule": {"warmup": "N"}},
+    {"schedule": {"warmup": 2, "warmup_from": "N"}},
+    {"schedule": {"curve": "linear", "over": "N"}},
+    {"schedule": {"curve": "linear", "end": "N"}},
+    {"schedule": {"curve": "exponential", "decay": "N"}},
+    {"schedule": {"curve": "step", "decay": 0.5, "every": "N"}},
+    {"optimizer": "adamw", "optimizer_options": {"weight_decay": "N"}},
+    {"optimizer": "adamw", "optimizer_options": {"betas": [0.9, "N"]}},
+    {"rank": "N", "scale": 2.5},
+    {"rank": 1024, "scale": "N"},
+    *({key: "N"} for key in ("iters", "num_layers", "val_batches", "steps_per_eval", "save_every")),
+    *({key: "N"} for key in ("max_seq_length", "grad_accumulation_steps")),
+    {"num_layers": 4, "lora_parameters": {"rank": "N", "scale": 2.5}},
+    {"num_layers": 4, "lora_parameters": {"rank": 8, "scale": "N"}},
+    {"iters": 4, "val_batches": 2, "batch_size": "N"},
+    {"iters": 4, "lr_schedule": {"name": "cosine_decay", "arguments": ["N", 10]}},
+)
+
+
+@pytest.mark.parametrize("number", HUGE, ids=["400", "3999", "10**10", "1e300"])
+@pytest.mark.parametrize("values", NUMBERS, ids=json.dumps)
+def test_no_number_is_beyond_any_use(tmp_path: Path, values: dict[str, Any], number: float) -> None:
+    text = json.dumps(values).replace('"N"', json.dumps(number))
+    said = refusal(tmp_path, text)
+    assert said.startswith("plan.yaml:1:")
+    assert len(said) < 400
+
+
 SOME_VALUE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
     lambda inner: (

@@ -206,6 +206,8 @@ def test_what_cannot_be_read_is_refused_by_the_program(project: Project) -> None
         (("--name", "../x"), EXIT_USAGE, "cannot be an adapter's name"),
         (("--layers", "3"), EXIT_USAGE, "2"),
         (("--layers", "none"), EXIT_USAGE, "--layers"),
+        (("--layers", "9" * 5000), EXIT_USAGE, "--layers"),
+        (("--epochs", "1e308"), EXIT_USAGE, "epochs"),
         (("--epochs", "1", "--iterations", "3"), EXIT_USAGE, "iterations"),
         (("--method", "full", "--rank", "4"), EXIT_USAGE, "rank"),
         (("--resume", "nothing"), EXIT_USAGE, "no training called nothing"),

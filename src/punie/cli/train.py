@@ -96,7 +96,7 @@ def train_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click
 def _layers(text: str) -> int | str:
     if text == "all":
         return text
-    if text.isascii() and text.isdigit() and int(text):
+    if text.isascii() and text.isdigit() and len(text) <= 9 and int(text):
         return int(text)
     raise InputError(f"--layers is {text[:40]!r}", hint="a number from 1 on, or all")
 

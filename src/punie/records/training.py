@@ -74,20 +74,28 @@ class Curve(StrEnum):
     STEP = "step"
 
 
+MOST = 10**9
+"""No number of a plan is larger. Beyond any use, and small enough to calculate with."""
+MOST_EPOCHS = 10**6
+MOST_RATE = 1000
+"""Of a learning rate, and of the factor that it is multiplied by."""
+OptionNumber = Annotated[float, Field(ge=-MOST, le=MOST)]
+
+
 class Schedule(Record):
     """The learning rate over the updates of the optimizer; it begins at the plan's."""
 
     curve: Curve = Curve.CONSTANT
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0, le=MOST)] = 0
     """Updates over which it rises, linearly, from `warmup_from`."""
-    warmup_from: Annotated[float, Field(ge=0)] = 0.0
-    end: Annotated[float, Field(ge=0)] = 0.0
+    warmup_from: Annotated[float, Field(ge=0, le=MOST_RATE)] = 0.0
+    end: Annotated[float, Field(ge=0, le=MOST_RATE)] = 0.0
     """Where `linear` and `cosine` end."""
-    over: Annotated[int | None, Field(ge=1)] = None
+    over: Annotated[int | None, Field(ge=1, le=MOST)] = None
     """Updates until they end; None: what the run has left after the warm-up."""
-    decay: Annotated[float | None, Field(gt=0)] = None
+    decay: Annotated[float | None, Field(gt=0, le=MOST_RATE)] = None
     """The factor of `exponential` (each update) and of `step` (every `every` updates)."""
-    every: Annotated[int | None, Field(ge=1)] = None
+    every: Annotated[int | None, Field(ge=1, le=MOST)] = None
 
 
 class PlanFields(Record):
@@ -99,31 +107,31 @@ class PlanFields(Record):
     schema_version: int = SCHEMA_VERSION
     method: Method = Method.LORA
     rank: Annotated[int, Field(ge=1, le=1024)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 32.0
+    alpha: Annotated[float, Field(gt=0, le=MOST)] = 32.0
     """What is learned is scaled by `alpha / rank`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     keys: tuple[str, ...] | None = None
     """Modules inside a block, such as `self_attn.q_proj`; None: every linear one."""
     optimizer: Optimizer = Optimizer.ADAM
-    optimizer_options: dict[str, float | bool | tuple[float, ...]] = Field(
-        default_factory=dict[str, float | bool | tuple[float, ...]]
+    optimizer_options: dict[str, OptionNumber | bool | tuple[OptionNumber, ...]] = Field(
+        default_factory=dict[str, OptionNumber | bool | tuple[OptionNumber, ...]]
     )
     """Further arguments of the optimizer, such as `weight_decay`."""
     quantization: Quantization = Quantization.NONE
     double_quantization: bool = False
     """The scales of NF4's blocks are quantised too: 0.37 bits a weight less."""
     schedule: Schedule = Schedule()
-    batch_size: Annotated[int, Field(ge=1)] = 4
-    accumulation: Annotated[int, Field(ge=1)] = 1
-    max_length: Annotated[int, Field(ge=8)] = 2048
+    batch_size: Annotated[int, Field(ge=1, le=MOST)] = 4
+    accumulation: Annotated[int, Field(ge=1, le=MOST)] = 1
+    max_length: Annotated[int, Field(ge=8, le=MOST)] = 2048
     """Tokens of a row; a row whose answer would be cut away is refused."""
     masking: Masking = Masking.ASSISTANT
     gradient_checkpointing: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     order: Order = Order.SHUFFLE
-    validation_rows: Annotated[int | None, Field(ge=1)] = None
+    validation_rows: Annotated[int | None, Field(ge=1, le=MOST)] = None
     """None: all of them."""
-    patience: Annotated[int | None, Field(ge=1)] = 3
+    patience: Annotated[int | None, Field(ge=1, le=MOST)] = 3
     """Validations in a row without a new best loss after which the training stops; None: never."""
 
     @property
@@ -135,17 +143,17 @@ class PlanFields(Record):
 class TrainPlan(PlanFields):
     """Everything that decides how a training goes. None means: chosen from model and data."""
 
-    layers: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+    layers: Annotated[int, Field(ge=1, le=MOST)] | Literal["all"] | None = None
     """The last so many blocks; None: 16, or all where there are fewer."""
-    learning_rate: Annotated[float | None, Field(gt=0)] = None
+    learning_rate: Annotated[float | None, Field(gt=0, le=MOST_RATE)] = None
     """None: 2e-4, and 1e-5 for `full`."""
-    epochs: Annotated[float | None, Field(gt=0)] = None
+    epochs: Annotated[float | None, Field(gt=0, le=MOST_EPOCHS)] = None
     """None, and no iterations: 3."""
-    iterations: Annotated[int | None, Field(ge=1)] = None
-    validate_every: Annotated[int | None, Field(ge=1)] = None
+    iterations: Annotated[int | None, Field(ge=1, le=MOST)] = None
+    validate_every: Annotated[int | None, Field(ge=1, le=MOST)] = None
     """Iterations; None: up to ten times a run, less often where that would take more than a fifth
     of the time, and at its end. Each validation leaves a checkpoint."""
-    checkpoint_every: Annotated[int | None, Field(ge=1)] = None
+    checkpoint_every: Annotated[int | None, Field(ge=1, le=MOST)] = None
     """Iterations between further checkpoints, from which a killed training goes on; None: with the
     validations."""
 
@@ -153,11 +161,11 @@ class TrainPlan(PlanFields):
 class ResolvedPlan(PlanFields):
     """A plan with nothing left to choose: what the worker runs."""
 
-    layers: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    iterations: Annotated[int, Field(ge=1)]
-    validate_every: Annotated[int, Field(ge=1)]
-    checkpoint_every: Annotated[int, Field(ge=1)]
+    layers: Annotated[int, Field(ge=1, le=MOST)]
+    learning_rate: Annotated[float, Field(gt=0, le=MOST_RATE)]
+    iterations: Annotated[int, Field(ge=1, le=MOST)]
+    validate_every: Annotated[int, Field(ge=1, le=MOST)]
+    checkpoint_every: Annotated[int, Field(ge=1, le=MOST)]
 
 
 EVENTS_FILE = "events.jsonl"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from punie.records.training import Curve, Masking, TrainPlan
+from punie.records.training import MOST, Curve, Masking, TrainPlan
 from punie.scoring.json_text import is_array, is_object
 from punie.sources.faults import FormError, nearest
 from punie.sources.yaml_source import DataPath
@@ -170,14 +170,15 @@ def _mask_prompt(form: Form, _: Mapping[str, Any], value: Any) -> None:
 
 
 def _val_batches(form: Form, data: Mapping[str, Any], value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value == 0 or value < -1:
-        what = "should be a number of batches, at least 1, or -1 for all of them"
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number or value == 0 or not -1 <= value <= MOST:
+        what = f"should be a number of batches, 1 to {MOST:,}, or -1 for all of them"
         form.errors.append(FormError(("val_batches",), what))
     elif value == -1:
         form.take(("validation_rows",), ("val_batches",), None)
     else:
         batch = data.get("batch_size") or TrainPlan.model_fields["batch_size"].default
-        rows = value * (batch if isinstance(batch, int) else 1)
+        rows = value * (batch if isinstance(batch, int) and batch <= MOST else 1)
         form.take(("validation_rows",), ("val_batches",), rows)
 
 
@@ -204,10 +205,8 @@ def _lora_parameters(form: Form, data: Mapping[str, Any], value: Any) -> None:
     if scale is None:
         what = "scale is missing, which mlx_lm needs"
         form.errors.append(FormError(here, what))
-    elif isinstance(scale, bool) or not isinstance(scale, int | float):
-        form.errors.append(FormError((*here, "scale"), "should be a number above 0"))
-    elif isinstance(rank, int):
-        form.take(("alpha",), (*here, "scale"), scale * rank)
+    else:
+        form.take_scale((*here, "scale"), scale, rank)
 
 
 def _optimizer_config(form: Form, data: Mapping[str, Any], value: Any) -> None:

@@ -131,11 +131,8 @@ def _scale_to_alpha(values: dict[str, Any], form: Form) -> None:
     if "alpha" in values:
         what = "stands beside alpha: give one of the two (scale = alpha / rank)"
         form.errors.append(FormError(("scale",), what, key=True))
-    elif isinstance(scale, bool) or not isinstance(scale, int | float):
-        form.errors.append(FormError(("scale",), "should be a number above 0"))
-    elif isinstance(rank, int):
-        values["alpha"] = scale * rank
-        form.places[("alpha",)] = ("scale",)
+    else:
+        form.take_scale(("scale",), scale, rank)
 
 
 def _strict(

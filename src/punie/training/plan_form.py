@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from punie.records.training import MOST
 from punie.sources.faults import FormError
 from punie.sources.yaml_source import DataPath
 
@@ -27,6 +28,18 @@ class Form:
             place = place.setdefault(str(step), {})
         place[str(target[-1])] = value
         self.places[target] = origin
+
+    def take_scale(self, origin: DataPath, scale: object, rank: object) -> None:
+        """Set `alpha` from mlx_lm's scale, which is alpha / rank.
+
+        A rank that cannot be one is refused where the plan is validated.
+        """
+        if isinstance(scale, bool) or not isinstance(scale, int | float):
+            self.errors.append(FormError(origin, "should be a number above 0"))
+        elif not -MOST <= scale <= MOST:
+            self.errors.append(FormError(origin, f"should be at most {MOST:,}"))
+        elif isinstance(rank, int) and 0 < rank <= MOST:
+            self.take(("alpha",), origin, scale * rank)
 
     def origin(self, path: DataPath) -> DataPath:
         """Where in the file the value at `path` of the plan comes from."""

@@ -4,7 +4,15 @@ import math
 from collections.abc import Iterator
 
 from punie.errors import InputError
-from punie.records.training import Curve, Method, PlanFields, ResolvedPlan, Schedule, TrainPlan
+from punie.records.training import (
+    MOST,
+    Curve,
+    Method,
+    PlanFields,
+    ResolvedPlan,
+    Schedule,
+    TrainPlan,
+)
 from punie.training.effect import effect_errors
 from punie.training.unsupported import unsupported
 
@@ -92,7 +100,13 @@ def _iterations(plan: TrainPlan, train_rows: int, batch_size: int) -> int:
     if plan.iterations is not None:
         return plan.iterations
     per_epoch = math.ceil(train_rows / batch_size)
-    return max(1, math.ceil(per_epoch * (plan.epochs or DEFAULT_EPOCHS)))
+    iterations = max(1, math.ceil(per_epoch * (plan.epochs or DEFAULT_EPOCHS)))
+    if iterations > MOST:
+        raise InputError(
+            f"epochs: {plan.epochs:,g} are {iterations:,} iterations, more than {MOST:,}",
+            hint="ask for fewer epochs",
+        )
+    return iterations
 
 
 def _validate_every(plan: TrainPlan, iterations: int, *, trained: int, rows: int) -> int:
