@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from punie.backends.choose import training_backend
 from punie.errors import DataCheckError, TrainingError
 from punie.models.check import read_json
 from punie.models.memory import Architecture, architecture
@@ -13,14 +14,16 @@ from punie.records.datacheck import DataFinding, DataReport, Place, Severity
 from punie.records.dataset import DatasetVersion, Split
 from punie.records.encoding import EncodedSplit
 from punie.records.preflight import Preflight, SplitLengths
-from punie.records.training import Method, Probed, ResolvedPlan
+from punie.records.training import Method, Phase, Probed, ResolvedPlan, TrainJob
 from punie.training.preflight import (
     measured,
+    memory_estimate,
     refuse_defects,
     refuse_what_cannot_fit,
     refuse_without_room,
     split_lengths,
 )
+from train_rows_file import write_rows
 
 PLAN = ResolvedPlan(
     layers=2,
@@ -88,6 +91,32 @@ def test_gradient_checkpointing_takes_less(shape: Architecture) -> None:
         for each in (plan, less)
     )
     assert small < full / 5
+
+
+@pytest.mark.parametrize(
+    ("length", "counted", "change"),
+    [
+        (48, 24, {}),
+        (48, 24, {"method": Method.FULL}),
+        (450, 450, {"batch_size": 8}),
+        (450, 9, {"batch_size": 40, "layers": 1}),
+        (450, 45, {"batch_size": 4, "gradient_checkpointing": True}),
+    ],
+    ids=["short", "full", "every logit", "few logits", "checkpointing"],
+)
+async def test_the_estimate_is_near_what_the_probe_measures(
+    tiny_model: Path, tmp_path: Path, length: int, counted: int, change: dict[str, object]
+) -> None:
+    plan = PLAN.model_copy(update={"max_length": 512, **change})
+    row = ([5] * length, [0] * (length - counted) + [1] * counted)
+    rows = write_rows(tmp_path / "rows", train=[row] * plan.batch_size)
+    folder = tmp_path / "work"
+    job = TrainJob(plan=plan, model=tiny_model, rows=rows, folder=folder, phase=Phase.PROBE)
+    events = [event async for event in training_backend("mlx").train(job)]
+    (probed,) = [event for event in events if isinstance(event, Probed)]
+    estimate = memory_estimate(tiny_model, plan, longest=length, most_trained=counted)
+    assert estimate is not None
+    assert 0.5 < estimate / probed.peak_memory_bytes < 2
 
 
 def test_the_room_for_checkpoints_counts_each_of_them(shape: Architecture) -> None:
