@@ -304,5 +304,50 @@ def test_the_list_has_folders_files_and_what_cannot_be_read(tmp_path: Path):
     assert "is no manifest of a dataset" in spoiled.error.message
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"suite": "x\x1b]0;owned"},
+        {"suite": "data/suites/x.jsonl\ntouch owned"},
+        {"suite": "/etc/passwd"},
+        {"suite": "data/../../elsewhere.jsonl"},
+        {"suite": "~/suite.jsonl"},
+        {"suite": "--json"},
+        {"name": "\u202eitems"},
+        {"hash": "\x1b[2J"},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_punie_did_not_write_is_not_trusted(
+    tmp_path: Path, changed: dict[str, str]
+):
+    project = project_of(tmp_path)
+    source = read_dataset(project / "rows.jsonl", project)
+    made = split_into_project(source, project, name="items", seed=3)
+    assert read_dataset("items", project).version.suite == "data/suites/items.jsonl"
+    path = made.folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    with pytest.raises(InputError) as refused:
+        read_dataset("items", project)
+    assert f"manifest.json: {next(iter(changed))} " in refused.value.message
+    assert refused.value.message.isprintable()
+    assert "do not trust it" in refused.value.hint
+    (listed,) = (each for each in list_datasets(project) if each.name == "items")
+    assert listed.error is not None
+
+
+@pytest.mark.parametrize("number", [-1, 10**400])
+def test_a_manifest_counts_what_can_be_counted(tmp_path: Path, number: int):
+    project = project_of(tmp_path)
+    source = read_dataset(project / "rows.jsonl", project)
+    made = split_into_project(source, project, name="items", seed=3)
+    path = made.folder / "manifest.json"
+    data = json.loads(path.read_text())
+    data["splits"]["train"]["rows"] = number
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"is no manifest of a dataset: splits\.train\.rows"):
+        read_dataset("items", project)
+
+
 def test_a_project_without_data_has_no_datasets(tmp_path: Path):
     assert list_datasets(tmp_path) == []

@@ -1,13 +1,14 @@
 """`manifest.json`: which rows a dataset had when it was made or pinned, and how they changed."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pydantic import ValidationError
 
 from punie.errors import InputError
 from punie.reading import MIB, read_regular
 from punie.records.dataset import DatasetVersion, Split
+from punie.text import one_line, visible
 
 NAME = "manifest.json"
 
@@ -22,7 +23,7 @@ def read_manifest(folder: Path) -> DatasetVersion | None:
         return None
     hint = f"delete it, and punie data pin {folder.name} writes a new one"
     try:
-        return DatasetVersion.model_validate_json(read_regular(path, MIB))
+        version = DatasetVersion.model_validate_json(read_regular(path, MIB))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", hint=hint) from None
     except ValidationError as error:
@@ -30,6 +31,21 @@ def read_manifest(folder: Path) -> DatasetVersion | None:
         place = ".".join(map(str, first["loc"]))
         what = f"{place}: {first['msg']}" if place else first["msg"]
         raise InputError(f"{path}: is no manifest of a dataset: {what}", hint=hint) from None
+    if wrong := _untrusted(version):
+        raise InputError(f"{path}: {wrong}", hint=f"do not trust it; {hint}")
+    return version
+
+
+def _untrusted(version: DatasetVersion) -> str:
+    """What no manifest of punie's says; its names are printed, and its suite is opened."""
+    names = {"name": version.name, "hash": version.hash, "suite": version.suite or ""}
+    for field, name in names.items():
+        if visible(name) != name or any(each in name for each in "\t\r\n"):
+            return f"{field} has characters that no name has: {one_line(name, 60)}"
+    suite = PurePath(version.suite or "")
+    if suite.is_absolute() or ".." in suite.parts or str(suite).startswith(("~", "-")):
+        return f"suite is no path inside the project: {one_line(str(suite), 60)}"
+    return ""
 
 
 def manifest_text(version: DatasetVersion) -> str:

@@ -55,7 +55,7 @@ class SplitVersion(Record):
     rows: Annotated[int, Field(ge=0, lt=2**63)]
     hash: str
     """SHA-256 over the canonical rows, in order; spacing and key order of the file do not count."""
-    bytes: int = 0
+    bytes: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class DatasetVersion(Record):
