@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from punie.adapters.card import hub_id, shown_name
+from punie.adapters.card import hub_id, public, shown_name
 from punie.adapters.fuse import fuse_adapter, new_folder, refuse_existing
 from punie.adapters.llama_cpp import convert, require_checkout
 from punie.adapters.manifest import write_manifest
@@ -23,7 +23,6 @@ from punie.models.fingerprint import adapter_hash
 from punie.models.gguf_notes import TIES
 from punie.models.ties import written as as_written
 from punie.records.adapter import AdapterManifest
-from punie.reporting.privacy import Privacy
 
 EXPORTS = "exports"
 SETTINGS = "adapter_config.json"
@@ -133,15 +132,6 @@ def export_hub(entry: Entry, folder: Path) -> Written:
         named = _shown(entry, manifest).model_copy(update={"adapter_hash": adapter_hash(work)})
         write_manifest(work, named)
     return Written(folder, _size(folder), "the adapter, its settings, its card, its punie.json")
-
-
-def public(manifest: AdapterManifest, project: Path) -> AdapterManifest:
-    """The manifest as others may see it: without folders, addresses or users of this machine."""
-    base = manifest.base.model_copy(update={"name": shown_name(manifest.base.name)})
-    data = manifest.data.model_copy(update={"name": shown_name(manifest.data.name)})
-    path = shown_name(manifest.data_path) if Path(manifest.data_path).is_absolute() else None
-    changes = {"base": base, "data": data} | ({"data_path": path} if path else {})
-    return Privacy(root=project, home=Path.home()).manifest(manifest.model_copy(update=changes))
 
 
 def _shown(entry: Entry, manifest: AdapterManifest) -> AdapterManifest:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from punie.adapters.card import shown_name, write_card
+from punie.adapters.card import public, shown_name, write_card
 from punie.adapters.registry import Entry, require_weights
 from punie.adapters.scratch import scratch
 from punie.backends.conversion import fuse
@@ -86,7 +86,8 @@ def fuse_adapter(
             ties=(*base_ties, *((entry.manifest.ties,) if entry.manifest else ())),
         )
         if entry.manifest is not None:
-            card = write_card(entry.manifest.model_copy(update={"name": folder.name}), fused=True)
+            shown = public(entry.manifest, entry.path.absolute().parent.parent)
+            card = write_card(shown.model_copy(update={"name": folder.name}), fused=True)
             (work / "README.md").write_text(card, encoding="utf-8")
         (work / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return manifest

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from punie.adapters.card import write_card
+from punie.adapters.card import public, write_card
 from punie.adapters.stamps import LEAKAGE, SELECTION
 from punie.errors import InputError, StoreError
 from punie.models.manifest import MANIFEST, read_manifest
@@ -20,7 +20,7 @@ SELECTED_ON_TEST, LEAKED, NOT_CHECKED = "selected on test", "leaked", "instrumen
 def write_manifest(folder: Path, manifest: AdapterManifest) -> None:
     """Write the card, then `punie.json`, each whole or not at all. Raises StoreError."""
     try:
-        _write_whole(folder / CARD, write_card(manifest))
+        _write_whole(folder / CARD, write_card(public(manifest, folder.absolute().parent.parent)))
         _write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise StoreError(

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from punie.adapters.card import ENDINGS, loss_sparkline, score_of, shown_name
+from punie.adapters.card import shown_name
 from punie.adapters.registry import Entry, State
 from punie.cli.output import safe
 from punie.models.adapter import WEIGHTS_AWAY
 from punie.records.adapter import AdapterManifest, AdapterResult
 from punie.records.training import Method
+from punie.reporting.loss import sparkline
 from punie.reporting.numbers import (
     NOTHING,
     byte_size,
@@ -19,12 +20,14 @@ from punie.reporting.numbers import (
     rate,
     short_hash,
 )
-from punie.reporting.training_markdown import found_or_accepted
+from punie.reporting.training_markdown import ENDINGS, found_or_accepted, score_of
 from punie.text import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+SPARKS = 40
+"""Blocks of a loss curve."""
 WORDS = {
     State.FOREIGN: "not made by punie",
     State.UNFINISHED: "training unfinished",
@@ -172,7 +175,7 @@ def _facts_of_training(manifest: AdapterManifest) -> Iterator[tuple[str, str]]:
         values = [getattr(point, name) for point in done.losses]
         known = [value for value in values if value is not None]
         if known:
-            yield f"loss, {name}", f"{loss_sparkline(known)} {known[-1]:.4f}"
+            yield f"loss, {name}", f"{sparkline(known, SPARKS)} {known[-1]:.4f}"
     by = f"{chosen.by} {chosen.value:.4g}" if chosen.value is not None else chosen.by
     yield "kept", f"after iteration {count(chosen.step)}, by {by}"
 

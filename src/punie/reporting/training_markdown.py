@@ -18,7 +18,7 @@ CURVE_ROWS = 12
 """Lines of the table of losses; the chart has all points."""
 CURVE_BLOCKS = 40
 
-_ENDINGS = {
+ENDINGS = {
     Ending.DONE: "all iterations were done",
     Ending.EARLY: "it stopped early, because the validation loss had stopped falling",
     Ending.STOPPED: "it was stopped",
@@ -32,7 +32,15 @@ _MASKS = {
 
 
 def training_markdown(manifest: AdapterManifest) -> str:
-    """What came of a training: kept checkpoint, pace, losses, plan, data, results."""
+    """What came of a training, and what was measured of it since."""
+    parts = [training_body(manifest)]
+    if manifest.results:
+        parts += ["### Measured since", results_table(manifest.results)]
+    return "\n\n".join(parts)
+
+
+def training_body(manifest: AdapterManifest) -> str:
+    """What came of a training: kept checkpoint, pace, losses, plan, data."""
     parts = [
         _headline(manifest),
         *_warnings(manifest),
@@ -43,8 +51,6 @@ def training_markdown(manifest: AdapterManifest) -> str:
         "### Data",
         _data(manifest),
     ]
-    if manifest.results:
-        parts += ["### Measured since", results_table(manifest.results)]
     return "\n\n".join(parts)
 
 
@@ -69,7 +75,12 @@ def loss(value: float | None) -> str:
 def result_words(result: AdapterResult) -> str:
     """A run's score with its interval and its stamps: `95.0 % [88–98] (leaked)`."""
     stamps = f" ({escape(', '.join(result.stamps))})" if result.stamps else ""
-    return f"{numbers.percent_interval(_estimate(result))}{stamps}"
+    return f"{score_of(result)}{stamps}"
+
+
+def score_of(result: AdapterResult) -> str:
+    """A result's score with its interval: `62.5 % [45–77]`."""
+    return numbers.percent_interval(_estimate(result))
 
 
 def results_table(results: Sequence[AdapterResult]) -> str:
@@ -100,7 +111,7 @@ def _headline(manifest: AdapterManifest) -> str:
     steps = numbers.counted(training.steps, "iteration")
     return (
         f"**Kept: {kept_words(chosen)}**{of}. {steps} of {numbers.count(manifest.plan.iterations)}"
-        f" ({training.epochs:g} epochs): {_ENDINGS[training.ending]}."
+        f" ({training.epochs:g} epochs): {ENDINGS[training.ending]}."
     )
 
 
