@@ -11,6 +11,7 @@ import pytest
 from chat_templates import with_template
 from encoded_rows import LONG, SHORT, encoded, job_of
 from punie.backends.encoding import encode, encoding_file
+from punie.backends.workers.plain_tokenizer import PlainTokenizer
 from punie.errors import ModelError
 from punie.records.dataset import Row
 from punie.records.encoding import EncodeJob, Encoding, RowProblemKind
@@ -86,3 +87,9 @@ async def test_encoding_asks_for_transformers_alone(
     missing.add("transformers")
     with pytest.raises(ModelError, match="transformers, which is not installed"):
         await encode(job)
+
+
+def test_a_template_that_only_mlx_lm_has_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    model = with_template(tiny_model, tmp_path, None, chat_template_type="deepseek_v32")
+    with pytest.raises(ValueError, match="mlx_lm's deepseek_v32, and mlx_lm is not installed"):
+        PlainTokenizer(model)
