@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from punie.backends.workers.train_failure import Emit, Failure, emit_to, less_memory
+from punie.backends.workers.train_failure import Emit, Failure, emit_to, keeps, less_memory
+from punie.backends.workers.train_lock import hold
 from punie.backends.workers.train_machine import describe, load_blas
-from punie.records.training import Failed, FailureKind, TrainJob
+from punie.records.training import Ended, Ending, Failed, FailureKind, TrainJob
 
 stopping = False
 
@@ -29,6 +30,15 @@ def main() -> int:
     except (IndexError, OSError, ValidationError) as problem:
         emit_to(None)(Failed(what=FailureKind.INTERNAL, message=f"no job to do: {problem}"))
         return 2
+    try:
+        # Before anything of the folder is read, and its file of events is opened.
+        if keeps(job) and not hold(job.folder, lambda: stopping):
+            stopped = Ended(step=0, ending=Ending.STOPPED, seconds=0.0, peak_memory_bytes=0)
+            emit_to(None)(stopped)
+            return 0
+    except Failure as failure:
+        emit_to(None)(failure.event)
+        return 1
     return _train(job, emit_to(job))
 
 

@@ -33,6 +33,11 @@ class Failure(Exception):  # noqa: N818 - it reads as what happened
         self.event = Failed(what=what, message=message, step=step, rows=rows)
 
 
+def keeps(job: TrainJob) -> bool:
+    """Whether the job leaves anything in its folder."""
+    return job.save and job.phase is Phase.TRAIN
+
+
 def emit_to(job: TrainJob | None) -> Emit:
     """How to say an event: one line of JSON on the descriptor that the environment names.
 
@@ -42,7 +47,7 @@ def emit_to(job: TrainJob | None) -> Emit:
     """
     descriptor = int(os.environ.get(EVENTS_FD, "-1"))
     kept = -1
-    if job is not None and job.save and job.phase is Phase.TRAIN:
+    if job is not None and keeps(job):
         kept = _file_to_append(job.folder / EVENTS_FILE)
 
     def emit(event: TrainEvent) -> None:

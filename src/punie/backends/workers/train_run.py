@@ -12,7 +12,7 @@ import numpy as np
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from punie.backends.workers import train_state
-from punie.backends.workers.train_failure import Emit, Failure, less_memory
+from punie.backends.workers.train_failure import Emit, Failure, keeps, less_memory
 from punie.backends.workers.train_head import find_head, mean_loss, where_it_counts
 from punie.backends.workers.train_machine import other_bits
 from punie.backends.workers.train_model import (
@@ -61,8 +61,7 @@ Stopped = Callable[[], bool]
 def run(job: TrainJob, emit: Emit, stopped: Stopped, machine: dict[str, str]) -> None:
     """Do the job and say how it goes; the last event is `Ended`. Raises Failure."""
     began = time.perf_counter()
-    keeps = job.save and job.phase is Phase.TRAIN
-    before = train_state.read(job.folder) if keeps else None
+    before = train_state.read(job.folder) if keeps(job) else None
     if before is not None and not job.resume:
         raise Failure(FailureKind.RESUME, f"{job.folder} holds a training already: resume it")
     maybe_set_recommended_wired_limit()
@@ -94,7 +93,7 @@ def run(job: TrainJob, emit: Emit, stopped: Stopped, machine: dict[str, str]) ->
     if file is None:
         return emit(_ended(0, Ending.STOPPED))
     origin = Origin(plan=job.plan, rows=file.hash, base=base)
-    if keeps and before is None:
+    if keeps(job) and before is None:
         train_state.begin(job.folder, config_text(config))
     training = Training(job, emit, stopped, model=model, file=file, origin=origin, machine=machine)
     if before is not None:
