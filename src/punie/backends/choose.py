@@ -34,12 +34,12 @@ def training_backend(name: str | None) -> TrainingBackend:
     if name == "endpoint":
         raise InputError(
             "the backend endpoint trains nothing: it is somebody else's server",
-            hint=f"--backend {_usual()} trains on this machine",
+            hint=f'backend = "{_usual()}" trains on this machine',
         )
     if name == "cuda":
         raise ModelError(
             "the backend cuda is not here yet: this punie trains with mlx alone",
-            hint="--backend mlx trains on this machine, on Linux by its processor",
+            hint='backend = "mlx" in punie.toml trains on this machine, on Linux by its processor',
         )
     chosen = _usual() if name in {None, AUTO} else str(name)
     if chosen not in _KINDS:

@@ -34,7 +34,7 @@ def say_what_comes(
     console = err()
     console.print(safe(f"training {name}: {plan_line(preflight.plan)}"), soft_wrap=True)
     console.print(safe(shown_lengths(preflight.lengths)), soft_wrap=True)
-    for note in notes:
+    for note in (*notes, *preflight.notes):
         console.print(safe(note), soft_wrap=True)
     if preflight.report.findings:
         console.print(findings_table(preflight.report.findings))

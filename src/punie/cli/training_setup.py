@@ -92,15 +92,16 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
     file = read_plan(config) if config else PlanFile(plan=TrainPlan())
     dataset = chosen_data(wish, settings, file)
     model = _model(wish.model or file.model or values.model or DEFAULT_MODEL, quiet=wish.quiet)
+    configured = values.backend if values.backend != "endpoint" else None  # which trains nothing
+    backend = training_backend(configured).name
     plan = resolve_plan(
         with_overrides(file.plan, **wish.overrides),
         model_layers=_layers(model),
         train_rows=len(dataset.rows[Split.TRAIN]),
         valid_rows=len(dataset.rows.get(Split.VALID, ())),
         context=model.context_length,
+        backend=backend,
     )
-    configured = values.backend if values.backend != "endpoint" else None  # which trains nothing
-    backend = training_backend(configured).name
     suites, broken = project_suites(settings.project)
     select_by = _suite_name(wish.select_by, settings.project)
     begun = Begun(
@@ -173,10 +174,8 @@ def base_version(model: ModelInfo) -> BaseModelVersion:
 
 
 def _model(name: str, *, quiet: bool) -> ModelInfo:
-    from punie.backends.mlx import require_mlx
     from punie.cli.pulling import pulling
 
-    require_mlx()
     with pulling(silent=quiet) as progress:
         return describe(resolve(name, progress=progress))
 

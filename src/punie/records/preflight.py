@@ -36,6 +36,8 @@ class Preflight(Record):
     report: DataReport
     parser: str | None = None
     """The server's tool parser that calls were read back with; None: tools stand in the prompt."""
+    notes: tuple[str, ...] = ()
+    """What could not be looked at here."""
     memory_estimate_bytes: int | None = None
     """None where the model's config does not say enough."""
     memory_free_bytes: int

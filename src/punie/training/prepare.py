@@ -83,6 +83,7 @@ async def prepare(
         lengths=lengths,
         report=report,
         parser=encoding.parser,
+        notes=encoding.notes,
         memory_estimate_bytes=estimate,
         memory_free_bytes=free_bytes,
         example=encoding.example,
