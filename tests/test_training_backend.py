@@ -16,8 +16,8 @@ def test_mlx_trains_where_it_is_installed(name: str | None) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "said", "hint"),
     [
-        ("cuda", ModelError, "cuda is not here yet", "--backend mlx"),
-        ("endpoint", InputError, "trains nothing", "--backend mlx"),
+        ("cuda", ModelError, "cuda is not here yet", 'backend = "mlx"'),
+        ("endpoint", InputError, "trains nothing", 'backend = "mlx"'),
         ("mxl", InputError, "no backend is called mxl", "auto, mlx"),
     ],
 )
