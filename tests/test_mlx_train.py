@@ -124,7 +124,7 @@ def test_a_training_says_what_it_does(trainer: Forks, job: TrainJob) -> None:
     (started,) = only(trained, Started)
     assert started.exact
     assert started.machine["compile"] == "off"
-    assert {"device", "blas", "omp_threads", "mlx", "mlx_lm"} <= started.machine.keys()
+    assert {"device", "blas", "omp_threads", "mlx", "mlx_lm", "loop"} <= started.machine.keys()
     steps = only(trained, Step)
     assert [each.step for each in steps] == [1, 2, 3, 4, 5, 6]
     assert all(each.tokens > 0 and each.seconds > 0 for each in steps)
@@ -428,6 +428,20 @@ def test_other_rows_or_another_base_do_not_go_on(
     (base / "config.json").write_text(json.dumps({**config, "rope_theta": 500.0}))
     failed = failure(trainer.train(resumed(job.model_copy(update={"model": base}))))
     assert (failed.what, "the base model" in failed.message) == (FailureKind.RESUME, True)
+
+
+def test_rows_that_were_changed_under_their_old_hash_do_not_go_on(
+    trainer: Forks, job: TrainJob
+) -> None:
+    rows = job.folder.with_name("mine")
+    rows.write_bytes(job.rows.read_bytes())
+    job = job.model_copy(update={"rows": rows})
+    trainer.train(job)
+    changed_rows = bytearray(rows.read_bytes())
+    changed_rows[-1] ^= 1
+    rows.write_bytes(changed_rows)
+    failed = failure(trainer.train(resumed(job)))
+    assert (failed.what, "the rows are others" in failed.message) == (FailureKind.RESUME, True)
 
 
 def test_a_damaged_state_is_named(trainer: Forks, job: TrainJob) -> None:

@@ -8,6 +8,9 @@ import os
 from importlib import metadata
 
 BLAS = "PUNIE_BLAS"
+LOOP_FORMAT = 1
+"""Grows with every change of punie's own that changes the bits of a training: the order of rows,
+what shares a batch and how wide it is, where logits are computed, and when what is updated."""
 
 
 def load_blas() -> dict[str, str]:
@@ -42,6 +45,7 @@ def describe(blas: dict[str, str]) -> dict[str, str]:
         "compile": "off" if os.environ.get("MLX_DISABLE_COMPILE") else "on",
         "mlx": metadata.version("mlx"),
         "mlx_lm": metadata.version("mlx-lm"),
+        "loop": str(LOOP_FORMAT),
     }
 
 

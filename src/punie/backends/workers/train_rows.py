@@ -1,5 +1,6 @@
 """Rows from the file of tokens, in the order of an epoch, and as padded batches."""
 
+import hashlib
 import json
 import math
 import random
@@ -49,19 +50,22 @@ class TokenFile:
     """The file that `punie.records.encoding` describes."""
 
     hash: str
+    """SHA-256 of the whole file."""
     splits: dict[Split, Rows]
 
 
 def read_tokens(path: Path) -> TokenFile:
-    """Open a file of tokens; nothing is read but its header. Raises OSError, ValueError, KeyError.
+    """Open a file of tokens. Raises OSError, ValueError, KeyError.
 
+    Its hash is taken of the file as it is: what its metadata say may be of other rows by now.
     Safetensors: eight bytes that give the header's length, a header of JSON with each tensor's
     place, the tensors.
     """
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header: dict[str, Any] = json.loads(file.read(size))
-    metadata = header.pop("__metadata__", {})
+        file.seek(0)
+        found = hashlib.file_digest(file, "sha256").hexdigest()
 
     def tensor(name: str) -> NDArray[Any]:
         entry = header[name]
@@ -81,7 +85,7 @@ def read_tokens(path: Path) -> TokenFile:
         for split in Split
         if f"{split.value}.starts" in header
     }
-    return TokenFile(metadata["hash"], splits)
+    return TokenFile(found, splits)
 
 
 def wait_for_tokens(path: Path, stopped: Callable[[], bool]) -> TokenFile | None:
