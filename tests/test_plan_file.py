@@ -248,7 +248,7 @@ HUGE = (10**400 - 1, 10**3999 - 1, 10**10, 1e300)
 NUMBERS: tuple[dict[str, Any], ...] = (
     *({key: "N"} for key in ("rank", "alpha", "scale", "batch_size", "accumulation", "max_length")),
     *({key: "N"} for key in ("validation_rows", "patience", "validate_every", "checkpoint_every")),
-    *({key: "N"} for key in ("learning_rate", "epochs", "iterations", "layers", "seed")),
+    *({key: "N"} for key in ("epochs", "iterations", "layers", "seed")),
     {"schedule": {"warmup": "N"}},
     {"schedule": {"warmup": 2, "warmup_from": "N"}},
     {"schedule": {"curve": "linear", "over": "N"}},
@@ -264,7 +264,7 @@ NUMBERS: tuple[dict[str, Any], ...] = (
     {"num_layers": 4, "lora_parameters": {"rank": "N", "scale": 2.5}},
     {"num_layers": 4, "lora_parameters": {"rank": 8, "scale": "N"}},
     {"iters": 4, "val_batches": 2, "batch_size": "N"},
-    {"iters": 4, "lr_schedule": {"name": "cosine_decay", "arguments": ["N", 10]}},
+    {"iters": 4, "lr_schedule": {"name": "cosine_decay", "arguments": [1e-4, "N"]}},
 )
 
 

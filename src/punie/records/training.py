@@ -78,7 +78,9 @@ MOST = 10**9
 """No number of a plan is larger. Beyond any use, and small enough to calculate with."""
 MOST_EPOCHS = 10**6
 MOST_RATE = 1000
-"""Of a learning rate, and of the factor that it is multiplied by."""
+"""Of a learning rate in a schedule, and of the factor that it is multiplied by."""
+MOST_LEARNING_RATE = 1e38
+"""A float32 can hold it; that the loss is soon no number is the worker's to say."""
 OptionNumber = Annotated[float, Field(ge=-MOST, le=MOST)]
 
 
@@ -145,7 +147,7 @@ class TrainPlan(PlanFields):
 
     layers: Annotated[int, Field(ge=1, le=MOST)] | Literal["all"] | None = None
     """The last so many blocks; None: 16, or all where there are fewer."""
-    learning_rate: Annotated[float | None, Field(gt=0, le=MOST_RATE)] = None
+    learning_rate: Annotated[float | None, Field(gt=0, le=MOST_LEARNING_RATE)] = None
     """None: 2e-4, and 1e-5 for `full`."""
     epochs: Annotated[float | None, Field(gt=0, le=MOST_EPOCHS)] = None
     """None, and no iterations: 3."""
@@ -162,7 +164,7 @@ class ResolvedPlan(PlanFields):
     """A plan with nothing left to choose: what the worker runs."""
 
     layers: Annotated[int, Field(ge=1, le=MOST)]
-    learning_rate: Annotated[float, Field(gt=0, le=MOST_RATE)]
+    learning_rate: Annotated[float, Field(gt=0, le=MOST_LEARNING_RATE)]
     iterations: Annotated[int, Field(ge=1, le=MOST)]
     validate_every: Annotated[int, Field(ge=1, le=MOST)]
     checkpoint_every: Annotated[int, Field(ge=1, le=MOST)]
