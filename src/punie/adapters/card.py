@@ -92,7 +92,7 @@ def _what_it_is(manifest: AdapterManifest, *, fused: bool) -> str:
     return (
         f"{kind} for {code(name)} ({compact(base.parameters)} parameters, {escape(base.dtype)}), "
         f"trained on {code(shown_name(manifest.data.name))} with "
-        f"[punie](https://pypi.org/project/punie/) on {escape(manifest.created_at[:10])}."
+        f"punie on {escape(manifest.created_at[:10])}."
     )
 
 
