@@ -209,7 +209,7 @@ def test_each_failure_says_what_and_where_and_what_to_do(kind: FailureKind) -> N
         assert "keys and layers" in error.hint
         return
     assert isinstance(error, TrainingError)
-    assert "after iteration 3" in error.message
+    assert "iteration 3: so it went" in error.message
     assert "train.jsonl:1" in error.message
     assert error.hint == HINTS.get(kind, "")
     assert bool(error.hint) == (kind is not FailureKind.INTERNAL)

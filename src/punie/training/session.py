@@ -80,7 +80,8 @@ def failure(event: Failed, places: Sequence[str] = ()) -> PunieError:
     hint = HINTS.get(event.what, "")
     if event.what is FailureKind.MODEL:
         return ModelError(event.message, hint="check the model, or the plan's keys and layers")
-    at = f" after iteration {event.step}" if event.step else ""
+    within = event.what in {FailureKind.NOT_FINITE, FailureKind.DATA}
+    at = f" {'in' if within else 'after'} iteration {event.step}" if event.step else ""
     shown = [f"  {place}" for place in places[:SHOWN_ROWS]]
     lines = [f"the training could not go on{at}: {event.message}", *shown]
     return TrainingError("\n".join(lines), hint=hint)

@@ -1,4 +1,4 @@
-"""Rows of random token ids: how long an iteration takes hangs on its shape, not on the text."""
+"""Rows of random token ids: time hangs on their shape and on what counts, and not on the text."""
 
 import hashlib
 import json
