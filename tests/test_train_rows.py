@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie.backends.workers.train_failure import Failure
 from punie.backends.workers.train_head import where_it_counts
 from punie.backends.workers.train_machine import LOOP_FORMAT, other_bits
 from punie.backends.workers.train_rows import (
@@ -20,6 +21,7 @@ from punie.backends.workers.train_rows import (
     make_batch,
     read_tokens,
     validation_batches,
+    wait_for_tokens,
     width_for,
 )
 from punie.backends.workers.train_schedule import learning_rate, updates
@@ -213,3 +215,8 @@ def test_an_update_is_what_an_accumulation_makes() -> None:
 def test_a_curve_without_its_numbers_is_refused(curve: Curve) -> None:
     with pytest.raises(ValueError, match="needs `decay`"):
         learning_rate(plan(Schedule(curve=curve)), 0)
+
+
+def test_rows_whose_folder_is_removed_are_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="was removed"):
+        wait_for_tokens(tmp_path / "gone" / "rows.safetensors", lambda: False)

@@ -93,6 +93,8 @@ def wait_for_tokens(path: Path, stopped: Callable[[], bool]) -> TokenFile | None
     while not path.exists():
         if stopped():
             return None
+        if not path.parent.exists():
+            raise Failure(FailureKind.DATA, f"{path.parent} was removed while it was waited for")
         time.sleep(LOOK_S)
     try:
         file = read_tokens(path)
