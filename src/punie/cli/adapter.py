@@ -77,7 +77,9 @@ def stamps(run: "Run", adapter: Path | None, suite: "EvalSuite") -> "tuple[Findi
     from punie.adapters.stamps import stamps_of
     from punie.models.ties import ties_of_model
 
-    ties = ties_of_model(run.model.name)
+    # Where the run found it: a relative name means nothing in another folder.
+    found = Path(run.sources.model).expanduser() if run.sources else Path(run.model.name)
+    ties = ties_of_model(str(found) if found.is_absolute() else run.model.name)
     manifest = read_manifest(adapter) if adapter and run.model.adapter else None
     if manifest is not None:
         ties = (*ties, manifest.ties)

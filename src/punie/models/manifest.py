@@ -27,7 +27,7 @@ def read_manifest(folder: Path) -> AdapterManifest | None:
     path = folder / MANIFEST
     try:
         manifest = AdapterManifest.model_validate_json(read_regular(path, MAX_BYTES))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}", hint="check it") from error
