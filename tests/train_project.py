@@ -74,10 +74,14 @@ class Project:
             text=True,
         )
 
-    def punie(self, *words: str, code: int = 0) -> Ended:
+    def punie(self, *words: str, code: int = 0, wait_s: float = WAIT_S) -> Ended:
         """Run a command as a process."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=WAIT_S)
+        try:
+            out, err = process.communicate(timeout=wait_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
         assert process.returncode == code, f"{out}\n{err}"
         assert "Traceback" not in err
         return Ended(process.returncode, out, err)
