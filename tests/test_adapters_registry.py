@@ -21,6 +21,9 @@ from punie.models.manifest import refuse_another_base
 from punie.serving.registry import register
 from synthetic_adapter import a_manifest
 
+HELP = ["-h", "--help"]
+"""As under the group: click keeps a command's help option from its first context on."""
+
 
 def of_punie(model: Path, folder: Path) -> Path:
     """An adapter with a manifest that belongs to it and to the model."""
@@ -230,9 +233,13 @@ def test_a_name_is_the_project_s_adapter_and_a_path_is_a_path(
     monkeypatch.chdir(project)
     assert find_adapter(project, "mine").path == adapter_folder("mine", project) == named
     assert find_adapter(project, "./mine").path == here
-    asked = eval_command.make_context("eval", ["--adapter", "./mine"]).params["adapter"]
+    asked = eval_command.make_context(
+        "eval", ["--adapter", "./mine"], help_option_names=HELP
+    ).params["adapter"]
     assert adapter_folder(asked, project) == here
-    asked = eval_command.make_context("eval", ["--adapter", "mine"]).params["adapter"]
+    asked = eval_command.make_context("eval", ["--adapter", "mine"], help_option_names=HELP).params[
+        "adapter"
+    ]
     assert adapter_folder(asked, project) == named
     named.joinpath("adapters.safetensors").unlink()
     named.rmdir()
