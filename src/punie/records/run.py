@@ -96,6 +96,12 @@ class Run(Record):
     """How tools reached the model: `native` (its template) or `prompt` (in the system turn)."""
     selection: dict[str, str] = Field(default_factory=dict)
     """The filters that chose the prompts: category, role, tag, sample, seed."""
+    timed_with: str | None = None
+    """Id of the run that was asked side by side with this one, in turns, one request at a time: of
+    such a pair the latencies can be compared."""
+    decided_after: int | None = None
+    """Prompts after which a sequential test against another run had decided, where it was asked to
+    end there: the run is whole without the rest of its suite."""
     provenance: Provenance = Provenance()
     sources: Sources | None = None
     """None where the run was not made by `punie eval`: it cannot be resumed."""

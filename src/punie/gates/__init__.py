@@ -1,0 +1,1 @@
+"""Gate files: what must hold for a model to be let through."""
