@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from punie.records import expect as scorers
 from punie.records.suite import FunctionCall, HistoryCall, Tool
 from punie.scoring.json_text import is_array, is_object
-from punie.sources.faults import FormError, nearest
+from punie.sources.faults import FormError, nearest, wording
 from punie.sources.yaml_source import DataPath
 from punie.suites import file_form as form
 
@@ -34,13 +34,6 @@ _NESTED: dict[tuple[str, ...], type[Any]] = {
 """Which form stands under which keys; the root is the form that was validated."""
 
 _UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
-_WRONG_CONTAINER = {
-    "model_type": "should be a mapping of keys to values",
-    "dataclass_type": "should be a mapping of keys to values",
-    "model_attributes_type": "should be a mapping of keys to values",
-    "missing": "is missing",
-    "missing_argument": "is missing",
-}
 
 
 def form_errors(error: ValidationError, root: type[BaseModel], data: Any) -> Iterator[FormError]:
@@ -52,7 +45,7 @@ def form_errors(error: ValidationError, root: type[BaseModel], data: Any) -> Ite
             known = known_keys(root, location[:-1])
             yield FormError(path, f"unknown key{nearest(str(location[-1]), known)}", key=True)
         else:
-            yield FormError(path, _wording(each["type"], each["msg"], each["input"]))
+            yield FormError(path, wording(each["type"], each["msg"], each["input"]))
 
 
 def known_keys(root: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
@@ -78,28 +71,3 @@ def path_in(data: Any, location: tuple[str | int, ...]) -> DataPath:
             here = here[step]
             path.append(step)
     return tuple(path)
-
-
-def _wording(kind: str, message: str, value: Any) -> str:
-    if kind in _WRONG_CONTAINER:
-        return _WRONG_CONTAINER[kind]
-    message = message.removeprefix("Value error, ")
-    if not message.startswith("Input should "):
-        return message[:1].lower() + message[1:]
-    message = message.removeprefix("Input ")
-    if isinstance(value, str | int | float | bool) or value is None:
-        message += f", not {shortened(_spelled(value), 60)}"
-    if kind == "string_type" and isinstance(value, int | float):
-        message += ' (write it in quotes, as "1")'
-    return message
-
-
-def _spelled(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return repr(value)
-
-
-def shortened(text: str, length: int) -> str:
-    """Cut a text that is quoted in a message."""
-    return text if len(text) <= length else text[: length - 3] + "..."
