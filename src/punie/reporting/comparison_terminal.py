@@ -1,0 +1,238 @@
+"""A comparison for the terminal, from 40 columns up; words carry what colour repeats."""
+
+from collections.abc import Iterator
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.constrain import Constrain
+from rich.table import Table
+from rich.text import Text
+
+from punie.records.compared import Compared, Matrix, WeightedScore
+from punie.records.comparison import Bucket, Comparison, Word
+from punie.records.gate import Decision, GateReport, Verdict
+from punie.reporting import comparison_wording as words
+from punie.reporting import numbers
+from punie.text import one_line
+
+_WIDEST = 100
+"""A line longer than this is hard to follow, however wide the window."""
+_ROOMY = 84
+"""Columns from which on a row has place for its flips and its word."""
+_MIDDLING = 60
+"""Columns from which on a row shows both scores beside their difference."""
+_LISTED = 8
+"""Flipped prompts of a bucket that are named; the page and the JSON have all."""
+_TAGS = 5
+_COLOURS = {
+    Word.BETTER: "green",
+    Word.NO_WORSE: "cyan",
+    Word.WORSE: "red",
+    Word.UNCLEAR: "yellow",
+}
+_VERDICT_COLOURS = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "red",
+    Verdict.INCONCLUSIVE: "yellow",
+}
+
+
+def comparison_view(compared: Compared) -> RenderableType:
+    """Everything that a decision needs: differences, flips, speed, gate, decision, cautions."""
+    return _View(compared)
+
+
+class _View:
+    """Arranges itself by the width that it is given."""
+
+    def __init__(self, compared: Compared) -> None:
+        self._compared = compared
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width, _WIDEST)
+        for part in self._parts(width):
+            yield Constrain(part, width)
+
+    def _parts(self, width: int) -> Iterator[RenderableType]:
+        compared = self._compared
+        first, *guards = compared.comparisons
+        yield Text(words.subject(compared), style="bold")
+        yield from _verdict(first)
+        yield Text()
+        yield _scores(first, width)
+        if compared.weighted:
+            yield _weighted(compared.weighted)
+        yield Text()
+        yield from _flips(first)
+        if speed := list(words.speed_rows(first)):
+            yield Text()
+            yield _speed(speed)
+        for guard in guards:
+            yield Text()
+            yield Text(f"On {words.suite_of(guard)}", style="bold")
+            yield from _verdict(guard)
+            yield _scores(guard, width)
+        yield from _differs(first)
+        yield from _remarks(compared)
+        if compared.gate:
+            yield Text()
+            yield from _gate(compared.gate)
+        if compared.decision:
+            yield Text()
+            yield from _decision(compared.decision)
+
+
+def _verdict(comparison: Comparison) -> Iterator[RenderableType]:
+    style = f"bold {_COLOURS[comparison.word]}" if comparison.word else "bold"
+    told = words.difference(comparison.score)
+    yield Text.assemble((words.word_of(comparison), style), f"  {told} points")
+    yield Text(f"95 % interval over {words.counted_over(comparison)}", style="dim")
+    if comparison.stopped_early:
+        told = "Stopped once decided: the direction stands, the size is likely overstated."
+        yield _remark("i", told)
+    for sentence in (words.detectable(comparison), words.coverage(comparison)):
+        if sentence:
+            yield Text(sentence, style="dim")
+
+
+def _scores(comparison: Comparison, width: int) -> Table:
+    """Rows of overall, categories, roles and the largest tags; columns by the width."""
+    roomy, middling = width >= _ROOMY, width >= _MIDDLING
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    grid.add_column("", overflow="ellipsis", no_wrap=True, min_width=8)
+    for title in ("Base", "Current") if middling else ():
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("Difference", justify="right", no_wrap=True)
+    if roomy:
+        grid.add_column("Flips", justify="right", no_wrap=True)
+        grid.add_column("", no_wrap=True)
+    before = ""
+    for row in words.rows(comparison, tags=_TAGS):
+        if row.kind not in ("overall", before):
+            grid.add_row(Text(row.kind.capitalize(), style="dim"))
+        before = row.kind
+        cells = [f"{'' if row.kind == 'overall' else '  '}{row.name}"]
+        cells += [row.base, row.current] if middling else []
+        cells += [row.difference]
+        cells += [row.flips, row.word if row.kind != "overall" else ""] if roomy else []
+        grid.add_row(*(Text(cell) for cell in cells))
+    return grid
+
+
+def _weighted(weighted: WeightedScore) -> Text:
+    told = f"weighted  {numbers.percent_interval(weighted.base)}"
+    told += f" → {numbers.percent_interval(weighted.current)}"
+    told += f"  {words.difference(weighted.difference)}"
+    if weighted.missing:
+        told += f"  (nothing measured of {', '.join(map(one_line, weighted.missing))})"
+    return Text(told)
+
+
+def _flips(comparison: Comparison) -> Iterator[RenderableType]:
+    counts = "   ".join(f"{bucket} {count}" for bucket, count in words.buckets(comparison))
+    yield Text(counts, style="bold")
+    for bucket, colour in ((Bucket.REGRESSED, "red"), (Bucket.FIXED, "green")):
+        listed = words.flips(comparison, bucket)
+        for flip in listed[:_LISTED]:
+            mark = "−" if bucket is Bucket.REGRESSED else "+"
+            must = " (must pass)" if flip.must_pass else ""
+            line = f"{one_line(flip.id, 60)}{must}  {words.reasons(flip)}"
+            yield _hanging(Text(f"{mark} ", style=colour), line)
+        if len(listed) > _LISTED:
+            yield Text(f"  and {len(listed) - _LISTED} more {bucket}", style="dim")
+
+
+def _speed(rows: list[tuple[str, str, str, str]]) -> Table:
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column()
+    for row in rows:
+        grid.add_row(*row)
+    return grid
+
+
+def _differs(comparison: Comparison) -> Iterator[RenderableType]:
+    rows = words.differing(comparison)
+    if not rows:
+        return
+    yield Text()
+    yield Text("What differs", style="dim")
+    for what, base, current, note in rows:
+        yield _hanging(Text("· "), f"{what}: {base} → {current}{f' ({note})' if note else ''}")
+
+
+def _remarks(compared: Compared) -> Iterator[RenderableType]:
+    cautions = [line for each in compared.comparisons for line in each.cautions]
+    remarks = list(dict.fromkeys((*cautions, *compared.warnings)))
+    if remarks or compared.missing:
+        yield Text()
+    for line in remarks:
+        yield _remark("!", line)
+    for line in compared.missing:
+        yield _remark("?", line)
+
+
+def _gate(report: GateReport) -> Iterator[RenderableType]:
+    yield Text(words.gate_line(report), style=f"bold {_VERDICT_COLOURS[report.verdict]}")
+    for line in report.unpassable:
+        yield _remark("!", line)
+    for result in report.results:
+        mark = Text(f"{words.VERDICT_MARKS[result.verdict]} ", _VERDICT_COLOURS[result.verdict])
+        told = f"{one_line(result.name, 80)}: {result.asked}. {result.found}"
+        if result.verdict is not Verdict.PASS and result.why:
+            told += f" ({result.why})"
+        yield _hanging(mark, told)
+
+
+def _decision(decision: Decision) -> Iterator[RenderableType]:
+    yield Text.assemble((f"Decision: {decision.action.value}", "bold"), f". {decision.because}")
+    marks = {"yes": "✓", "no": "✗", "unclear": "?"}
+    for each in decision.evidence:
+        yield _hanging(Text(f"{marks[each.holds]} "), f"{each.rule}: {each.found}")
+    for route in decision.routes:
+        sure = "" if route.sure else " (the better guess)"
+        yield _hanging(
+            Text("→ "), f"{one_line(route.role)}: {route.serves} serves it{sure}. {route.why}"
+        )
+    for line in decision.measure_next:
+        yield _hanging(Text("next ", style="cyan"), line)
+
+
+def _remark(mark: str, line: str) -> Table:
+    return _hanging(Text(f"{mark} ", style="cyan" if mark == "i" else "yellow"), line)
+
+
+def _hanging(mark: Text, line: str) -> Table:
+    grid = Table.grid()
+    grid.add_row(mark, Text(line))
+    return grid
+
+
+def matrix_view(matrix: Matrix) -> RenderableType:
+    """Several runs, each with each: what the column has more than the row."""
+    return _MatrixView(matrix)
+
+
+class _MatrixView:
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        matrix = self._matrix
+        for number, title in enumerate(matrix.titles, 1):
+            yield _hanging(Text(f"{number}  ", style="bold"), one_line(title))
+        yield Text()
+        grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for title in ("", "Difference, points", "Holm", ""):
+            grid.add_column(title, no_wrap=True)
+        places = {run: number for number, run in enumerate(matrix.runs, 1)}
+        for cell in matrix.cells:
+            clear = cell.adjusted is not None and cell.adjusted < matrix.alpha
+            grid.add_row(
+                f"{places[cell.row]} → {places[cell.column]}",
+                words.difference(cell.difference),
+                words.p_value(cell.adjusted) if cell.adjusted is not None else numbers.NOTHING,
+                Text("differs" if clear else "no clear difference", "bold" if clear else "dim"),
+            )
+        yield grid
