@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import JsonValue
+
 from punie.records.suite import Message, Sampling, Tool
 from punie.serving.endpoint import Endpoint
 
@@ -11,11 +13,16 @@ SEED_LIMIT = 2**63
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What is asked: the turns, the tools, how to sample."""
+    """What is asked: the turns, the tools, how to sample.
+
+    `schema`, a JSON Schema, is for a server that forces its answers into one; mlx_lm.server takes
+    it and silently answers as ever.
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling
     tools: tuple[Tool, ...] = ()
+    schema: dict[str, JsonValue] | None = None
 
 
 def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
@@ -51,6 +58,9 @@ def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> d
             }
             for tool in request.tools
         ]
+    if request.schema is not None:
+        form = {"name": "answer", "strict": True, "schema": request.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
