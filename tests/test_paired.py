@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from punie.analysis.paired import newcombe_paired, paired_difference, student_interval, student_t
+from punie.analysis.paired import (
+    graded_interval,
+    newcombe_paired,
+    paired_difference,
+    stratified_difference,
+)
+from punie.analysis.statistics import mean_of_means
+from punie.analysis.student import student_t
 
 COUNTS = st.tuples(*[st.integers(0, 60)] * 4).filter(any)
 SCORES = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=40)
@@ -56,12 +63,12 @@ def test_student_s_quantile_is_scipy_s(degrees: int, confidence: float) -> None:
 
 
 def test_the_interval_of_a_mean_is_scipy_s() -> None:
-    first = [0.1, 0.5, 0.5, 0.9, 0.25, 1.0]
-    second = [0.2, 0.4, 0.8, 0.95, 0.25, 0.5]
+    first = [0.1, 0.5, 0.5, 0.9, 0.25, 1.0] * 10
+    second = [0.2, 0.4, 0.8, 0.95, 0.25, 0.5] * 10
     expected = stats.ttest_rel(second, first).confidence_interval(0.95)
     found = paired_difference(first, second)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
-    assert found.n == 6
+    assert found.n == 60
     assert not found.clearly_below
     assert not found.clearly_above
 
@@ -72,7 +79,56 @@ def test_a_difference_turns_its_sign_with_the_arms(pairs: list[tuple[float, floa
     there, back = paired_difference(first, second), paired_difference(second, first)
     assert there.value == pytest.approx(-back.value, abs=1e-9)
     assert there.low == pytest.approx(-back.high, abs=1e-9)
-    assert -1 <= there.low <= there.high <= 1
+    assert -1 <= there.low <= there.lower <= there.value <= there.high <= there.upper <= 1
+
+
+def test_bounds_are_those_of_the_same_interval_at_their_confidence() -> None:
+    found = paired_difference([1.0] * 21, [0.0] + [1.0] * 20)
+    assert (found.low, found.high) == pytest.approx(newcombe_paired(20, 0, 1, 0))
+    assert found.lower == pytest.approx(newcombe_paired(20, 0, 1, 0, 0.90)[0])
+    assert found.upper == pytest.approx(newcombe_paired(20, 0, 1, 0, 0.98)[1])
+    first = [0.1, 0.5, 0.5, 0.9, 0.25, 1.0] * 10
+    second = [0.2, 0.4, 0.8, 0.95, 0.25, 0.5] * 10
+    graded = paired_difference(first, second)
+    test = stats.ttest_rel(second, first)
+    assert graded.lower == pytest.approx(max(-1, test.confidence_interval(0.90).low), rel=1e-9)
+    assert graded.upper == pytest.approx(min(1, test.confidence_interval(0.98).high), rel=1e-9)
+
+
+def test_weights_that_are_equal_change_nothing_and_none_leaves_out() -> None:
+    first, second = [1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]
+    plain = paired_difference(first, second)
+    equal = paired_difference(first, second, weights=[2.0] * 4)
+    assert equal.model_dump() == pytest.approx(plain.model_dump())
+    without = paired_difference([*first, 1.0], [*second, 0.0], weights=[1.0] * 4 + [0.0])
+    assert without.model_dump() == pytest.approx(plain.model_dump())
+    heavy = paired_difference(first, second, weights=[1.0, 5.0, 1.0, 1.0])
+    assert heavy.value == pytest.approx((5 - 2) / 8)
+    assert heavy.high - heavy.low > plain.high - plain.low
+
+
+@given(st.floats(0, 1), st.integers(1, 100))
+def test_graded_scores_that_do_not_differ_prove_nothing(score: float, n: int) -> None:
+    found = paired_difference([score] * n, [score] * n)
+    assert found.low < 0 == found.value < found.high
+    assert found.lower < 0 < found.upper
+
+
+def test_categories_count_alike_whatever_their_size() -> None:
+    small = paired_difference([1.0] * 10, [0.0] * 4 + [1.0] * 6)
+    large = paired_difference([1.0] * 90, [0.0] * 9 + [1.0] * 81)
+    both = stratified_difference([small, large])
+    assert both.value == pytest.approx(-0.25)
+    assert both.n == 100
+    bounds = [(part.value, (part.low, part.high)) for part in (small, large)]
+    assert (both.low, both.high) == mean_of_means(bounds, lowest=-1)[1]
+    assert both.low < both.lower < both.value < both.high < both.upper
+    weighted = stratified_difference([small, large], weights=[1, 3])
+    assert weighted.value == pytest.approx((0.4 + 3 * 0.1) / -4)
+    alone = stratified_difference([small])
+    assert alone.model_dump() == pytest.approx(small.model_dump())
+    with pytest.raises(ValueError, match="no category"):
+        stratified_difference([])
 
 
 def test_what_is_clearly_worse_and_what_is_not() -> None:
@@ -87,14 +143,14 @@ def test_prompts_that_share_a_passage_count_less() -> None:
     first = [1.0] * 40
     second = [0.0] * 8 + [1.0] * 32
     alone = paired_difference(first, second)
-    grouped = paired_difference(first, second, [at // 8 for at in range(40)])
+    grouped = paired_difference(first, second, clusters=[at // 8 for at in range(40)])
     assert alone.clearly_below
     assert not grouped.clearly_below
     assert grouped.value == alone.value
-    assert paired_difference(first, second, list(range(40))) == alone
+    assert paired_difference(first, second, clusters=list(range(40))) == alone
 
 
 def test_a_single_graded_pair_says_nothing() -> None:
-    assert student_interval([0.3]) == (-1.0, 1.0)
+    assert graded_interval([0.3], [1.0], [0]) == (-1.0, 1.0)
     with pytest.raises(ValueError, match="no pair"):
         paired_difference([], [])

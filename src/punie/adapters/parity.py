@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
-from punie.analysis.paired import Difference, paired_difference
+from punie.analysis.paired import paired_difference
 from punie.records.base import canonical_json, digest
+from punie.records.comparison import Difference
 from punie.records.result import EvalResult, Outcome
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt
@@ -121,7 +122,7 @@ def against(served: Arm, other: Arm) -> Against:
     difference = None
     if scored:
         first, second, clusters = zip(*scored.values(), strict=True)
-        difference = paired_difference(first, second, clusters)
+        difference = paired_difference(first, second, clusters=clusters)
     return Against(difference, lost, gained, reworded, len(pairs))
 
 

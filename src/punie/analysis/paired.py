@@ -5,75 +5,103 @@ Pairing takes away what both runs share: a hard prompt is hard for both. Pure fu
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
 
-from punie.analysis.statistics import Interval, design_effect, wilson
+from punie.analysis.statistics import (
+    Interval,
+    design_effect,
+    effective_n,
+    mean_of_means,
+    weighted_mean,
+    wilson,
+    z_value,
+)
+from punie.analysis.student import student_t
+from punie.records.comparison import Difference
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Mean of second minus first over `n` prompts, in [-1, 1], with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def clearly_below(self) -> bool:
-        """Whether the second is worse by more than chance explains."""
-        return self.high < 0
-
-    @property
-    def clearly_above(self) -> bool:
-        """Whether the second is better by more than chance explains."""
-        return self.low > 0
+TWO_SIDED, PASSES, FAILS = 0.95, 0.90, 0.98
+"""Confidence of the interval that is shown, and of those whose lower end, at one-sided 95 %, and
+upper end, at one-sided 99 %, a gate rests on."""
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], clusters: Sequence[Hashable] | None = None
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    weights: Sequence[float] | None = None,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Difference:
     """How much higher `second` scores than `first`; both in [0, 1], in the same order of prompts.
 
-    Right-or-wrong scores: Newcombe's interval, which does not collapse where nothing differs.
-    Graded ones: Student's. Where prompts share `clusters` (passages, templates), the interval is
-    wider by the root of the design effect. Raises ValueError without prompts.
+    Right-or-wrong scores: Newcombe's interval. Graded ones: Student's, with a least width. Neither
+    collapses where nothing differs. `weights` (prompts without weight have no part) and `clusters`
+    (passages or templates that prompts share) go in through the effective number of prompts.
+    Raises ValueError without prompts.
     """
-    deltas = [b - a for a, b in zip(first, second, strict=True)]
-    if not deltas:
+    weights = weights or [1.0] * len(first)
+    clusters = clusters or range(len(first))
+    rows = list(zip(first, second, weights, clusters, strict=True))
+    rows = [row for row in rows if row[2] > 0]
+    if not rows:
         msg = "no pair to compare"
         raise ValueError(msg)
-    value = fmean(deltas)
-    if {*first, *second} <= {0.0, 1.0}:
-        pairs = list(zip(first, second, strict=True))
-        cells = [pairs.count(cell) for cell in ((1, 1), (0, 1), (1, 0), (0, 0))]
-        low, high = newcombe_paired(*cells)
-    else:
-        low, high = student_interval(deltas)
-    ones = [1.0] * len(deltas)
-    wider = math.sqrt(design_effect(deltas, ones, clusters)) if clusters else 1.0
+    pairs = [(a, b) for a, b, _, _ in rows]
+    deltas, weights = [b - a for a, b in pairs], [row[2] for row in rows]
+    clusters = [row[3] for row in rows]
+
+    def interval(confidence: float) -> Interval:
+        if all(score in {0.0, 1.0} for pair in pairs for score in pair):
+            size = effective_n(deltas, weights, clusters)
+            return newcombe_paired(*_cells(pairs, weights, size), confidence)
+        return graded_interval(deltas, weights, clusters, confidence)
+
+    value = weighted_mean(deltas, weights)
+    low, high = interval(TWO_SIDED)
     return Difference(
-        value,
-        max(-1.0, value - wider * (value - low)),
-        min(1.0, value + wider * (high - value)),
-        len(deltas),
+        value=value,
+        low=max(-1.0, min(low, value)),
+        high=min(1.0, max(high, value)),
+        n=len(rows),
+        lower=max(-1.0, interval(PASSES)[0]),
+        upper=min(1.0, interval(FAILS)[1]),
     )
 
 
+def stratified_difference(
+    strata: Sequence[Difference], *, weights: Sequence[float] | None = None
+) -> Difference:
+    """Mean over categories of their differences, equally weighted or by `weights`.
+
+    Each bound by MOVER from the categories' bounds of the same confidence; see `mean_of_means`.
+    Raises ValueError without categories.
+    """
+    if not strata:
+        msg = "no category to compare"
+        raise ValueError(msg)
+
+    def mover(limits: Sequence[Interval]) -> tuple[float, Interval]:
+        parts = [(part.value, limit) for part, limit in zip(strata, limits, strict=True)]
+        return mean_of_means(parts, weights=weights, lowest=-1.0)
+
+    value, (low, high) = mover([(part.low, part.high) for part in strata])
+    _, (lower, upper) = mover([(part.lower, part.upper) for part in strata])
+    n = sum(part.n for part in strata)
+    return Difference(value=value, low=low, high=high, n=n, lower=lower, upper=upper)
+
+
 def newcombe_paired(
-    both: int, only_second: int, only_first: int, neither: int, confidence: float = 0.95
+    both: float, only_second: float, only_first: float, neither: float, confidence: float = 0.95
 ) -> Interval:
     """Interval of p2 - p1 of paired right-or-wrong answers, from the four counts.
 
     Source: Newcombe 1998, "Improved confidence intervals for the difference between binomial
     proportions based on paired data", Statistics in Medicine 17, 2635-2650, method 10: Wilson's
     limits of both proportions, combined with the correlation φ of the answers, whose numerator is
-    reduced by n/2 where it is positive. Raises ValueError where all counts are 0.
+    reduced by n/2 where it is positive. Counts need not be whole: weighted or clustered answers
+    count as their effective number. Raises ValueError where all counts are 0.
     """
     n = both + only_second + only_first + neither
-    p1, p2 = (both + only_first) / n, (both + only_second) / n
-    (l1, u1), (l2, u2) = wilson(p1, n, confidence), wilson(p2, n, confidence)
+    p1, p2 = ((both + only) / n if n else 0.0 for only in (only_first, only_second))
+    (l1, u1), (l2, u2) = wilson(min(1.0, p1), n, confidence), wilson(min(1.0, p2), n, confidence)
     phi = _phi(both, only_second, only_first, neither)
 
     def reach(towards: float, away: float) -> float:
@@ -83,7 +111,18 @@ def newcombe_paired(
     return difference - reach(p2 - l2, u1 - p1), difference + reach(u2 - p2, p1 - l1)
 
 
-def _phi(both: int, only_second: int, only_first: int, neither: int) -> float:
+def _cells(
+    pairs: Sequence[tuple[float, float]], weights: Sequence[float], size: float
+) -> tuple[float, float, float, float]:
+    """Both right, only the second, only the first, neither: weights that sum to `size`."""
+    sums = {(a, b): 0.0 for a in (0.0, 1.0) for b in (0.0, 1.0)}
+    for pair, weight in zip(pairs, weights, strict=True):
+        sums[pair] += weight
+    scale = size / math.fsum(weights)
+    return sums[1, 1] * scale, sums[0, 1] * scale, sums[1, 0] * scale, sums[0, 0] * scale
+
+
+def _phi(both: float, only_second: float, only_first: float, neither: float) -> float:
     n = both + only_second + only_first + neither
     margins = (both + only_first) * (only_second + neither)
     margins *= (both + only_second) * (only_first + neither)
@@ -92,49 +131,28 @@ def _phi(both: int, only_second: int, only_first: int, neither: int) -> float:
     return corrected / math.sqrt(margins) if margins else 0.0
 
 
-def student_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Interval of a mean: mean ± t · s/√n, t Student's quantile at n - 1 degrees of freedom.
+def graded_interval(
+    deltas: Sequence[float],
+    weights: Sequence[float],
+    clusters: Sequence[Hashable],
+    confidence: float = 0.95,
+) -> Interval:
+    """Interval of the weighted mean of differences in [-1, 1]: mean ± t·SE, of a least width.
 
-    Source: "Student" 1908, "The probable error of a mean". A single value says nothing of its
-    spread: it gets the whole range of a difference, [-1, 1].
+    SE is the clustered standard error (see `design_effect`), t Student's quantile ("Student" 1908,
+    "The probable error of a mean") at one degree of freedom less than there are clusters. The reach
+    is at least z²/(n + z²), where Wilson's interval ends for what was never seen in n prompts:
+    prompts that do not differ here are no proof that none does. A single cluster says nothing of
+    the spread: it gets the whole range.
     """
-    if len(values) < 2:
+    count = len(set(clusters))
+    if count == 1:
         return -1.0, 1.0
-    mean = fmean(values)
-    reach = student_t(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    n, mean = len(deltas), weighted_mean(deltas, weights)
+    effect = design_effect(deltas, weights, clusters)
+    squares = math.fsum((w * (d - mean)) ** 2 for w, d in zip(weights, deltas, strict=True))
+    error = math.sqrt(effect * squares * n / (n - 1)) / math.fsum(weights)
+    unseen = z_value(confidence) ** 2
+    least = unseen / (effective_n(deltas, weights, clusters) + unseen)
+    reach = max(student_t(confidence, count - 1) * error, least)
     return mean - reach, mean + reach
-
-
-def student_t(confidence: float, degrees: int) -> float:
-    """Two-sided quantile of Student's t: 2.228 for 0.95 and 10 degrees of freedom.
-
-    By bisection on the probability, to the last bits of a float.
-    """
-    low, high = 0.0, 1.0
-    while _probability_within(high, degrees) < confidence:
-        low, high = high, 2 * high
-    for _ in range(80):
-        middle = (low + high) / 2
-        below = _probability_within(middle, degrees) < confidence
-        low, high = (middle, high) if below else (low, middle)
-    return (low + high) / 2
-
-
-def _probability_within(t: float, degrees: int) -> float:
-    """P(|T| < t): the finite series for whole degrees of freedom.
-
-    Source: Abramowitz and Stegun 1964, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
-    """
-    theta = math.atan(t / math.sqrt(degrees))
-    sine, square = math.sin(theta), math.cos(theta) ** 2
-    if degrees % 2:
-        term = total = math.cos(theta) if degrees > 1 else 0.0
-        for k in range(3, degrees - 1, 2):
-            term *= square * (k - 1) / k
-            total += term
-        return 2 / math.pi * (theta + sine * total)
-    term = total = 1.0
-    for k in range(2, degrees - 1, 2):
-        term *= square * (k - 1) / k
-        total += term
-    return sine * total

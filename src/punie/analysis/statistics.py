@@ -94,19 +94,26 @@ def effective_n(
     return kish_n(weights) / design_effect(values, weights, clusters)
 
 
-def mean_of_means(parts: Sequence[tuple[float, Interval]]) -> tuple[float, Interval]:
-    """Equally weighted mean of independent means, with its interval, from theirs.
+def mean_of_means(
+    parts: Sequence[tuple[float, Interval]],
+    *,
+    weights: Sequence[float] | None = None,
+    lowest: float = 0.0,
+) -> tuple[float, Interval]:
+    """Mean of independent means, equally weighted or by `weights`, with its interval, from theirs.
 
-    `parts` are (mean, (low, high)), at least one. MOVER: the distances from each mean to its limits
-    are squared, added, and rooted, on each side by itself. Source: Zou and Donner 2008,
-    "Construction of confidence limits about effect measures: a general approach". Unlike adding
-    standard errors it keeps the skew of the parts' intervals, so it stays within [0, 1].
+    `parts` are (mean, (low, high)), at least one, in [lowest, 1]. MOVER: the distances from each
+    mean to its limits are squared, added, and rooted, on each side by itself. Source: Zou and
+    Donner 2008, "Construction of confidence limits about effect measures: a general approach".
+    Unlike adding standard errors it keeps the skew of the parts' intervals, and so their range.
     """
-    count = len(parts)
-    mean = math.fsum(value for value, _ in parts) / count
-    below = math.hypot(*(value - low for value, (low, _) in parts)) / count
-    above = math.hypot(*(high - value for value, (_, high) in parts)) / count
-    return mean, (max(0.0, mean - below), min(1.0, mean + above))
+    weights = weights or [1.0] * len(parts)
+    total = math.fsum(weights)
+    weighted = [(weight / total, *part) for weight, part in zip(weights, parts, strict=True)]
+    mean = math.fsum(share * value for share, value, _ in weighted)
+    below = math.hypot(*(share * (value - low) for share, value, (low, _) in weighted))
+    above = math.hypot(*(share * (high - value) for share, value, (_, high) in weighted))
+    return mean, (max(lowest, mean - below), min(1.0, mean + above))
 
 
 def quantile(values: Sequence[float], q: float) -> float:
