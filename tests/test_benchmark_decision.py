@@ -220,7 +220,7 @@ def test_a_projection_cuts_at_the_longest_row() -> None:
     found = project("d", [5000], measured(0.64, shape), epochs=1, max_length=2048)
     assert found is not None
     assert found.longest == 2048
-    assert found.seconds == pytest.approx(20.48)
+    assert found.seconds == pytest.approx(20.47)
     assert project("d", [], measured(1.0), epochs=1, max_length=2048) is None
 
 

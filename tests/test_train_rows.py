@@ -22,10 +22,10 @@ from punie.backends.workers.train_rows import (
     read_tokens,
     validation_batches,
     wait_for_tokens,
-    width_for,
 )
 from punie.backends.workers.train_schedule import learning_rate, updates
 from punie.records.dataset import Split
+from punie.records.encoding import width_for
 from punie.records.training import Curve, Order, ResolvedPlan, Schedule
 from train_rows_file import random_rows, write_rows
 

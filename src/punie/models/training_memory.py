@@ -7,6 +7,7 @@ estimate is made of, and how far it is from measured peaks, is in specs/train.md
 from dataclasses import dataclass
 
 from punie.models.memory import Architecture
+from punie.records.encoding import width_for
 from punie.records.training import Method, ResolvedPlan
 
 OPTIMIZER_COPIES = {
@@ -26,7 +27,6 @@ BLOCK_HIDDEN = 14
 """Values of the hidden width that the backward pass of one block needs, each token."""
 BLOCK_MLP = 5
 """The same, of the inner width."""
-PAD_TO = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def estimate_training(
     that are trained leave nothing behind; with gradient checkpointing only one block's activations
     are there at a time, and of the others what goes in.
     """
-    length = min(plan.max_length, -(-longest // PAD_TO) * PAD_TO)
+    length = width_for(longest, plan.max_length) - 1
     tokens = plan.batch_size * length
     values = trained_values(shape, plan)
     copies = 2 + OPTIMIZER_COPIES[plan.optimizer] + (plan.accumulation > 1)

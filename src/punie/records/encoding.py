@@ -9,6 +9,7 @@ refuses has no tokens. The first token of a row never counts. The file's metadat
 SHA-256 over all of it.
 """
 
+import math
 from enum import StrEnum
 from pathlib import Path
 
@@ -89,3 +90,16 @@ class Encoding(Record):
     hash: str
     example: str = ""
     """The first training row as text, with what is trained between ⟦ and ⟧."""
+
+
+PAD_TO = 32
+"""Fewer different widths: each new one is compiled, and takes memory of its own."""
+
+
+def width_for(longest: int, max_length: int) -> int:
+    """The width of a training batch whose longest row has so many tokens.
+
+    One more than a multiple of `PAD_TO`, because the model is given all but the last token.
+    """
+    predicted = max(longest - 1, 1)
+    return min(1 + PAD_TO * math.ceil(predicted / PAD_TO), max_length)

@@ -4,10 +4,8 @@ import math
 from collections.abc import Sequence
 
 from punie.records.benchmark import GridCell, Projection, TrainingBenchmark
+from punie.records.encoding import width_for
 from punie.reporting.numbers import counted
-
-PAD_TO = 32
-"""The worker pads a batch to a multiple of so many tokens."""
 
 
 def project(
@@ -31,7 +29,9 @@ def project(
     known = comparable(measured, grid)
     cut = sorted(min(length, max_length) for length in lengths)
     batches = [cut[i : i + shape.batch] for i in range(0, len(cut), shape.batch)]
-    an_epoch = sum(seconds_of(len(batch), padded(batch[-1]), known) for batch in batches)
+    an_epoch = sum(
+        seconds_of(len(batch), width_for(batch[-1], max_length) - 1, known) for batch in batches
+    )
     iterations = math.ceil(epochs * len(batches))
     by = "the measured shape" if len(known) == 1 else f"the nearest of {len(known)} measured shapes"
     return Projection(
@@ -47,11 +47,6 @@ def project(
         f"{counted(shape.layers, 'layer')}, rank {shape.rank}; "
         "without validations and checkpoints",
     )
-
-
-def padded(tokens: int) -> int:
-    """The width of a batch whose longest row has so many tokens."""
-    return -(-tokens // PAD_TO) * PAD_TO
 
 
 def comparable(

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from punie.backends.workers.train_failure import Failure
 from punie.records.dataset import Split
+from punie.records.encoding import width_for
 from punie.records.training import FailureKind, Order
 
 LOOK_S = 0.02
-PAD_TO = 32
-"""Fewer different widths: each new one is compiled, and takes memory of its own."""
 NEIGHBOURS = 32
 """Batches that are sorted by length together: enough that their rows are about equally long, and
 few enough that an epoch is still well mixed."""
@@ -130,12 +129,6 @@ def make_batch(rows: Rows, positions: Sequence[int], max_length: int) -> Batch:
         tokens[line, : len(row_tokens)] = row_tokens
         mask[line, : len(row_mask)] = row_mask
     return Batch(tuple(positions), tokens, mask[:, 1:])
-
-
-def width_for(longest: int, max_length: int) -> int:
-    """The width of a batch whose longest row has so many tokens."""
-    predicted = max(longest - 1, 1)
-    return min(1 + PAD_TO * math.ceil(predicted / PAD_TO), max_length)
 
 
 @dataclass(frozen=True, slots=True)
