@@ -5,9 +5,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from punie.adapters.registry import ADAPTERS, NAME, UNFINISHED
+from punie.adapters.registry import NAME, UNFINISHED
 from punie.adapters.scratch import scratch
 from punie.errors import InputError, StoreError
+from punie.models.manifest import ADAPTERS
 from punie.serving.registry import running
 
 

@@ -14,11 +14,10 @@ from typing import Any, cast
 from punie.adapters.card import shown_name
 from punie.errors import InputError, ModelError
 from punie.models.adapter import WEIGHTS, WEIGHTS_AWAY
-from punie.models.manifest import read_manifest
+from punie.models.manifest import ADAPTERS, read_manifest
 from punie.reading import MIB, open_regular, read_regular
 from punie.records.adapter import AdapterManifest
 
-ADAPTERS = "adapters"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 LONGEST = 56
 """Characters of a chosen name, which leaves room for a number after it."""

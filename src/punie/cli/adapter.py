@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from punie.cli.wish import Wish
-from punie.models.manifest import read_manifest
+from punie.models.manifest import ADAPTERS, read_manifest
 from punie.settings import Loaded
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from punie.records.run import Run
     from punie.records.suite import EvalSuite
     from punie.records.trust import Finding
-
-ADAPTERS = "adapters"
 
 
 def adapter_folder(written: Path | str, project: Path) -> Path:

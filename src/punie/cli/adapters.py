@@ -73,7 +73,7 @@ def show_command(name: str, as_json: bool) -> None:  # noqa: FBT001 - click pass
 def delete_command(names: tuple[str, ...], yes: bool, as_json: bool) -> None:  # noqa: FBT001 - click
     """Delete adapters, or abandoned trainings, from adapters/. Runs and entries stay."""
     from punie.adapters.delete import deletable, delete
-    from punie.adapters.registry import ADAPTERS
+    from punie.models.manifest import ADAPTERS
 
     folders = deletable(project_here(), names)
     listed = ", ".join(f"{ADAPTERS}/{folder.name}" for folder in folders)

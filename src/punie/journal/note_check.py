@@ -16,11 +16,10 @@ from punie.journal.reading import Entry
 from punie.journal.recompute import same
 from punie.journal.training import TrainingRecord, private
 from punie.journal.written import Written, check_place, check_written
-from punie.models.manifest import MANIFEST, read_manifest
+from punie.models.manifest import ADAPTERS, MANIFEST, read_manifest
 from punie.records.adapter import AdapterManifest
 from punie.records.benchmark import BenchmarkResult
 
-ADAPTERS = "adapters"
 _FOLDERS = re.compile(r"[^\s'\"=:,]*[/\\]")
 
 

@@ -14,6 +14,8 @@ from punie.records.adapter import AdapterManifest
 from punie.records.model import Fingerprint
 from punie.text import one_line, visible
 
+ADAPTERS = "adapters"
+"""The project's folder of them."""
 MANIFEST = "punie.json"
 MAX_BYTES = 64 * MIB
 _AWAY = "to use it all the same, copy adapters.safetensors and adapter_config.json alone elsewhere"

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from punie.errors import InputError, StoreError
-from punie.models.manifest import read_manifest
+from punie.models.manifest import ADAPTERS, read_manifest
 from punie.reading import MIB, read_regular
 from punie.records.adapter import AdapterManifest, BaseModelVersion
 from punie.records.base import SCHEMA_VERSION, Record
@@ -31,7 +31,6 @@ from punie.records.dataset import ROW, DatasetVersion, Split
 from punie.records.run import Provenance
 from punie.records.training import EVENTS_FILE, TRAIN_EVENT, ResolvedPlan, TrainEvent
 
-ADAPTERS = "adapters"
 STATE = "state.safetensors"
 """The worker's; with it a training can go on."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
