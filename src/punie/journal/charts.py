@@ -1,18 +1,9 @@
 """The pictures of an entry: SVG files, because GitHub strips SVG that stands inside markdown."""
 
-from typing import NamedTuple
-
 from punie.records.result import EvalResult
 from punie.records.run import EvalReport
 from punie.reporting.numbers import duration
-from punie.reporting.svg import histogram, slice_chart
-
-
-class Chart(NamedTuple):
-    """A picture and the words that stand for it."""
-
-    title: str
-    svg: str
+from punie.reporting.svg import Chart, histogram, slice_chart
 
 
 def charts_of(report: EvalReport) -> dict[str, Chart]:

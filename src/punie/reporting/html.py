@@ -4,15 +4,9 @@ The template walks the rows once, in document order, so a report of many thousan
 more memory than one block of transcripts and a few numbers a prompt.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from punie.records.result import EvalResult, Outcome
@@ -21,10 +15,11 @@ from punie.records.suite import EvalPrompt
 from punie.records.summary import Slice, Summary
 from punie.reporting import numbers, svg
 from punie.reporting.answers import Status, expected_line, got_line, status
+from punie.reporting.page import drawing, own, template
+from punie.reporting.provenance import date, provenance
 from punie.reporting.soundness import (
     checks_line,
     findings,
-    follows,
     resume_command,
     retries,
     soundness,
@@ -40,7 +35,6 @@ from punie.reporting.wording import (
     model_title,
     mostly,
     notes,
-    own_code,
     waited,
 )
 from punie.text import one_line, visible
@@ -77,8 +71,8 @@ def render_html(
     """
     transcripts, timings = Transcripts(), Timings()
     run, summary = report.run, report.summary
-    stream = _template().stream(
-        own=_own(),
+    stream = template("report.html.j2").stream(
+        own=own(("report.css",), ("rows.js", "report.js"), svg.CHART_CSS),
         run=run,
         suite=report.suite,
         summary=summary,
@@ -86,7 +80,7 @@ def render_html(
         meaning=meaning(summary),
         notes=notes(run, summary),
         stats=_stats(summary),
-        gauge=_drawing(svg.gauge(summary.score, label="Score")) if summary.score else "",
+        gauge=drawing(svg.gauge(summary.score, label="Score")) if summary.score else "",
         dimensions=_dimensions(summary),
         culprits=_culprits(summary),
         faults=_faults(run, summary),
@@ -99,54 +93,12 @@ def render_html(
         rows=_rows(rows, transcripts, timings, words=words),
         transcripts=transcripts,
         timings=timings,
-        draw=_drawing,
-        provenance=_provenance(run),
-        created=_date(run.created_at),
+        draw=drawing,
+        provenance=provenance(run),
+        created=date(run.created_at),
     )
     stream.enable_buffering(64)
     return iter(stream)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("punie.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        **numbers.FORMATS,
-        "visible": visible,
-        "one_line": one_line,
-        "follows": follows,
-    }
-    return environment.get_template("report.html.j2")
-
-
-class _Own(NamedTuple):
-    """The page's own style and script, and the policy that allows exactly these two."""
-
-    style: Markup
-    script: Markup
-    policy: str
-
-
-@cache
-def _own() -> _Own:
-    folder = files("punie.reporting") / "templates"
-    style = (folder / "report.css").read_text("utf-8") + svg.CHART_CSS
-    script = (folder / "report.js").read_text("utf-8")
-    policy = (
-        f"default-src 'none'; style-src '{_source_hash(style)}'; "
-        f"script-src '{_source_hash(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    return _Own(Markup(style), Markup(script), policy)  # noqa: S704 - files of this package
-
-
-def _source_hash(source: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
 def _rows(
@@ -248,18 +200,14 @@ def _dimensions(summary: Summary) -> list[tuple[str, list[SliceRow]]]:
 
 
 def _slice_row(each: Slice) -> SliceRow:
-    return SliceRow(each, _drawing(svg.bar(each.score, label=each.name) if each.score else ""))
-
-
-def _drawing(written: str) -> Markup:
-    return Markup(written)  # noqa: S704 - svg escapes every label
+    return SliceRow(each, drawing(svg.bar(each.score, label=each.name) if each.score else ""))
 
 
 def _culprits(summary: Summary) -> list[tuple[str, str, int, Markup]]:
     ranked = sorted(summary.culprits.items(), key=lambda item: (-item[1], item[0]))
     most = ranked[0][1] if ranked else 0
     return [
-        (name, culprit_words(name), number, _drawing(svg.share_bar(number, most, label=name)))
+        (name, culprit_words(name), number, drawing(svg.share_bar(number, most, label=name)))
         for name, number in ranked
     ]
 
@@ -272,51 +220,3 @@ def _faults(run: Run, summary: Summary) -> list[tuple[str, str, str, int]]:
         detail = f" Mostly: {message}" if (message := mostly(summary, kind)) else ""
         found.append((kind, words.meaning + detail, words.remedy, number))
     return found
-
-
-def _provenance(run: Run) -> list[tuple[str, str]]:
-    """Name and value of everything that traces the run; what is unknown is left out."""
-    model, source = run.model, run.provenance
-    sampling = run.sampling.model_dump(exclude_none=True, exclude_defaults=False)
-    commit = source.git_commit or ""
-    known = [
-        ("Run", run.id),
-        ("Started", _date(run.created_at)),
-        ("Command", source.command),
-        ("Suite", f"{run.suite_name}, version {run.suite_version}"),
-        ("Suite source", run.suite_source),
-        ("Suite hash", run.suite_hash),
-        ("Model", model.name),
-        ("Backend", f"{model.backend} at {model.url}" if model.url else model.backend),
-        ("Parameters", numbers.compact(model.parameters) if model.parameters else ""),
-        ("Number format", model.dtype or ""),
-        ("Weights hash", model.weights_hash or ""),
-        ("Template hash", model.template_hash or ""),
-        ("Code of its own", own_code(model)),
-        ("Adapter", model.adapter or ""),
-        ("Adapter hash", model.adapter_hash or ""),
-        ("Sampling", ", ".join(f"{k} {v}" for k, v in sampling.items() if v != ())),
-        ("Concurrency", str(run.concurrency)),
-        ("Repeats", str(run.repeats)),
-        ("Tools", run.tools_mode),
-        ("Selection", ", ".join(f"{k} {v}" for k, v in run.selection.items())),
-        ("Hardware", source.hardware),
-        ("Platform", source.platform),
-        ("Versions", ", ".join(f"{k} {v}" for k, v in source.versions.items())),
-        (
-            "Git",
-            f"{commit}{', with uncommitted changes' if source.git_dirty else ''}" if commit else "",
-        ),
-    ]
-    return [(name, visible(value)) for name, value in known if value]
-
-
-def _date(written: str) -> str:
-    """Write an ISO time as people do, in UTC; anything else as it is."""
-    try:
-        moment = datetime.fromisoformat(written)
-    except ValueError:
-        return one_line(written, 40)
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
-    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"

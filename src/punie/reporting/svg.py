@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from punie.records.summary import Estimate
@@ -40,16 +41,33 @@ _STANDALONE_CSS = """
 """
 
 
+class Chart(NamedTuple):
+    """A picture for a file of its own, and the words that stand for it."""
+
+    title: str
+    svg: str
+
+
 def svg_element(
-    body: str, *, title: str, width: float, height: float, standalone: bool, fluid: bool = False
+    body: str,
+    *,
+    title: str,
+    width: float,
+    height: float,
+    standalone: bool,
+    fluid: bool = False,
+    style: str = "",
 ) -> str:
-    """Wrap elements drawn on `width` x `height`; `fluid` ones use percentages and stretch."""
+    """Wrap elements drawn on `width` x `height`; `fluid` ones use percentages and stretch.
+
+    `style` is what a standalone chart needs beside `CHART_CSS`.
+    """
     label = one_line(title, 400)
     box = f'width="100%" height="{height:g}"' if fluid else f'viewBox="0 0 {width:g} {height:g}"'
     if standalone:
         box = f'xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" {box}'
         ground = '<rect class="ground" width="100%" height="100%" rx="8"/>'
-        body = f"<style>{_STANDALONE_CSS}{CHART_CSS}</style>{ground}{body}"
+        body = f"<style>{_STANDALONE_CSS}{CHART_CSS}{style}</style>{ground}{body}"
     return (
         f'<svg class="chart" role="img" {box} aria-label={quoteattr(label)}>'
         f"<title>{escape(label)}</title>{body}</svg>"
