@@ -10,13 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from punie.analysis.statistics import (
-    effective_n,
-    mean_of_means,
-    spread,
-    weighted_mean,
-    wilson,
-)
+from punie.analysis.estimates import estimate, mean_of_estimates
+from punie.analysis.statistics import spread, weighted_mean, wilson
 from punie.records.result import EvalFault, EvalResult, Outcome
 from punie.records.suite import EvalPrompt
 from punie.records.summary import Estimate, Slice, Summary
@@ -235,31 +230,17 @@ _Measure = Callable[[_PromptTally], float]
 
 
 def _estimate(prompts: Iterable[_PromptTally], measure: _Measure) -> Estimate | None:
-    """Weighted mean over the scored prompts; prompts of one group are a cluster.
-
-    A prompt without weight has no part in a score.
-    """
-    scored = [prompt for prompt in prompts if prompt.scored and prompt.weight > 0]
-    if not scored:
-        return None
-    values = [measure(prompt) for prompt in scored]
-    weights = [prompt.weight for prompt in scored]
-    # Prompts without a group are clusters of their own, named by a number that no group has.
-    clusters = [index if p.group is None else p.group for index, p in enumerate(scored)]
-    mean = weighted_mean(values, weights)
-    low, high = wilson(mean, effective_n(values, weights, clusters))
-    return Estimate(value=mean, low=low, high=high, n=len(scored))
+    scored = [prompt for prompt in prompts if prompt.scored]
+    return estimate(
+        [measure(prompt) for prompt in scored],
+        [prompt.weight for prompt in scored],
+        [prompt.group for prompt in scored],
+    )
 
 
 def _headline(prompts: list[_PromptTally], measure: _Measure) -> Estimate | None:
-    """Mean over the categories that have a scored prompt."""
     by_category = _grouped((prompt.category, prompt) for prompt in prompts)
-    means = [_estimate(members, measure) for members in by_category.values()]
-    parts = [part for part in means if part is not None]
-    if not parts:
-        return None
-    mean, (low, high) = mean_of_means([(part.value, (part.low, part.high)) for part in parts])
-    return Estimate(value=mean, low=low, high=high, n=sum(part.n for part in parts))
+    return mean_of_estimates(_estimate(members, measure) for members in by_category.values())
 
 
 def _answered_rate(prompts: list[_PromptTally]) -> Estimate | None:
