@@ -38,6 +38,8 @@ Record = Callable[[Outcome], Awaitable[None]]
 RecordHead = Callable[[Run], Awaitable[None]]
 Asked = tuple[EvalPrompt, int]
 """A prompt and which of its repeats, counted from 0."""
+Decide = Callable[[EvalPrompt, Outcome], bool]
+"""Sees each outcome once it is kept; True says that what the run was to find out is known."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class Loop:
         progress: Progress,
         stop: asyncio.Event,
         keeper: "Keeper | None",
+        decide: Decide | None = None,
     ) -> None:
         self.tally = Tally(suite.prompts)
         self.answers = AnswerCounts()
@@ -85,6 +88,8 @@ class Loop:
         self._progress = progress
         self._stop = stop
         self._keeper = keeper
+        self._decide = decide
+        self._decided = False
         self._hopeless = 0
         self._paused: list[tuple[float, int, Case]] = []
         self._order = itertools.count()
@@ -104,6 +109,7 @@ class Loop:
                 continue
             self.tally.add(prompt, outcome)
             self.answers.add(outcome)
+            self._look_at(prompt, outcome)
             progress.total += 1
             progress.done += 1
             progress.done_before += 1
@@ -119,7 +125,8 @@ class Loop:
     @property
     def status(self) -> RunStatus:
         """How the run ended."""
-        if self._progress.done == self._progress.total and not self._gave_up:
+        whole = self._decided or self._progress.done == self._progress.total
+        if whole and not self._gave_up:
             return RunStatus.DONE
         return RunStatus.FAILED if self._gave_up else RunStatus.INTERRUPTED
 
@@ -130,7 +137,7 @@ class Loop:
         try:
             await asyncio.gather(*workers)
             for _, _, case in self._paused:  # only where the run was stopped before their turn
-                if case.failures:
+                if case.failures and not self._decided:  # of a decided run they are not needed
                     await self._end(case.prompt, case.fault())
         finally:
             for task in (looking, *workers):
@@ -205,6 +212,7 @@ class Loop:
     def _count(self, prompt: EvalPrompt, outcome: Outcome) -> None:
         self.tally.add(prompt, outcome)
         self.answers.add(outcome)
+        self._look_at(prompt, outcome)
         self._standing.pop((prompt.id, outcome.repeat), None)
         progress = self._progress
         progress.done += 1
@@ -217,6 +225,12 @@ class Loop:
         else:
             progress.tokens_out += outcome.completion.completion_tokens or 0
             self._hopeless = 0
+
+    def _look_at(self, prompt: EvalPrompt, outcome: Outcome) -> None:
+        """End the run after what is in flight, where this outcome decides what it was made for."""
+        if self._decide is not None and not self._decided and self._decide(prompt, outcome):
+            self._decided = True
+            self._stop.set()
 
 
 def _unscorable(case: Case, error: UnscorableError) -> EvalFault:

@@ -9,7 +9,7 @@ from punie.errors import InputError
 from punie.evaluation.ask import IN_PROMPT, NATIVE, Asker, Patience
 from punie.evaluation.clock import Clock
 from punie.evaluation.incidents import Incidents
-from punie.evaluation.loop import Asked, Loop, Progress, Record, RecordHead
+from punie.evaluation.loop import Asked, Decide, Loop, Progress, Record, RecordHead
 from punie.records.result import Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, EvalSuite
@@ -67,6 +67,7 @@ async def run_evaluation(
     clock: Clock | None = None,
     owed: Sequence[Asked] | None = None,
     before: Iterable[tuple[EvalPrompt, Outcome]] = (),
+    decide: Decide | None = None,
 ) -> EvalReport:
     """Ask every prompt of `suite`, `repeats` times each, at most `concurrency` at once.
 
@@ -84,6 +85,9 @@ async def run_evaluation(
     kept already: progress and summary then stand for all of them. An outcome of `before` that is
     owed, which is a fault, counts only if it is not asked again. The wall time of the summary in
     `run` is added to, its peak of memory is kept where it is higher.
+
+    `decide` sees each outcome, those of `before` too. Once it gives True the run sets `stop` and is
+    done after what is in flight, whatever of the suite was not asked.
     """
     check_sampling(suite, endpoint)
     run = run or new_run(suite, endpoint, concurrency=concurrency, repeats=repeats, tools=tools)
@@ -95,7 +99,14 @@ async def run_evaluation(
     if record is not None and record_head is not None:
         record = _with_heads(record, record_head, run, incidents)
     loop = Loop(
-        suite, run, work, record=record, progress=progress, stop=stop, keeper=endpoint.keeper
+        suite,
+        run,
+        work,
+        record=record,
+        progress=progress,
+        stop=stop,
+        keeper=endpoint.keeper,
+        decide=decide,
     )
     loop.go_on_from(before, owed or ())
     async with ChatClient(endpoint) as client:

@@ -102,6 +102,8 @@ class Run(Record):
     decided_after: int | None = None
     """Prompts after which a sequential test against another run had decided, where it was asked to
     end there: the run is whole without the rest of its suite."""
+    decided_of: int | None = None
+    """With `decided_after`: prompts that would have been asked without the test."""
     provenance: Provenance = Provenance()
     sources: Sources | None = None
     """None where the run was not made by `punie eval`: it cannot be resumed."""

@@ -1,0 +1,121 @@
+"""Asking until a sequential test decides: what it looks at, and when the run ends."""
+
+from fake_server import FakeServer
+from punie.evaluation.run import run_evaluation
+from punie.evaluation.until_decided import UntilDecided
+from punie.records.expect import Exact, Expect
+from punie.records.result import Completion, EvalFault, EvalResult, FaultKind, Outcome
+from punie.records.run import ModelIdentity, RunStatus
+from punie.records.suite import EvalPrompt, EvalSuite, Message
+from punie.serving.endpoint import Endpoint
+
+
+def prompts(number: int) -> list[EvalPrompt]:
+    return [
+        EvalPrompt(
+            id=f"p{i}",
+            messages=(Message(role="user", content=f"{i}"),),
+            expect=Expect(exact=Exact(values=(f"{i}",))),
+            hash=f"h{i}",
+        )
+        for i in range(number)
+    ]
+
+
+def answer(prompt: EvalPrompt, *, passed: bool | None) -> Outcome:
+    return EvalResult(
+        prompt_id=prompt.id,
+        prompt_hash=prompt.hash,
+        completion=Completion(),
+        score=None if passed is None else float(passed),
+        passed=passed,
+    )
+
+
+def fault(prompt: EvalPrompt) -> Outcome:
+    return EvalFault(
+        prompt_id=prompt.id, prompt_hash=prompt.hash, kind=FaultKind.TIMEOUT, message=""
+    )
+
+
+def two_more(gained: int, lost: int) -> bool:
+    return abs(gained - lost) >= 2
+
+
+def test_it_looks_at_prompts_in_their_order() -> None:
+    """Answers that come early do not count before those that were asked before them."""
+    asked = prompts(4)
+    decide = UntilDecided(asked, {each.hash: False for each in asked}, two_more)
+    assert not decide(asked[1], answer(asked[1], passed=True))
+    assert not decide(asked[2], answer(asked[2], passed=True))
+    assert (decide.gained, decide.lost) == (0, 0)
+    assert decide(asked[0], answer(asked[0], passed=False))
+    assert (decide.gained, decide.lost, decide.after) == (2, 0, 3)
+
+
+def test_only_right_or_wrong_in_both_counts() -> None:
+    asked = prompts(5)
+    other = {"h0": True, "h1": True, "h2": True, "h4": True}
+    decide = UntilDecided(asked, other, two_more)
+    assert not decide(asked[0], fault(asked[0]))
+    assert not decide(asked[1], answer(asked[1], passed=None))
+    assert not decide(asked[2], answer(asked[2], passed=False))
+    assert not decide(asked[3], answer(asked[3], passed=False))
+    assert decide(asked[4], answer(asked[4], passed=False))
+    assert (decide.gained, decide.lost, decide.after) == (0, 2, 5)
+
+
+def test_it_stays_decided_and_counts_no_further() -> None:
+    asked = prompts(4)
+    decide = UntilDecided(asked, {each.hash: False for each in asked}, two_more)
+    for each in asked[:2]:
+        decide(each, answer(each, passed=True))
+    assert decide(asked[2], answer(asked[2], passed=False))
+    assert (decide.gained, decide.after) == (2, 2)
+
+
+def a_suite(number: int) -> EvalSuite:
+    return EvalSuite(name="s", prompts=tuple(prompts(number)), hash="h")
+
+
+def at(server: FakeServer) -> Endpoint:
+    identity = ModelIdentity(name="m", backend="endpoint")
+    return Endpoint(base_url=server.url, model="m", identity=identity, timeout_s=5)
+
+
+async def test_a_decided_run_is_done_and_asks_no_more() -> None:
+    suite = a_suite(40)
+    decide = UntilDecided(suite.prompts, {p.hash: False for p in suite.prompts}, two_more)
+    async with FakeServer() as server:
+        report = await run_evaluation(suite, at(server), concurrency=4, decide=decide)
+        asked = len(server.requests)
+    assert report.run.status is RunStatus.DONE
+    assert decide.after == 2
+    # What was in flight when it was decided counts too.
+    assert len(report.outcomes) == report.summary.answered == asked
+    assert 2 <= asked <= 2 + 4
+
+
+async def test_a_run_that_decides_nothing_asks_all() -> None:
+    suite = a_suite(6)
+    decide = UntilDecided(suite.prompts, {p.hash: True for p in suite.prompts}, two_more)
+    async with FakeServer() as server:
+        report = await run_evaluation(suite, at(server), concurrency=2, decide=decide)
+    assert report.run.status is RunStatus.DONE
+    assert report.summary.answered == 6
+    assert decide.after is None
+
+
+async def test_answers_of_an_earlier_part_count() -> None:
+    suite = a_suite(10)
+    other = {p.hash: False for p in suite.prompts}
+    before = [(p, answer(p, passed=True)) for p in suite.prompts[:2]]
+    owed = [(p, 0) for p in suite.prompts[2:]]
+    decide = UntilDecided(suite.prompts, other, two_more)
+    async with FakeServer() as server:
+        report = await run_evaluation(
+            suite, at(server), concurrency=2, owed=owed, before=before, decide=decide
+        )
+        assert not server.requests
+    assert report.run.status is RunStatus.DONE
+    assert report.summary.answered == 2
