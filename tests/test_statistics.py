@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from punie.analysis.statistics import (
+    cautious_n,
     design_effect,
     effective_n,
     kish_n,
@@ -123,6 +124,34 @@ def test_clusters_never_add_information(rows: list[tuple[float, float, str]]):
     values, weights = [row[0] for row in rows], [row[1] for row in rows]
     n = effective_n(values, weights, [row[2] for row in rows])
     assert 0 < n <= kish_n(weights) + 1e-9
+
+
+def test_few_clusters_are_due_student_s_t():
+    values, ones = [1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0], [1.0] * 8
+    clusters = [0, 0, 1, 1, 2, 2, 3, 3]
+    assert cautious_n(values, ones, clusters, 0.95) == 4  # one a cluster, and no less
+    effect = design_effect(values * 30, ones * 30, list(range(60)) * 4)
+    few = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 59)) ** 2
+    found = cautious_n(values * 30, ones * 30, list(range(60)) * 4, 0.95)
+    assert found == pytest.approx(240 / effect * few, rel=1e-9)
+    assert found > 60
+
+
+@pytest.mark.parametrize("alike", [0.3, 0.7])
+def test_intervals_of_few_clusters_cover_the_truth(alike: float):
+    """Six passages of five questions; z in place of t covers the truth in less than 91 %."""
+    rng = random.Random(20260104)
+    spread_of = 1 / alike - 1
+    ones, clusters = [1.0] * 30, [i // 5 for i in range(30)]
+    covered = 0
+    for _ in range(1500):
+        values: list[float] = []
+        for _ in range(6):
+            easy = rng.betavariate(0.7 * spread_of, 0.3 * spread_of)
+            values += [float(rng.random() < easy) for _ in range(5)]
+        low, high = wilson(weighted_mean(values, ones), cautious_n(values, ones, clusters, 0.95))
+        covered += low <= 0.7 <= high
+    assert covered / 1500 >= 0.93
 
 
 def test_mean_of_means_adds_squared_distances_on_each_side():

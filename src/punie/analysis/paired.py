@@ -8,14 +8,12 @@ from collections.abc import Hashable, Sequence
 
 from punie.analysis.statistics import (
     Interval,
-    design_effect,
-    effective_n,
+    cautious_n,
     mean_of_means,
     weighted_mean,
     wilson,
     z_value,
 )
-from punie.analysis.student import student_t
 from punie.records.comparison import Difference
 
 TWO_SIDED, PASSES, FAILS = 0.95, 0.90, 0.98
@@ -32,10 +30,10 @@ def paired_difference(
 ) -> Difference:
     """How much higher `second` scores than `first`; both in [0, 1], in the same order of prompts.
 
-    Right-or-wrong scores: Newcombe's interval. Graded ones: Student's, with a least width. Neither
-    collapses where nothing differs. `weights` (prompts without weight have no part) and `clusters`
-    (passages or templates that prompts share) go in through the effective number of prompts.
-    Raises ValueError without prompts.
+    Right-or-wrong scores: Newcombe's interval. Graded ones: Bonett and Price's. Neither collapses
+    where nothing differs. `weights` (prompts without weight have no part) and `clusters` (passages
+    or templates that prompts share) go in through the effective number of prompts. Raises
+    ValueError without prompts.
     """
     weights = weights or [1.0] * len(first)
     clusters = clusters or range(len(first))
@@ -49,10 +47,10 @@ def paired_difference(
     clusters = [row[3] for row in rows]
 
     def interval(confidence: float) -> Interval:
+        size = cautious_n(deltas, weights, clusters, confidence)
         if all(score in {0.0, 1.0} for pair in pairs for score in pair):
-            size = effective_n(deltas, weights, clusters)
             return newcombe_paired(*_cells(pairs, weights, size), confidence)
-        return graded_interval(deltas, weights, clusters, confidence)
+        return graded_interval(deltas, weights, size, confidence)
 
     value = weighted_mean(deltas, weights)
     low, high = interval(TWO_SIDED)
@@ -132,27 +130,19 @@ def _phi(both: float, only_second: float, only_first: float, neither: float) -> 
 
 
 def graded_interval(
-    deltas: Sequence[float],
-    weights: Sequence[float],
-    clusters: Sequence[Hashable],
-    confidence: float = 0.95,
+    deltas: Sequence[float], weights: Sequence[float], n: float, confidence: float = 0.95
 ) -> Interval:
-    """Interval of the weighted mean of differences in [-1, 1]: mean ± t·SE, of a least width.
+    """Interval of the weighted mean of graded differences in [-1, 1], of effective number `n`.
 
-    SE is the clustered standard error (see `design_effect`), t Student's quantile ("Student" 1908,
-    "The probable error of a mean") at one degree of freedom less than there are clusters. The reach
-    is at least z²/(n + z²), where Wilson's interval ends for what was never seen in n prompts:
-    prompts that do not differ here are no proof that none does. A single cluster says nothing of
-    the spread: it gets the whole range.
+    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial
+    proportions based on paired data", Journal of Educational and Behavioral Statistics 37, 479-488:
+    the normal interval after one prompt that gains all and one that loses all are added. For
+    right-or-wrong scores this is theirs; for graded ones the same two prompts stand for the losses
+    that few prompts have not shown yet.
     """
-    count = len(set(clusters))
-    if count == 1:
-        return -1.0, 1.0
-    n, mean = len(deltas), weighted_mean(deltas, weights)
-    effect = design_effect(deltas, weights, clusters)
-    squares = math.fsum((w * (d - mean)) ** 2 for w, d in zip(weights, deltas, strict=True))
-    error = math.sqrt(effect * squares * n / (n - 1)) / math.fsum(weights)
-    unseen = z_value(confidence) ** 2
-    least = unseen / (effective_n(deltas, weights, clusters) + unseen)
-    reach = max(student_t(confidence, count - 1) * error, least)
+    total = math.fsum(weights)
+    square = math.fsum(w * d * d for w, d in zip(weights, deltas, strict=True)) / total
+    mean = weighted_mean(deltas, weights) * n / (n + 2)
+    variance = (square * n + 2) / (n + 2) - mean**2
+    reach = z_value(confidence) * math.sqrt(variance / (n + 2))
     return mean - reach, mean + reach

@@ -10,6 +10,7 @@ import math
 from collections.abc import Hashable, Sequence
 from statistics import NormalDist
 
+from punie.analysis.student import student_t
 from punie.records.summary import Spread
 
 Interval = tuple[float, float]
@@ -92,6 +93,31 @@ def effective_n(
     one length, at least 1.
     """
     return kish_n(weights) / design_effect(values, weights, clusters)
+
+
+def cautious_n(
+    values: Sequence[float],
+    weights: Sequence[float],
+    clusters: Sequence[Hashable],
+    confidence: float,
+) -> float:
+    """`effective_n` for an interval that a verdict rests on, with few clusters.
+
+    The design effect is estimated from as many numbers as there are clusters, so the interval is
+    due Student's t at one degree less in place of z. Wilson's depends on z²/n alone: a size that is
+    (z/t)² as large does the same. It is never less than one observation a cluster, which is what
+    full correlation leaves.
+    """
+    sizes: dict[Hashable, float] = {}
+    for cluster, weight in zip(clusters, weights, strict=True):
+        sizes[cluster] = sizes.get(cluster, 0.0) + weight
+    if len(sizes) == len(values):
+        return kish_n(weights)
+    least = kish_n(list(sizes.values()))
+    if len(sizes) == 1:
+        return least
+    few = (z_value(confidence) / student_t(confidence, len(sizes) - 1)) ** 2
+    return max(least, few * effective_n(values, weights, clusters))
 
 
 def mean_of_means(

@@ -1,4 +1,4 @@
-"""Student's t, for means whose spread is estimated from few observations or few clusters."""
+"""Student's t, for means whose spread is estimated from few clusters."""
 
 import math
 from functools import cache
