@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -32,6 +33,7 @@ from typing import Any, Literal, Self, get_args
 Fault = Literal["status", "reset", "truncated", "not-json", "hang", "hang-all", "exit", "kill"]
 Credential = Literal["none", "right", "wrong"]
 REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+JUDGE_CODE = re.compile(r"\[\[END [A-Z]+ ([0-9a-f]{16})\]\]\n(?!\| )")
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -119,7 +121,8 @@ Answers = Mapping[str, str | Reply]
 class FakeServer:
     """Listens on 127.0.0.1 while its context is open. `requests` is what it saw, in order.
 
-    `waiting` counts the chats whose content is still to come.
+    Asked as a judge, it answers what `judge` makes of the code of the question. `waiting` counts
+    the chats whose content is still to come.
     """
 
     def __init__(
@@ -127,12 +130,16 @@ class FakeServer:
         behaviour: Behaviour | None = None,
         *,
         answers: Answers | None = None,
+        judge: Callable[[str], str] | None = None,
+        finish_reason: str | None = None,
         model: str = "fake",
         port: int = 0,
         log: Callable[[SeenRequest], object] | None = None,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.answers = answers or {}
+        self.judge = judge
+        self.finish_reason = finish_reason
         self.model = model
         self.port = port
         self.requests: list[SeenRequest] = []
@@ -197,6 +204,9 @@ class FakeServer:
     def reply_to(self, body: Mapping[str, Any]) -> Reply:
         turns: list[Mapping[str, Any]] = body.get("messages") or []
         asked = next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
+        code = JUDGE_CODE.search(asked) if self.judge else None
+        if self.judge and code:
+            return Reply(text=self.judge(code[1]), finish_reason=self.finish_reason)
         answer = self.answers.get(asked, asked)
         return Reply(text=answer) if isinstance(answer, str) else answer
 
