@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from punie.analysis.degenerate import AnswerCounts
+from punie.analysis.draws import Draws
 from punie.analysis.summary import Tally
 from punie.evaluation.ask import Asker, Case, Later
 from punie.records.result import EvalFault, FaultKind, Outcome
@@ -80,6 +81,7 @@ class Loop:
     ) -> None:
         self.tally = Tally(suite.prompts)
         self.answers = AnswerCounts()
+        self.draws = Draws()
         self.kept: list[Outcome] = []
         self._work = iter(work)
         self._standing: dict[tuple[str, int], tuple[EvalPrompt, Outcome]] = {}
@@ -109,6 +111,7 @@ class Loop:
                 continue
             self.tally.add(prompt, outcome)
             self.answers.add(outcome)
+            self.draws.add(outcome)
             self._look_at(prompt, outcome)
             progress.total += 1
             progress.done += 1
@@ -212,6 +215,7 @@ class Loop:
     def _count(self, prompt: EvalPrompt, outcome: Outcome) -> None:
         self.tally.add(prompt, outcome)
         self.answers.add(outcome)
+        self.draws.add(outcome)
         self._look_at(prompt, outcome)
         self._standing.pop((prompt.id, outcome.repeat), None)
         progress = self._progress

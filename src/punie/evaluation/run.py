@@ -78,8 +78,9 @@ async def run_evaluation(
     `stop`), or failed (nobody answers any more).
 
     `run` is the head to complete, from `new_run` or `self_check`; its concurrency, repeats and
-    tools mode then count instead of the arguments. What its checks found gets one finding more:
-    whether the answers are degenerate. Raises InputError for sampling that the endpoint cannot do.
+    tools mode then count instead of the arguments. What its checks found gets one finding more,
+    whether the answers are degenerate, and with repeats another, whether these are draws. Raises
+    InputError for sampling that the endpoint cannot do.
 
     To go on with a run, `owed` says what is left to ask and `before` gives the outcomes that are
     kept already: progress and summary then stand for all of them. An outcome of `before` that is
@@ -136,6 +137,8 @@ def _finished(run: Run, loop: Loop, endpoint: Endpoint, *, wall_s: float) -> Run
         prices=endpoint.prices,
     )
     checks = with_finding(run.checks, loop.answers.finding())
+    if run.repeats > 1:
+        checks = with_finding(checks, loop.draws.finding(run.sampling.temperature))
     return run.model_copy(update={"status": loop.status, "summary": summary, "checks": checks})
 
 
