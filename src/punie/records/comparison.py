@@ -118,6 +118,11 @@ class SliceComparison(Record):
     word: Word | None
     faults: int = 0
     """Prompts of it that a fault kept from being compared."""
+    if_faults_lose: Difference | None = None
+    if_faults_win: Difference | None = None
+    at_worst: Estimate | None = None
+    at_best: Estimate | None = None
+    """These four as in `Comparison`."""
 
 
 class Flip(Record):
@@ -158,6 +163,23 @@ class LatencyComparison(Record):
     """Why no gate may, in one sentence."""
 
 
+class Timing(Record):
+    """How long a run's prompts took, in seconds: what a bound on its times rests on.
+
+    `lower` and `upper` are one-sided 95 % bounds, by the bootstrap over prompts.
+    """
+
+    mean: float
+    mean_lower: float
+    mean_upper: float
+    median: float
+    median_lower: float
+    median_upper: float
+    n: int
+    why_not: str = ""
+    """Why no gate may rest on it, in one sentence; empty where one may."""
+
+
 class Differing(Record):
     """A setting in which the two runs differ beside what they are compared for."""
 
@@ -173,9 +195,11 @@ class Comparison(Record):
     """Everything that two runs of one suite say together.
 
     `score` is the mean over categories of the mean paired difference, as the headline of a run is a
-    mean over categories; its intervals are those of the same mean. `if_faults_lose` counts each
-    prompt that a fault kept from being compared as lost by the current run, `if_faults_win` as
-    gained: a verdict must hold under both.
+    mean over categories; its intervals are those of the same mean. `if_faults_lose` takes each
+    answer that a fault took for right in the base and wrong in the current run, `if_faults_win` the
+    other way round: a verdict must hold under both. None where no fault took an answer.
+    `at_worst` and `at_best` are the current run's own score, over all its prompts, with the answers
+    that faults took as wrong and as right: what a floor must hold under.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -200,6 +224,8 @@ class Comparison(Record):
     score: Difference | None = None
     if_faults_lose: Difference | None = None
     if_faults_win: Difference | None = None
+    at_worst: Estimate | None = None
+    at_best: Estimate | None = None
     passed: Difference | None = None
     discordance: Discordance | None = None
     smallest_detectable: float | None = None
@@ -214,9 +240,15 @@ class Comparison(Record):
     buckets: dict[Bucket, int] = Field(default_factory=dict[Bucket, int])
     flips: tuple[Flip, ...] = ()
     """All that regressed or were fixed, then those that fail still."""
+    must_pass: int = 0
+    """How many prompts of the current run must pass."""
     must_pass_failed: tuple[str, ...] = ()
-    """Of the current run."""
+    """Of these, the ones with an answer that did not."""
+    must_pass_unmeasured: tuple[str, ...] = ()
+    """Of these, the ones that lack an answer because of a fault, and did not fail."""
     latency: LatencyComparison | None = None
+    timing: Timing | None = None
+    """Of the current run alone."""
     differs: tuple[Differing, ...] = ()
     cautions: tuple[str, ...] = ()
     """What a reader must know of either measurement: stamps, warnings of the self-checks, an
