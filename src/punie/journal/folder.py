@@ -22,7 +22,8 @@ from punie.store.database import make_state_folder
 JOURNAL = "journal"
 ENTRY = "entry.md"
 RUN, TRAINING, BENCHMARK = "run.json", "training.json", "benchmark.json"
-RECORDS = (RUN, TRAINING, BENCHMARK)
+COMPARISON = "comparison.json"
+RECORDS = (RUN, TRAINING, BENCHMARK, COMPARISON)
 """An entry has one of them."""
 README = "README.md"
 ENTRY_ID = re.compile(r"\d{8}-\d{4}-[a-z0-9]+(?:-[a-z0-9]+)*-[a-z0-9]{4}")
