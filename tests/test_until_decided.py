@@ -1,13 +1,19 @@
 """Asking until a sequential test decides: what it looks at, and when the run ends."""
 
+from pathlib import Path
+
 from fake_server import FakeServer
 from punie.evaluation.run import run_evaluation
 from punie.evaluation.until_decided import UntilDecided
 from punie.records.expect import Exact, Expect
 from punie.records.result import Completion, EvalFault, EvalResult, FaultKind, Outcome
-from punie.records.run import ModelIdentity, RunStatus
+from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite, Message
+from punie.reporting.wording import decided_part, notes
 from punie.serving.endpoint import Endpoint
+from punie.store.runs import RunStore
+from punie.suites.select import in_drawn_order
+from synthetic_run import synthetic_report
 
 
 def prompts(number: int) -> list[EvalPrompt]:
@@ -119,3 +125,46 @@ async def test_answers_of_an_earlier_part_count() -> None:
         assert not server.requests
     assert report.run.status is RunStatus.DONE
     assert report.summary.answered == 2
+
+
+def test_a_decided_run_says_so_wherever_its_score_stands() -> None:
+    report, _ = synthetic_report()
+    part = {"decided_after": 7, "decided_of": 1200}
+    run = report.run.model_copy(update=part)
+    asked = f"sked {report.summary.prompts} of 1,200 prompts, decided"
+    (note,) = [each for each in notes(run, report.summary) if "decided" in each.text]
+    assert f"A{asked}" in note.text
+    assert note.level == "warning"
+    assert not any("decided" in each.text for each in notes(report.run, report.summary))
+    assert f"a{asked}" == decided_part(run, report.summary)
+
+
+def test_a_decided_run_owes_no_more_than_its_faults(tmp_path: Path) -> None:
+    suite = a_suite(5)
+    head = Run(
+        id="r1",
+        created_at="2026-11-21T10:00:00.000+00:00",
+        suite_name="s",
+        suite_version="1",
+        suite_hash="h",
+        suite_source="",
+        model=ModelIdentity(name="m", backend="endpoint"),
+        sampling=suite.sampling,
+        concurrency=1,
+    )
+    with RunStore(tmp_path) as store:
+        store.create(head, suite)
+        first, second, *_ = suite.prompts
+        store.add(head.id, [answer(first, passed=True), fault(second)])
+        assert len(store.owed(head, suite)) == 4
+        decided = head.model_copy(update={"decided_after": 2})
+        assert store.owed(decided, suite) == [(second, 0)]
+
+
+def test_the_order_is_drawn_by_the_seed_and_leaves_nothing_out() -> None:
+    suite = a_suite(30)
+    first, again, other = (in_drawn_order(suite, seed).prompts for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    assert first != suite.prompts
+    assert sorted(first, key=lambda p: p.id) == sorted(suite.prompts, key=lambda p: p.id)

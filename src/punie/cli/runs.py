@@ -62,7 +62,7 @@ def _table(heads: list[Run]) -> object:
     from rich.table import Table
 
     from punie.reporting.numbers import counted, percent, percent_interval
-    from punie.reporting.wording import half_measured
+    from punie.reporting.wording import decided_part, half_measured
 
     width = out().width
     wide, narrow = width >= WIDE, width < NARROW
@@ -90,7 +90,8 @@ def _table(heads: list[Run]) -> object:
         partial = bool(summary and half_measured(summary))
         cells += [shown + (PARTIAL if partial else " " if any_partial else "")]
         cells += [str(summary.prompts) if summary else "–"] if wide else []
-        cells += [] if narrow else [run.status.value + faults]
+        status = (decided_part(run, summary) if summary else "") or run.status.value
+        cells += [] if narrow else [status + faults]
         table.add_row(*(safe(cell) for cell in cells))
     return table
 

@@ -14,6 +14,7 @@ from punie.records.summary import Summary
 from punie.reporting import numbers
 from punie.reporting.escaping import code, escape, table
 from punie.reporting.markdown import sparkline
+from punie.reporting.wording import decided_part
 from punie.text import one_line
 
 GENERATED = "<!-- Written by `punie journal render`: what is edited here is lost. -->"
@@ -103,6 +104,7 @@ def _trend(steps: Sequence[_Step]) -> str:
         for step in reversed(steps)
         if step.record.run.suite_hash == newest
         and not step.superseded_by
+        and step.record.run.decided_after is None  # a part of the suite, and not drawn at random
         and step.summary
         and step.summary.score
     ]
@@ -136,6 +138,8 @@ def _notes(step: _Step, *, several: bool) -> str:
     # What stands behind somebody's URL may well have been trained.
     base = run.model.adapter is None and run.model.backend != "endpoint"
     parts = [code(run.model.name) + (" untrained" if base else "")]
+    if step.summary and (part := decided_part(run, step.summary)):
+        parts.append(part)
     if several:
         parts.append(
             f"suite {escape(run.suite_version)} @{code(numbers.short_hash(run.suite_hash))}"

@@ -238,9 +238,10 @@ def resume_command(run: Run, summary: Summary) -> str:
     """The command that asks again what is owed; empty where nothing is.
 
     Empty too for a run that `punie eval` did not make, or that is read from a journal: the
-    command needs to know where suite and model lie on this machine.
+    command needs to know where suite and model lie on this machine. One of two that were timed side
+    by side is measured anew with the other, or not at all.
     """
-    if run.sources is None or not is_owed(run, summary):
+    if run.sources is None or run.timed_with is not None or not is_owed(run, summary):
         return ""
     return command_of(run)
 

@@ -53,7 +53,8 @@ def owed(report: EvalReport) -> str:
     if not command:
         return ""
     total = len(report.suite.prompts) * report.run.repeats
-    left = total - report.summary.answered
+    decided = report.run.decided_after is not None  # then the rest of the suite is not owed
+    left = report.summary.faults if decided else total - report.summary.answered
     several = f"{numbers.count(left)} of {numbers.counted(total, 'prompt')}"
     of = f"{several} {'is' if left == 1 else 'are'}" if left > 0 else "To ask what is"
     return f"{of} owed:\n{command}"

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from punie.records.result import Culprit, FaultKind
 from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.records.summary import Estimate, Summary
-from punie.reporting.numbers import counted, percent
+from punie.reporting.numbers import count, counted, percent
 from punie.text import one_line
 
 
@@ -237,6 +237,14 @@ def notes(run: Run, summary: Summary) -> list[Note]:
         )
     elif run.status is RunStatus.RUNNING:
         said.append(Note("warning", "The run has not ended: these numbers are not final."))
+    if part := decided_part(run, summary):
+        said.append(
+            Note(
+                "warning",
+                f"{part[0].upper()}{part[1:]}: the run ended once it was plain which of two is "
+                "better, so this score is no measurement of the whole suite.",
+            )
+        )
     if run.model.builtin_demo:
         said.append(
             Note(
@@ -260,6 +268,14 @@ def notes(run: Run, summary: Summary) -> list[Note]:
         said.append(Note("warning", f"{counted(len(failed), 'must-pass prompt')} failed.", failed))
     said += [Note("warning", text) for text in _blemishes(summary)]
     return said
+
+
+def decided_part(run: Run, summary: Summary) -> str:
+    """How much of its suite a run asked that ended when it was decided; empty for any other."""
+    if run.decided_after is None:
+        return ""
+    of = f" of {count(run.decided_of)}" if run.decided_of else ""
+    return f"asked {count(summary.prompts)}{of} prompts, decided"
 
 
 def _blemishes(summary: Summary) -> list[str]:

@@ -191,17 +191,24 @@ class RunStore:
         return self._suite_head(run).model_copy(update={"prompts": whole})
 
     def owed(self, run: Run, suite: EvalSuite) -> list[tuple[EvalPrompt, int]]:
-        """Each (prompt, repeat) of a run without an answer: never asked, or only with faults."""
+        """Each (prompt, repeat) of a run without an answer: never asked, or only with faults.
+
+        A run that was asked until it was decided owes only the latter.
+        """
         cursor = self._query(
             "SELECT prompt_id, repeat FROM outcomes WHERE run = ? AND fault IS NULL", (run.id,)
         )
         answered = set(cursor)
-        return [
+        left = [
             (prompt, repeat)
             for repeat in range(run.repeats)
             for prompt in suite.prompts
             if (prompt.id, repeat) not in answered
         ]
+        if run.decided_after is None:
+            return left
+        asked = set(self._query("SELECT prompt_id, repeat FROM outcomes WHERE run = ?", (run.id,)))
+        return [each for each in left if (each[0].id, each[1]) in asked]
 
     def report(self, run: Run) -> EvalReport:
         """A run with its suite's head; its prompts and outcomes come from `rows`.

@@ -48,6 +48,12 @@ def select(
     return suite.model_copy(update={"prompts": tuple(kept)})
 
 
+def in_drawn_order(suite: EvalSuite, seed: int) -> EvalSuite:
+    """The suite with its prompts in an order drawn by `seed`, the same on every machine."""
+    drawn = sorted(suite.prompts, key=lambda prompt: _draw(prompt, seed))
+    return suite.model_copy(update={"prompts": tuple(drawn)})
+
+
 def _draw(prompt: EvalPrompt, seed: int) -> str:
     return digest([seed, prompt.id])
 
