@@ -27,7 +27,7 @@ def write_page(
     from punie.reporting.html import render_html
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, render_html(report, rows, words=words))
+    write_whole(path, render_html(report, rows, words=words))
     return path
 
 
@@ -43,8 +43,8 @@ def write_results(store: RunStore, run: Run, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, FORMATS[format_of(path.name)](run, store.rows(run.id)))
-        _write_whole(summary_file(path), [run.model_dump_json(indent=2), "\n"])
+        write_whole(path, FORMATS[format_of(path.name)](run, store.rows(run.id)))
+        write_whole(summary_file(path), [run.model_dump_json(indent=2), "\n"])
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}",
@@ -52,7 +52,7 @@ def write_results(store: RunStore, run: Run, path: Path) -> None:
         ) from error
 
 
-def _write_whole(path: Path, pieces: Iterable[str]) -> None:
+def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text through a temporary file beside it; where `path` is a pipe, into that."""
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", errors="replace", newline="") as pipe:

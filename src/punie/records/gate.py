@@ -15,6 +15,10 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
+OWN = "own"
+"""How a gate names the suite that was held out of an adapter's data."""
+
+
 class Verdict(StrEnum):
     """What a gate says."""
 
