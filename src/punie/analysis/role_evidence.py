@@ -1,0 +1,164 @@
+"""What two runs say of each role: who serves it well, and who serves it better.
+
+A verdict on a role must hold whether the prompts that a fault took were lost or gained, as the
+verdict on a whole suite does.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both
+from punie.records.comparison import Comparison, Difference, SliceComparison
+from punie.records.gate import Criteria, Route, Verdict
+from punie.records.summary import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEvidence:
+    """One role over all suites that ask for it; the worst of them counts."""
+
+    role: str
+    served: Verdict
+    """Whether the current run serves it well: at its floor, or no worse than the base."""
+    kept: Verdict
+    """Whether the current run loses no more than the margin against the base."""
+    gains: Verdict
+    """Whether the current run is better than the base."""
+    slices: tuple[SliceComparison, ...]
+    found: str
+    """The numbers, with their intervals."""
+
+    @property
+    def prompts(self) -> int:
+        """How many were compared."""
+        return sum(each.difference.n for each in self.slices if each.difference)
+
+
+def roles_of(comparisons: Sequence[Comparison], criteria: Criteria) -> tuple[RoleEvidence, ...]:
+    """Every role of the compared suites, in their order."""
+    slices: dict[str, list[tuple[str, SliceComparison]]] = {}
+    for comparison in comparisons:
+        for each in comparison.roles:
+            slices.setdefault(each.name, []).append((comparison.current.suite_name, each))
+    several = len(comparisons) > 1
+    return tuple(_role(name, found, criteria, several) for name, found in slices.items())
+
+
+def route_of(role: RoleEvidence) -> Route:
+    """Who serves a role: where the intervals do not say, the better guess, and never as sure.
+
+    A role that only ties keeps the base, which is known to work.
+    """
+    if role.kept is Verdict.FAIL:
+        return _route(role, "base", "clearly worse in the current run")
+    if role.gains is Verdict.PASS:
+        return _route(role, "current", "better in the current run")
+    if Verdict.PASS in (role.kept, role.served):
+        return _route(role, "current", "served well by the current run")
+    differences = [each.difference for each in role.slices if each.difference]
+    ahead = math.fsum(each.value * each.n for each in differences)
+    arm: Literal["current", "base"] = "current" if ahead > 0 else "base"
+    return _route(role, arm, "too few prompts to tell", sure=False)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """FAIL where one fails, PASS where all pass; undecided without any."""
+    found = set(verdicts)
+    if Verdict.FAIL in found:
+        return Verdict.FAIL
+    return Verdict.PASS if found == {Verdict.PASS} else Verdict.INCONCLUSIVE
+
+
+def faults_as(difference: Difference, faults: int, score: Literal[-1, 1]) -> Difference:
+    """The difference had every faulted prompt changed by `score`: all lost, or all gained."""
+    whole = difference.n + faults
+
+    def shifted(bound: float) -> float:
+        return (difference.n * bound + score * faults) / whole
+
+    names = ("value", "low", "high", "lower", "upper")
+    bounds = {name: shifted(getattr(difference, name)) for name in names}
+    return difference.model_copy(update={**bounds, "n": whole})
+
+
+def in_points(difference: Difference | None) -> str:
+    """`+12.0 points [+4.1 to +20.2], n 52`."""
+    if difference is None:
+        return "nothing compared"
+    value, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
+    text = f"{value:+.1f} points [{low:+.1f} to {high:+.1f}], n {difference.n:,}"
+    return text.replace("-", "−")
+
+
+def in_percent(estimate: Estimate | None) -> str:
+    """`81.2 % [70.1 to 90.3], n 52`."""
+    if estimate is None:
+        return "nothing scored"
+    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.1f} % [{low:.1f} to {high:.1f}], n {estimate.n:,}"
+
+
+def _role(
+    name: str,
+    found: Sequence[tuple[str, SliceComparison]],
+    criteria: Criteria,
+    several: bool,  # noqa: FBT001 - whether suites are named
+) -> RoleEvidence:
+    margin = criteria.role_margin_points / 100
+    slices = tuple(each for _, each in found)
+    kept = worst(_under_faults(each, lambda d: holds_margin(d, margin)) for each in slices)
+    gains = worst(_under_faults(each, lambda d: holds_gain(d, 0)) for each in slices)
+    served = kept
+    if criteria.role_floor_percent is not None:
+        floor = criteria.role_floor_percent / 100
+        served = worst(_floor_under_faults(each, floor) for each in slices)
+    said = "; ".join(
+        (f"{suite}: " if several else "") + _said(each, criteria) for suite, each in found
+    )
+    return RoleEvidence(name, served, kept, gains, slices, said)
+
+
+def _said(each: SliceComparison, criteria: Criteria) -> str:
+    parts = [in_points(each.difference)]
+    if criteria.role_floor_percent is not None:
+        parts.append(f"now {in_percent(each.current)}")
+    if each.faults:
+        parts.append(f"{each.faults:,} lost to faults")
+    return ", ".join(parts)
+
+
+def _under_faults(each: SliceComparison, rule: Callable[[Difference], Verdict]) -> Verdict:
+    if each.difference is None:
+        return Verdict.INCONCLUSIVE
+    if not each.faults:
+        return rule(each.difference)
+    lost, gained = (faults_as(each.difference, each.faults, score) for score in (-1, 1))
+    return under_both(rule(lost), rule(gained))
+
+
+def _floor_under_faults(each: SliceComparison, floor: float) -> Verdict:
+    now = each.current
+    if now is None or not each.faults:
+        return holds_floor(now, floor)
+    whole = now.n + each.faults
+    verdicts = [
+        holds_floor(
+            Estimate(
+                value=(now.value * now.n + won) / whole,
+                low=(now.low * now.n + won) / whole,
+                high=(now.high * now.n + won) / whole,
+                n=whole,
+            ),
+            floor,
+        )
+        for won in (0, each.faults)
+    ]
+    return under_both(*verdicts)
+
+
+def _route(
+    role: RoleEvidence, serves: Literal["current", "base"], why: str, *, sure: bool = True
+) -> Route:
+    return Route(role=role.role, serves=serves, why=f"{why}: {role.found}", sure=sure)
