@@ -196,7 +196,8 @@ class JudgeSummary(Record):
     """The weighted mean of the dimensions, in [0, 1]; None where nothing was judged."""
     dimensions: tuple[DimensionScore, ...] = ()
     length_correlation: float | None = None
-    """Spearman's, between the length of an answer and its marks; None where either is constant."""
+    """Kendall's tau-b between the length of an answer and its marks; None where either is the same
+    throughout. Long answers may be better ones: it is a reason to look, no proof of a bias."""
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: float | None = None

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from punie.records.base import SCHEMA_VERSION, Record
+from punie.records.judgement import JudgeSummary
 from punie.records.result import Outcome
 from punie.records.suite import EvalSuite, Sampling
 from punie.records.summary import Summary
@@ -112,6 +113,8 @@ class Run(Record):
     """None where nobody asked for checks: a run from Python, or of an older punie."""
     incidents: tuple[Incident, ...] = ()
     summary: Summary | None = None
+    judged: JudgeSummary | None = None
+    """What a judge says of the answers, beside the summary and in none of its numbers."""
 
 
 class EvalReport(Record):
