@@ -158,7 +158,7 @@ class Loop:
             try:
                 ended = await asker.attempt(case)
             except UnscorableError as error:
-                ended = _unscorable(case, error)
+                ended = unscorable(case, error)
             finally:
                 self._progress.in_flight -= 1
                 self._changed.set()
@@ -237,7 +237,7 @@ class Loop:
             self._stop.set()
 
 
-def _unscorable(case: Case, error: UnscorableError) -> EvalFault:
+def unscorable(case: Case, error: UnscorableError) -> EvalFault:
     """An answer on which the suite's own pattern or schema did not end: nobody's wrong answer."""
     return EvalFault(
         prompt_id=case.prompt.id,

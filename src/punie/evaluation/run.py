@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
+from punie.analysis.summary import Tally
 from punie.errors import InputError
 from punie.evaluation.ask import IN_PROMPT, NATIVE, Asker, Patience
 from punie.evaluation.clock import Clock
@@ -98,7 +99,7 @@ async def run_evaluation(
     work = _in_rounds(suite, run.repeats) if owed is None else owed
     incidents = Incidents(endpoint.keeper, run.incidents)
     if record is not None and record_head is not None:
-        record = _with_heads(record, record_head, run, incidents)
+        record = with_heads(record, record_head, run, incidents)
     loop = Loop(
         suite,
         run,
@@ -122,24 +123,37 @@ async def run_evaluation(
         )
         await loop.ask_all(asker)
     loop.count_what_stands()
-    finished = _finished(run, loop, endpoint, wall_s=progress.elapsed_s)
-    finished = finished.model_copy(update={"incidents": incidents.in_order()})
-    return EvalReport(run=finished, suite=suite, outcomes=tuple(loop.kept))
+    findings = [loop.answers.finding()]
+    if run.repeats > 1:
+        findings.append(loop.draws.finding(run.sampling.temperature))
+    ended = finished(
+        run.model_copy(update={"status": loop.status, "incidents": incidents.in_order()}),
+        loop.tally,
+        findings,
+        endpoint,
+        wall_s=progress.elapsed_s,
+    )
+    return EvalReport(run=ended, suite=suite, outcomes=tuple(loop.kept))
 
 
-def _finished(run: Run, loop: Loop, endpoint: Endpoint, *, wall_s: float) -> Run:
-    """The head with how it ended and its numbers; those of earlier parts are in them."""
+def finished(
+    run: Run, tally: Tally, findings: Iterable[Finding], endpoint: Endpoint, *, wall_s: float
+) -> Run:
+    """The head of an ended run with its numbers and with what its answers showed.
+
+    The numbers of earlier parts of the run are in them.
+    """
     earlier = run.summary
     peaks = (endpoint.peak_memory(), earlier.peak_memory_bytes if earlier else None)
-    summary = loop.tally.summary(
+    summary = tally.summary(
         wall_s=wall_s + (earlier.wall_s if earlier else 0.0),
         peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
         prices=endpoint.prices,
     )
-    checks = with_finding(run.checks, loop.answers.finding())
-    if run.repeats > 1:
-        checks = with_finding(checks, loop.draws.finding(run.sampling.temperature))
-    return run.model_copy(update={"status": loop.status, "summary": summary, "checks": checks})
+    checks = run.checks
+    for finding in findings:
+        checks = with_finding(checks, finding)
+    return run.model_copy(update={"summary": summary, "checks": checks})
 
 
 def with_finding(checks: Checks | None, finding: Finding) -> Checks | None:
@@ -150,7 +164,7 @@ def with_finding(checks: Checks | None, finding: Finding) -> Checks | None:
     return checks.model_copy(update={"findings": (*others, finding)})
 
 
-def _with_heads(record: Record, record_head: RecordHead, run: Run, incidents: Incidents) -> Record:
+def with_heads(record: Record, record_head: RecordHead, run: Run, incidents: Incidents) -> Record:
     """Record the run's incidents with the first outcome after them: a kill must not hide them."""
 
     async def record_both(outcome: Outcome) -> None:

@@ -104,7 +104,7 @@ def _trend(steps: Sequence[_Step]) -> str:
         for step in reversed(steps)
         if step.record.run.suite_hash == newest
         and not step.superseded_by
-        and step.record.run.decided_after is None  # a part of the suite, and not drawn at random
+        and step.record.run.decided_after is None  # else a part of the suite
         and step.summary
         and step.summary.score
     ]
