@@ -10,7 +10,7 @@ from punie.reporting.svg import svg_element, text_element
 from punie.reporting.verdict_style import STANDALONE_VERDICT_CSS
 from punie.text import one_line
 
-_LEFT, _SPAN, _STEP, _TOP, _WIDTH = 184, 300, 46, 84, 640
+_LEFT, _SPAN, _STEP, _TOP, _WIDTH = 184, 400, 46, 84, 760
 
 
 class Arms(NamedTuple):
@@ -44,7 +44,7 @@ def arms_chart(
 ) -> str:
     """A pair of bars for each slice with both numbers beside it; `names` are base and current."""
     bottom = _TOP + _STEP * len(arms)
-    base_name, current_name = (one_line(name, 34) for name in names)
+    base_name, current_name = (one_line(name, 44) for name in names)
     parts = [
         text_element("20", 30, one_line(title, 70), kind="head"),
         '<circle class="hollow" cx="25" cy="50" r="4"/>',
@@ -58,7 +58,7 @@ def arms_chart(
         parts.append(text_element(x, bottom + 15, f"{at} %", anchor="middle"))
     for index, (name, base, current) in enumerate(arms):
         y = _TOP + _STEP * index
-        parts.append(text_element("20", y + 20, one_line(name, 24), kind="strong"))
+        parts.append(text_element("20", y + 20, one_line(name, 22), kind="strong"))
         for estimate, down, hollow in ((base, 8, True), (current, 24, False)):
             parts.append(_bar(estimate, y + down, hollow=hollow, scaled_to=_SPAN, left=_LEFT))
             told = percent_interval(estimate) if estimate else "nothing to score"

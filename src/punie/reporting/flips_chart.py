@@ -14,7 +14,7 @@ _KINDS = {
     Bucket.STILL_FAILING: "failing",
     Bucket.STILL_PASSING: "kept",
 }
-_LEFT, _SPAN, _WIDTH = 20, 600, 640
+_LEFT, _SPAN, _WIDTH = 20, 720, 760
 # Stripes tell the losses apart on paper and for every eye; each way of running says another thing.
 _STRIPES = (
     '<defs><pattern id="stripes-regressed" width="7" height="7" patternUnits="userSpaceOnUse"'
@@ -46,12 +46,12 @@ def flips_chart(buckets: Mapping[Bucket, int], *, title: str, standalone: bool =
     ]
     total = sum(buckets.values())
     for index, bucket in enumerate(_KINDS):
-        x, y = _LEFT + (index % 2) * 310, 100 + 24 * (index // 2)
+        x, y = _LEFT + (index % 2) * 370, 100 + 24 * (index // 2)
         number = buckets.get(bucket, 0)
         share = f" ({percent(number / total)})" if total else ""
         parts.append(_piece(bucket, f"{x}", y - 10, "14", 12))
         parts.append(text_element(f"{x + 22}", y, f"{count(number)} {bucket}", kind="strong"))
-        parts.append(text_element(f"{x + 124}", y, f"{MEANINGS[bucket]}{share}"))
+        parts.append(text_element(f"{x + 136}", y, f"{MEANINGS[bucket]}{share}"))
     return svg_element(
         "".join(parts),
         title=f"{title}: {_said(buckets)}",

@@ -4,15 +4,17 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from punie.records.comparison import Comparison, Difference
+from punie.records.comparison import Comparison, Difference, Word
 from punie.reporting.comparison_wording import difference as difference_words
-from punie.reporting.comparison_wording import points, word_of
+from punie.reporting.comparison_wording import points
 from punie.reporting.svg import TICK_STEPS, round_step, svg_element, text_element
 from punie.reporting.verdict_style import STANDALONE_VERDICT_CSS, leaning
 from punie.text import one_line
 
 _LEFT, _SPAN, _STEP, _TOP = 184, 268, 28, 84
 _WIDTH = 760
+_NEAR = 8
+"""Percent of a cell's width within which two labels would touch."""
 
 
 class Scale(NamedTuple):
@@ -74,6 +76,10 @@ def forest_axis(scale: Scale, *, margin: float) -> str:
         if 4 < at < 96:
             parts.append(f'<line class="axis" x1="{at:.2f}%" x2="{at:.2f}%" y1="0" y2="5"/>')
             parts.append(text_element(f"{at:.2f}%", 17, _tick(tick), anchor="middle"))
+    floor, zero = (100 * scale.place(each) for each in (-margin, 0.0))
+    ticks = [100 * scale.place(tick) for tick in scale.ticks()]
+    if margin and all(abs(floor - each) > _NEAR for each in (zero, *ticks)):
+        parts.append(text_element(f"{max(4, floor):.2f}%", 17, _tick(-margin), anchor="middle"))
     title = f"Points from {_tick(scale.low)} to {_tick(scale.high)}, the margin at {_tick(-margin)}"
     return svg_element(
         "".join(parts), title=title, width=0, height=20, standalone=False, fluid=True
@@ -83,15 +89,19 @@ def forest_axis(scale: Scale, *, margin: float) -> str:
 def lines_of(comparisons: Sequence[Comparison]) -> list[Line]:
     """Overall, categories and roles of the first comparison, then the other suites' overall."""
     first, *others = comparisons
-    lines = [Line("overall", first.score, word_of(first), whole=True)]
+    lines = [Line("overall", first.score, _word(first.word), whole=True)]
     for name, slices in (("Category", first.categories), ("Role", first.roles)):
         if slices:
             lines.append(Line(name))
-        lines += [Line(each.name, each.difference, each.word or "") for each in slices]
+        lines += [Line(each.name, each.difference, _word(each.word)) for each in slices]
     if others:
         lines.append(Line("Other suites"))
-    lines += [Line(each.current.suite_name, each.score, word_of(each)) for each in others]
+    lines += [Line(each.current.suite_name, each.score, _word(each.word)) for each in others]
     return lines
+
+
+def _word(word: Word | None) -> str:
+    return word.value if word else ""
 
 
 def forest_chart(
@@ -142,7 +152,7 @@ def _grid(scale: Scale, bottom: float) -> list[str]:
 def _line(line: Line, scale: Scale, y: float) -> list[str]:
     if line.word is None:
         return [text_element("20", y + 6, one_line(line.name, 30))]
-    parts = [text_element("20", y + 4, one_line(line.name, 24), kind="strong")]
+    parts = [text_element("20", y + 4, one_line(line.name, 22), kind="strong")]
     if line.found is None:
         return [*parts, text_element(f"{_LEFT + _SPAN + 16}", y + 4, "nothing to compare")]
     return [

@@ -7,7 +7,7 @@ from punie.reporting.svg import TICK_STEPS, plain_tick, round_step, svg_element,
 from punie.reporting.verdict_style import STANDALONE_VERDICT_CSS
 from punie.text import one_line
 
-_LEFT, _SPAN, _WIDTH, _FLOOR = 92, 470, 640, 158
+_LEFT, _SPAN, _WIDTH, _FLOOR = 92, 570, 760, 158
 
 
 def latency_chart(found: LatencyComparison, *, title: str, standalone: bool = False) -> str:
@@ -73,7 +73,7 @@ def _run(name: str, spread: Spread, y: float, high: float, *, hollow: bool) -> l
         f'<circle class="{dot}" cx="{middle:.1f}" cy="{y}" r="5"/>',
         text_element(f"{middle:.1f}", y - 12, duration(spread.median), anchor="middle"),
         text_element(
-            f"{_WIDTH - 12}",
+            f"{_WIDTH - 20}",
             y + 4,
             f"{'→ ' if far else ''}{duration(spread.max)}",
             anchor="end",

@@ -97,7 +97,7 @@ function choice(status, label, number) {
 const byStatus = count(rows, (row) => row.dataset.status);
 $("status").append(choice("", "all", rows.length));
 for (const status of STATUSES) {
-  if (byStatus.has(status)) $("status").append(choice(status, status, byStatus.get(status)));
+  if (byStatus.has(status)) $("status").append(choice(status, status.replace("-", " "), byStatus.get(status)));
 }
 const byCategory = count(rows, (row) => row.dataset.category);
 for (const [category, number] of byCategory) {
