@@ -17,6 +17,8 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 OWN = "own"
 """How a gate names the suite that was held out of an adapter's data."""
+OTHERS = "others"
+"""How a gate names every compared suite that has no entry of its own."""
 
 
 class Verdict(StrEnum):
@@ -42,7 +44,8 @@ class SuiteGate(Record):
     """Bounds on one suite."""
 
     suite: str
-    """A suite's name, or `own`: the one that was held out of the adapter's data."""
+    """A suite's name; `own`, the one that was held out of the adapter's data; or `others`, every
+    compared suite that has no entry of its own."""
     margin_points: Points | None = None
     """The current run may lose no more than this."""
     minimum_gain_points: Points | None = None
