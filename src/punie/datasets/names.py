@@ -6,4 +6,6 @@ FOLDER = Path("data")
 """In the project."""
 SUITES = FOLDER / "suites"
 """Holds suites, no dataset."""
-RESERVED = (SUITES.name,)
+LABELS = FOLDER / "labels"
+"""Holds what people said of answers, no dataset."""
+RESERVED = (SUITES.name, LABELS.name)

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.comparison import Comparison, Difference
+from punie.records.duel import DuelSummary
 from punie.records.gate import Decision, GateReport
 from punie.records.summary import Estimate
 
@@ -51,6 +52,8 @@ class Compared(Record):
     gate: GateReport | None = None
     decision: Decision | None = None
     weighted: WeightedScore | None = None
+    duel: DuelSummary | None = None
+    """What a judge says of the two runs' answers, pair by pair, where one was asked."""
     missing: tuple[str, ...] = ()
     """Suites of the gate that were not measured, each with the command that does."""
     warnings: tuple[str, ...] = ()
