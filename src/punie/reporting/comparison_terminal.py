@@ -16,10 +16,14 @@ from punie.text import one_line
 
 _WIDEST = 100
 """A line longer than this is hard to follow, however wide the window."""
-_ROOMY = 84
-"""Columns from which on a row has place for its flips and its word."""
-_MIDDLING = 60
+_ROOMY = 92
+"""Columns from which on a row has place for both intervals, its flips and its word."""
+_MIDDLING = 56
 """Columns from which on a row shows both scores beside their difference."""
+_SHORT = {Word.UNCLEAR.value: "too few"}
+"""Words that are too long for a column."""
+_LINE = 600
+"""Characters of one remark that are shown."""
 _LISTED = 8
 """Flipped prompts of a bucket that are named; the page and the JSON have all."""
 _TAGS = 5
@@ -97,24 +101,29 @@ def _verdict(comparison: Comparison) -> Iterator[RenderableType]:
 def _scores(comparison: Comparison, width: int) -> Table:
     """Rows of overall, categories, roles and the largest tags; columns by the width."""
     roomy, middling = width >= _ROOMY, width >= _MIDDLING
+    rows = words.rows(comparison, tags=_TAGS)
+    widest = max(len(row.difference) for row in rows)
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    grid.add_column("", overflow="ellipsis", no_wrap=True, min_width=8)
+    name = None if middling else max(8, width - widest - 4)
+    grid.add_column("", overflow="ellipsis", no_wrap=True, max_width=name)
     for title in ("Base", "Current") if middling else ():
         grid.add_column(title, justify="right", no_wrap=True)
-    grid.add_column("Difference", justify="right", no_wrap=True)
+    # Names give way where columns are few, the differences never.
+    grid.add_column("Difference", justify="right", no_wrap=True, min_width=widest)
     if roomy:
         grid.add_column("Flips", justify="right", no_wrap=True)
         grid.add_column("", no_wrap=True)
     before = ""
-    for row in words.rows(comparison, tags=_TAGS):
+    for row in rows:
         if row.kind not in ("overall", before):
             grid.add_row(Text(row.kind.capitalize(), style="dim"))
         before = row.kind
-        cells = [f"{'' if row.kind == 'overall' else '  '}{row.name}"]
-        cells += [row.base, row.current] if middling else []
-        cells += [row.difference]
-        cells += [row.flips, row.word if row.kind != "overall" else ""] if roomy else []
-        grid.add_row(*(Text(cell) for cell in cells))
+        scores = [row.base, row.current]
+        if not roomy:
+            scores = [score.split(" [")[0] for score in scores] if middling else []
+        told = [row.flips, _SHORT.get(row.word, row.word)] if roomy else []
+        name = row.name if row.kind == "overall" else f"  {row.name}"
+        grid.add_row(*(Text(cell) for cell in (name, *scores, row.difference, *told)))
     return grid
 
 
@@ -205,7 +214,7 @@ def _remark(mark: str, line: str) -> Table:
 
 def _hanging(mark: Text, line: str) -> Table:
     grid = Table.grid()
-    grid.add_row(mark, Text(line))
+    grid.add_row(mark, Text(one_line(line, _LINE)))
     return grid
 
 

@@ -138,7 +138,7 @@ def rows(comparison: Comparison, *, tags: int | None = None) -> list[Row]:
         difference(comparison.score),
         _flips(split.gained, split.lost) if split else "",
         numbers.count(comparison.scored),
-        word_of(comparison),
+        comparison.word.value if comparison.word else "",
     )
     largest = sorted(comparison.tags, key=lambda each: -each.pairs)[:tags]
     slices = [
