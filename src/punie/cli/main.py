@@ -39,6 +39,7 @@ class LazyGroup(click.Group):
         ),
         "serve": ("punie.cli.serve:serve_command", "Serve a model to editors and programs."),
         "label": ("punie.cli.label:label_command", "Mark a run's answers yourself, blind."),
+        "judge": ("punie.cli.judge:judge", "Have answers marked by a model."),
         "report": ("punie.cli.report:report_command", "Write a run's HTML report."),
         "runs": ("punie.cli.runs:runs", "List, show, export and delete runs."),
         "journal": ("punie.cli.journal:journal", "Write, render and check the journal."),

@@ -1,0 +1,140 @@
+"""From a judge's marks to the numbers of a run: pure.
+
+As with scores, the answers to one prompt are averaged first, and the mean is over categories.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from punie.analysis.duel import kendall_tau
+from punie.analysis.estimates import estimate, mean_of_estimates
+from punie.records.judgement import (
+    Dimension,
+    DimensionScore,
+    Judged,
+    JudgeFault,
+    JudgeIdentity,
+    Judgement,
+    JudgeSummary,
+    Rubric,
+)
+from punie.records.suite import EvalPrompt
+from punie.records.summary import Estimate
+
+_Measure = Callable[[Judgement], float]
+
+
+@dataclass(slots=True)
+class _PromptMarks:
+    """The judgements of one prompt's answers."""
+
+    prompt: EvalPrompt
+    judgements: list[Judgement] = field(default_factory=list[Judgement])
+
+
+def judge_summary(
+    judged: Iterable[tuple[EvalPrompt, Judged]],
+    *,
+    judge: JudgeIdentity,
+    rubric: Rubric,
+    answers: int,
+    prices: tuple[float, float] | None = None,
+    family: str = "",
+    calibrated: str = "",
+) -> JudgeSummary:
+    """All numbers of the judged answers, of `answers` that the run has.
+
+    `prices` are those of a million tokens read and written; the cost is None unless the judge's
+    server counted them for every question that was asked. Faults have no part in a mean.
+    """
+    every = list(judged)
+    prompts: dict[str, _PromptMarks] = {}
+    for prompt, each in every:
+        if isinstance(each, Judgement):
+            prompts.setdefault(prompt.id, _PromptMarks(prompt)).judgements.append(each)
+    marked = [each for _, each in every if isinstance(each, Judgement)]
+    kinds = Counter(each.kind.value for _, each in every if isinstance(each, JudgeFault))
+    by_category: dict[str, list[_PromptMarks]] = {}
+    for each in prompts.values():
+        by_category.setdefault(each.prompt.category, []).append(each)
+    groups = list(by_category.values())
+    asked = [each for _, each in every if not (isinstance(each, Judgement) and each.cached)]
+    tokens_in, tokens_out = _sum(e.tokens_in for e in asked), _sum(e.tokens_out for e in asked)
+    return JudgeSummary(
+        judge=judge,
+        rubric=rubric,
+        answers=answers,
+        judged=len(marked),
+        faults=kinds.total(),
+        fault_kinds=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
+        repaired=sum(each.repaired for each in marked),
+        asked_again=sum(each.asked > 1 for each in asked),
+        cached=sum(each.cached for each in marked),
+        altered=sum(each.altered for _, each in every),
+        clipped=sum(each.clipped for _, each in every),
+        score=_mean(groups, lambda each: rubric.score(each.marks)),
+        dimensions=tuple(
+            scored for each in rubric.dimensions if (scored := _dimension(each, groups))
+        ),
+        length_correlation=kendall_tau(
+            [each.answer_chars for each in marked], [rubric.score(e.marks) for e in marked]
+        ),
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        cost=_cost(asked, tokens_in, tokens_out, prices),
+        family=family,
+        calibrated=calibrated,
+    )
+
+
+def _dimension(dimension: Dimension, groups: Sequence[list[_PromptMarks]]) -> DimensionScore | None:
+    score = _mean(groups, lambda each: dimension.share(each.marks[dimension.name]))
+    if score is None:
+        return None
+    return DimensionScore(
+        name=dimension.name,
+        score=score,
+        mark=dimension.mark(score.value),
+        mark_low=dimension.mark(score.low),
+        mark_high=dimension.mark(score.high),
+        lowest=dimension.lowest,
+        highest=dimension.highest,
+        weight=dimension.weight,
+    )
+
+
+def _mean(groups: Sequence[list[_PromptMarks]], measure: _Measure) -> Estimate | None:
+    """Mean over categories of the mean over prompts of the mean over repeats."""
+
+    def of(prompt: _PromptMarks) -> float:
+        values = [measure(each) for each in prompt.judgements]
+        return min(1.0, max(0.0, sum(values) / len(values)))
+
+    return mean_of_estimates(
+        estimate(
+            [of(each) for each in members],
+            [each.prompt.weight for each in members],
+            [each.prompt.group for each in members],
+        )
+        for members in groups
+    )
+
+
+def _cost(
+    asked: Sequence[Judged],
+    tokens_in: int | None,
+    tokens_out: int | None,
+    prices: tuple[float, float] | None,
+) -> float | None:
+    if prices is None:
+        return None
+    sent = [each for each in asked if each.asked]
+    if any(each.tokens_in is None or each.tokens_out is None for each in sent):
+        return None
+    return ((tokens_in or 0) * prices[0] + (tokens_out or 0) * prices[1]) / 1e6
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
