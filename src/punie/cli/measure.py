@@ -18,6 +18,7 @@ from punie.cli.resume import (
     as_it_was,
     going_on,
     left_unwritten,
+    refuse_a_part,
     refuse_an_unasked_address,
     refuse_another_model,
     refuse_changed_prompts,
@@ -26,7 +27,7 @@ from punie.cli.resume import (
 )
 from punie.cli.served import served
 from punie.cli.signals import Signals, signals
-from punie.cli.wish import Wish, chosen_concurrency, chosen_suite
+from punie.cli.wish import Wish, chosen_by, chosen_concurrency, chosen_suite
 from punie.cli.written import summary_file, write_report, write_results
 from punie.errors import InputError, PunieError, StoreError
 from punie.evaluation.run import (
@@ -35,6 +36,7 @@ from punie.evaluation.run import (
     new_run_id,
     run_evaluation,
 )
+from punie.evaluation.until_decided import UntilDecided
 from punie.records.run import EvalReport, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite
 from punie.reporting.soundness import command_of, resume_command
@@ -72,17 +74,20 @@ class Measured:
         }
 
 
-async def measure(wish: Wish, settings: Loaded) -> Measured:
+async def measure(wish: Wish, settings: Loaded, decide: UntilDecided | None = None) -> Measured:
     """Serve the model, ask the suite, keep and show what came back; or go on with a run.
 
-    Raises InputError for what cannot be asked, ModelError, ServerError or EndpointError where
-    nothing can be measured, StoreError where nothing could be kept.
+    With `decide` the run ends once that says so. Raises InputError for what cannot be asked,
+    ModelError, ServerError or EndpointError where nothing can be measured, StoreError where nothing
+    could be kept.
     """
     with awake(), signals() as heard:
-        return await _measure(wish, settings, heard)
+        return await _measure(wish, settings, heard, decide)
 
 
-async def _measure(wish: Wish, settings: Loaded, heard: Signals) -> Measured:
+async def _measure(
+    wish: Wish, settings: Loaded, heard: Signals, decide: UntilDecided | None
+) -> Measured:
     if wish.output:
         format_of(wish.output.name)
         if wish.output.is_dir():
@@ -98,7 +103,8 @@ async def _measure(wish: Wish, settings: Loaded, heard: Signals) -> Measured:
             found = store.find(wish.resume)
             with store.lock(found.id):
                 store.settle(found.id)
-                return await _resume(wish, settings, store, store.find(found.id), heard)
+                run = store.find(found.id)
+                return await _resume(wish, settings, store, run, heard=heard, decide=decide)
     wish, settings = with_adapter(wish, settings)
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
@@ -111,14 +117,23 @@ async def _measure(wish: Wish, settings: Loaded, heard: Signals) -> Measured:
                 run = _head(wish, settings, suite, endpoint, run_id)
                 run = await checked(wish, settings, suite, service, run)
                 store.create(run, suite)
-                report = await _ask_all(wish, suite, endpoint, run, store, heard=heard)
+                report = await _ask_all(
+                    wish, suite, endpoint, run, store, heard=heard, decide=decide
+                )
             return _finish(wish, settings, store, report)
 
 
 async def _resume(
-    wish: Wish, settings: Loaded, store: RunStore, run: Run, heard: Signals
+    wish: Wish,
+    settings: Loaded,
+    store: RunStore,
+    run: Run,
+    *,
+    heard: Signals,
+    decide: UntilDecided | None,
 ) -> Measured:
     """Ask what `run` owes, of the same model in the same way. Its lock is held."""
+    refuse_a_part(run, decided=decide is not None)
     resumed, configured = as_it_was(wish, settings, run)
     refuse_other_questions(wish, run, settings.project)
     suite = store.suite(run)
@@ -147,7 +162,9 @@ async def _resume(
         if kept and run.checks is not None:  # what is said is said of the answers before as well
             run = run.model_copy(update={"checks": joined(before, run.checks)})
         store.update(run)
-        report = await _ask_all(wish, suite, endpoint, run, store, heard=heard, owed=owed)
+        report = await _ask_all(
+            wish, suite, endpoint, run, store, heard=heard, owed=owed, decide=decide
+        )
     measured = _finish(resumed, settings, store, report)
     notes = (*_left_unwritten(wish, settings, run), *_outdated(settings, run))
     return replace(measured, warnings=(*measured.warnings, *notes))
@@ -185,14 +202,10 @@ def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, ru
         repeats=wish.repeats or 1,
         tools=wish.tools or settings.values.tools,
     )
-    filters = {"category": wish.category, "role": wish.role, "tag": wish.tag}
-    selection = {name: value for name, value in filters.items() if value is not None}
-    if wish.sample:
-        selection |= {"sample": str(wish.sample), "seed": str(wish.seed or 0)}
     adapter = adapter_of(wish, settings)
     return run.model_copy(
         update={
-            "selection": selection,
+            "selection": chosen_by(wish),
             "provenance": provenance(wish.argv, settings.project),
             "sources": sources_of(wish, suite, endpoint, str(adapter) if adapter else None),
         }
@@ -208,6 +221,7 @@ async def _ask_all(
     *,
     heard: Signals,
     owed: Sequence[tuple[EvalPrompt, int]] | None = None,
+    decide: UntilDecided | None = None,
 ) -> EvalReport:
     """Run the evaluation with progress and Ctrl-C; whatever happens, the run's head says so.
 
@@ -230,7 +244,11 @@ async def _ask_all(
                     stop=stop,
                     owed=owed,
                     before=store.rows(run.id) if owed else (),
+                    decide=decide,
                 )
+        if decide is not None and decide.after is not None:
+            part = {"decided_after": decide.after, "decided_of": len(suite.prompts)}
+            report = report.model_copy(update={"run": report.run.model_copy(update=part)})
         store.update(report.run)
     except asyncio.CancelledError:
         ended = RunStatus.INTERRUPTED
@@ -264,7 +282,7 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
     if wish.output:
         with _noting(unwritten, "the results"):
             write_results(store, run, wish.output)
-    if run.status is RunStatus.DONE:
+    if run.status is RunStatus.DONE and run.decided_after is None:
         with _noting(unwritten, "the adapter's card"):
             note_result(adapter_of(wish, settings), run, settings.project)
     if goal := _goal(wish, settings, run):

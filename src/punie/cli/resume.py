@@ -13,7 +13,7 @@ from punie.records.run import Run, RunStatus, Sources
 from punie.records.suite import EvalSuite, prompt_hash
 from punie.records.trust import Incident, IncidentKind
 from punie.reporting.numbers import counted
-from punie.reporting.soundness import command_of
+from punie.reporting.soundness import command_of, is_asked_until_decided
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite
@@ -71,6 +71,24 @@ def left_unwritten(wish: Wish, settings: Loaded, run: Run) -> Path | None:
     if wish.output or output is None or output.resolve().is_relative_to(settings.project.resolve()):
         return None
     return output
+
+
+def refuse_a_part(run: Run, *, decided: bool) -> None:
+    """Raise InputError for a run that cannot be gone on with by itself.
+
+    `decided`: the test that ends a run which is asked until it is decided is at hand.
+    """
+    if run.timed_with is not None:
+        raise InputError(
+            f"run {run.id} was timed side by side with {run.timed_with}: a part of such a pair says"
+            " nothing of the other's speed",
+            hint=f"measure both anew: {run.provenance.command}",
+        )
+    if is_asked_until_decided(run) and run.status is not RunStatus.DONE and not decided:
+        raise InputError(
+            f"run {run.id} is asked until it is decided against another run",
+            hint=f"go on with the command that began it: {run.provenance.command}",
+        )
 
 
 def refuse_other_questions(wish: Wish, run: Run, project: Path) -> None:

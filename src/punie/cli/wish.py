@@ -13,6 +13,14 @@ from punie.settings import Loaded
 DEMO_SUITE = "quick"
 
 
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """A suite as it is going to be asked, and what chose its prompts."""
+
+    suite: EvalSuite
+    selection: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What the command line asked for; None means: as configured."""
@@ -38,6 +46,8 @@ class Wish:
     resume: str | None = None
     quiet: bool = False
     argv: tuple[str, ...] = ()
+    questions: Questions | None = None
+    """What is asked, where that was found out already: then no other wish says it."""
 
 
 def chosen_suite(wish: Wish, settings: Loaded) -> EvalSuite:
@@ -45,6 +55,8 @@ def chosen_suite(wish: Wish, settings: Loaded) -> EvalSuite:
     from punie.suites.catalog import find_suite
     from punie.suites.select import select
 
+    if wish.questions:
+        return wish.questions.suite
     name = wish.suite or settings.values.suite or DEMO_SUITE
     suite = find_suite(name, settings.project)
     suite = select(
@@ -63,6 +75,17 @@ def chosen_suite(wish: Wish, settings: Loaded) -> EvalSuite:
     flags = {"temperature": wish.temperature, "max_tokens": wish.max_tokens, "seed": wish.seed}
     overrides |= {name: value for name, value in flags.items() if value is not None}
     return with_sampling(suite, overrides)
+
+
+def chosen_by(wish: Wish) -> dict[str, str]:
+    """The filters that choose the prompts, for the record of the run."""
+    if wish.questions:
+        return wish.questions.selection
+    filters = {"category": wish.category, "role": wish.role, "tag": wish.tag}
+    selection = {name: value for name, value in filters.items() if value is not None}
+    if wish.sample:
+        selection |= {"sample": str(wish.sample), "seed": str(wish.seed or 0)}
+    return selection
 
 
 def chosen_concurrency(wish: Wish, settings: Loaded) -> int:

@@ -249,9 +249,17 @@ def resume_command(run: Run, summary: Summary) -> str:
 def command_of(run: Run) -> str:
     """The command that goes on with a run.
 
-    It says a URL again that was given: a key goes only where the command line sends it.
+    It says a URL again that was given: a key goes only where the command line sends it. What is
+    asked until it is decided goes on with the command that began it, which knows the other run.
     """
+    if is_asked_until_decided(run) and run.status is not RunStatus.DONE:
+        return one_line(run.provenance.command, 400)
     command = f"punie eval --resume {shlex.quote(one_line(run.id, 80))}"
     url = run.sources.url if run.sources else None
     # A configured endpoint's name is enough: its key is configured with it.
     return f"{command} --url {shlex.quote(one_line(url, 400))}" if url and "://" in url else command
+
+
+def is_asked_until_decided(run: Run) -> bool:
+    """Whether a run's prompts are asked in a drawn order, to end once a test has decided."""
+    return "order" in run.selection
