@@ -121,8 +121,9 @@ Answers = Mapping[str, str | Reply]
 class FakeServer:
     """Listens on 127.0.0.1 while its context is open. `requests` is what it saw, in order.
 
-    Asked as a judge, it answers what `judge` makes of the code of the question. `waiting` counts
-    the chats whose content is still to come.
+    Asked as a judge, it answers what `judge` makes of the code of the question. What `replies`
+    makes of the last user turn goes first, unless that is None. `waiting` counts the chats whose
+    content is still to come.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class FakeServer:
         *,
         answers: Answers | None = None,
         judge: Callable[[str], str] | None = None,
+        replies: Callable[[str], str | None] | None = None,
         finish_reason: str | None = None,
         model: str = "fake",
         port: int = 0,
@@ -139,6 +141,7 @@ class FakeServer:
         self.behaviour = behaviour or Behaviour()
         self.answers = answers or {}
         self.judge = judge
+        self.replies = replies
         self.finish_reason = finish_reason
         self.model = model
         self.port = port
@@ -207,6 +210,8 @@ class FakeServer:
         code = JUDGE_CODE.search(asked) if self.judge else None
         if self.judge and code:
             return Reply(text=self.judge(code[1]), finish_reason=self.finish_reason)
+        if self.replies and (said := self.replies(asked)) is not None:
+            return Reply(text=said)
         answer = self.answers.get(asked, asked)
         return Reply(text=answer) if isinstance(answer, str) else answer
 
@@ -453,6 +458,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--drop-logprobs", action="store_true")
     parser.add_argument("--drop-usage", action="store_true")
     parser.add_argument("--key")
+    parser.add_argument("--judge", help="a judge of tests/fake_judge.py")
     return parser.parse_args()
 
 
@@ -461,6 +467,14 @@ def _read_answers(path: Path | None) -> dict[str, str | Reply]:
         return {}
     scripted: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return {k: v if isinstance(v, str) else Reply(**v) for k, v in scripted.items()}
+
+
+def _judge(name: str | None) -> Callable[[str], str | None] | None:
+    if name is None:
+        return None
+    from fake_judge import replies_of  # beside this file
+
+    return replies_of(name)
 
 
 async def _serve(options: argparse.Namespace) -> None:
@@ -478,6 +492,7 @@ async def _serve(options: argparse.Namespace) -> None:
             model=options.model,
             port=options.port,
             log=log,
+            replies=_judge(options.judge),
         )
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
