@@ -17,6 +17,8 @@ from punie.serving.endpoint import Endpoint
 from punie.settings import EndpointSettings, Loaded, Settings
 
 if TYPE_CHECKING:
+    from punie.backends.endpoint import EndpointConfig
+    from punie.backends.local import LocalModel
     from punie.backends.preflight import Preflight
 
 
@@ -35,10 +37,9 @@ async def served(
 
     Before a server of our own is started, what `suite` takes is compared with what is free.
     """
-    backend = wish.backend or settings.values.backend
     if wish.url and wish.backend == "mlx":
         raise InputError("--url and --backend mlx contradict each other", hint="drop one of them")
-    if wish.url or backend == "endpoint":
+    if is_remote(wish, settings):
         if wish.adapter:
             raise InputError(
                 "--adapter is for models that punie serves, not for a URL",
@@ -51,9 +52,28 @@ async def served(
         yield service
 
 
+def is_remote(wish: Wish, settings: Loaded) -> bool:
+    """Whether somebody else's server was asked for."""
+    return bool(wish.url) or (wish.backend or settings.values.backend) == "endpoint"
+
+
 @asynccontextmanager
 async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
-    from punie.backends.endpoint import EndpointBackend, EndpointConfig, checked_url
+    from punie.backends.endpoint import EndpointBackend
+
+    config = remote_config(wish, values)
+    async with contextlib.AsyncExitStack() as stack:
+        with waiting_for(f"asking {config.url} for one token", quiet=wish.quiet):
+            endpoint = await stack.enter_async_context(EndpointBackend().serve(config))
+        yield endpoint
+
+
+def remote_config(wish: Wish, values: Settings) -> "EndpointConfig":
+    """Somebody else's server as it was asked for, with its key.
+
+    Raises InputError where it is not said which, EndpointError where its key is missing.
+    """
+    from punie.backends.endpoint import EndpointConfig, checked_url
 
     named = chosen_endpoint(wish.url, values)
     checked_url(named.url)
@@ -77,7 +97,7 @@ async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
             f"{named.key_env}, the key of {named.url}, is not set",
             hint=f"export {named.key_env}=…",
         )
-    config = EndpointConfig(
+    return EndpointConfig(
         url=named.url,
         model=model,
         api_key=key,
@@ -85,10 +105,6 @@ async def _remote(wish: Wish, values: Settings) -> AsyncGenerator[Endpoint]:
         requests_per_minute=named.requests_per_minute,
         timeout_s=named.timeout_s,
     )
-    async with contextlib.AsyncExitStack() as stack:
-        with waiting_for(f"asking {named.url} for one token", quiet=wish.quiet):
-            endpoint = await stack.enter_async_context(EndpointBackend().serve(config))
-        yield endpoint
 
 
 def chosen_endpoint(url: str | None, values: Settings) -> EndpointSettings:
@@ -114,19 +130,29 @@ def chosen_endpoint(url: str | None, values: Settings) -> EndpointSettings:
     return EndpointSettings(url=url)
 
 
-@asynccontextmanager
-async def _local(
-    wish: Wish, settings: Loaded, log: Path, suite: EvalSuite
-) -> AsyncGenerator[Served]:
-    from punie.backends.local import prepare, serve
-    from punie.backends.preflight import preflight
+def local_model(wish: Wish, settings: Loaded) -> "LocalModel":
+    """The model of this machine that was asked for, with its adapter, both checked.
+
+    Raises InputError or ModelError, before anything is started.
+    """
+    from punie.backends.local import prepare
     from punie.cli.pulling import pulling
     from punie.models.catalog import DEFAULT_MODEL
 
     chosen = wish.model or settings.values.model
     adapter = adapter_of(wish, settings)
     with pulling(silent=wish.quiet) as progress:
-        model = prepare(chosen or DEFAULT_MODEL, adapter, demo=chosen is None, progress=progress)
+        return prepare(chosen or DEFAULT_MODEL, adapter, demo=chosen is None, progress=progress)
+
+
+@asynccontextmanager
+async def _local(
+    wish: Wish, settings: Loaded, log: Path, suite: EvalSuite
+) -> AsyncGenerator[Served]:
+    from punie.backends.local import serve
+    from punie.backends.preflight import preflight
+
+    model = local_model(wish, settings)
     async with contextlib.AsyncExitStack() as stack:
         async with starting(model.identity.name, quiet=wish.quiet):
             memory = preflight(
