@@ -9,12 +9,23 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from punie.records.judgement import JudgeSummary
 from punie.records.result import EvalResult, Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt
 from punie.records.summary import Slice, Summary
 from punie.reporting import numbers, svg
 from punie.reporting.answers import Status, expected_line, got_line, status
+from punie.reporting.judged import (
+    ASIDE,
+    MarkRow,
+    figures,
+    identity_line,
+    judge_title,
+    mark_rows,
+    remarks,
+    stamp,
+)
 from punie.reporting.page import drawing, own, template
 from punie.reporting.provenance import date, provenance
 from punie.reporting.soundness import (
@@ -83,6 +94,7 @@ def render_html(
         gauge=drawing(svg.gauge(summary.score, label="Score")) if summary.score else "",
         dimensions=_dimensions(summary),
         culprits=_culprits(summary),
+        judged=_judged(run.judged),
         faults=_faults(run, summary),
         soundness=soundness(run, summary),
         checks_line=checks_line(run.checks),
@@ -210,6 +222,32 @@ def _culprits(summary: Summary) -> list[tuple[str, str, int, Markup]]:
         (name, culprit_words(name), number, drawing(svg.share_bar(number, most, label=name)))
         for name, number in ranked
     ]
+
+
+class JudgedSection(NamedTuple):
+    """What a judge says, ready to show; each row with its bar."""
+
+    title: str
+    rows: list[tuple[MarkRow, Markup]]
+    stamp: str
+    calibrated: bool
+    remarks: list[str]
+    figures: str
+    aside: str
+
+
+def _judged(summary: JudgeSummary | None) -> JudgedSection | None:
+    if summary is None:
+        return None
+    return JudgedSection(
+        title=visible(judge_title(summary)),
+        rows=[(row, drawing(svg.bar(row.score, label=row.name))) for row in mark_rows(summary)],
+        stamp=visible(stamp(summary)),
+        calibrated=bool(summary.calibrated),
+        remarks=[visible(each) for each in remarks(summary)],
+        figures=visible(f"{figures(summary)}. Judge: {identity_line(summary)}."),
+        aside=ASIDE,
+    )
 
 
 def _faults(run: Run, summary: Summary) -> list[tuple[str, str, str, int]]:

@@ -17,6 +17,7 @@ from punie.records.trust import Level
 from punie.reporting import numbers
 from punie.reporting.answers import expected_line, made_call
 from punie.reporting.escaping import code, defang, escape, fence, table
+from punie.reporting.judged_markdown import judged_markdown
 from punie.reporting.soundness import (
     checks_line,
     notable,
@@ -97,6 +98,7 @@ def results_markdown(
         _speed(summary, since_3=since_3),
         _faults(run, summary, [each for each in answers if each.faults], since_3=since_3),
         _culprits(summary.culprits),
+        judged_markdown(run.judged),
         _failures(failed),
         _transcripts(failed) if text else "",
         _provenance(run),

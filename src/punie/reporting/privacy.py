@@ -59,7 +59,12 @@ class Privacy:
 
     def run(self, run: Run) -> Run:
         """Rewrite every text of a run's head. Its URL and its sources stay in the database."""
-        left_out = {"summary": True, "sources": True, "model": {"url"}}
+        left_out = {
+            "summary": True,
+            "sources": True,
+            "model": {"url"},
+            "judged": {"judge": {"url"}},
+        }
         head = run.model_dump(mode="json", exclude=left_out)
         said = {key: head.pop(key) for key in ("checks", "incidents")}
         head = _rewritten(head, self.text) | _rewritten(said, self.message)

@@ -11,6 +11,7 @@ from punie.records.run import EvalReport, Run
 from punie.records.summary import Estimate, Slice, Summary
 from punie.records.trust import Level
 from punie.reporting import numbers
+from punie.reporting.judged_terminal import judged_table
 from punie.reporting.soundness import (
     checks_line,
     notable,
@@ -92,6 +93,9 @@ class _EvalTable:
             yield _culprits(summary.culprits, roomy=roomy)
         yield Text()
         yield _figures(run, summary)
+        if run.judged:
+            yield Text()
+            yield judged_table(run.judged)
         if machine := list(_machine(run, summary)):
             yield Text()
             yield Text("The machine", style="dim")
