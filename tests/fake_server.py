@@ -116,6 +116,23 @@ class SeenRequest:
 
 
 Answers = Mapping[str, str | Reply]
+JudgeSays = Callable[[str], str]
+"""From the code of a judge's question to what the judge writes."""
+
+
+def _verdict(code: str, **marks: object) -> str:
+    given = {"correctness": 4, "completeness": 3, "format": 5, **marks}
+    return json.dumps({"code": code, "reason": "It was told to say so.", "marks": given})
+
+
+JUDGES: Mapping[str, JudgeSays] = {
+    "good": _verdict,
+    "prose": lambda _: "A fine answer, I would say.",
+    "broken": lambda code: _verdict(code)[:-2] + ",}}",
+    "out-of-range": lambda code: _verdict(code, format=6),
+    "no-code": lambda _: _verdict("0000000000000000"),
+}
+"""Judges of the built-in rubric, for `--judge`."""
 
 
 class FakeServer:
@@ -131,7 +148,7 @@ class FakeServer:
         behaviour: Behaviour | None = None,
         *,
         answers: Answers | None = None,
-        judge: Callable[[str], str] | None = None,
+        judge: JudgeSays | None = None,
         replies: Callable[[str], str | None] | None = None,
         finish_reason: str | None = None,
         model: str = "fake",
@@ -455,6 +472,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--drip-s", type=float, default=0.0)
     parser.add_argument("--keepalives", type=int, default=0)
     parser.add_argument("--chatter-bytes", type=int, default=0)
+    parser.add_argument("--judge", choices=JUDGES, help="what it says when asked as a judge")
     parser.add_argument("--drop-logprobs", action="store_true")
     parser.add_argument("--drop-usage", action="store_true")
     parser.add_argument("--key")
@@ -489,6 +507,7 @@ async def _serve(options: argparse.Namespace) -> None:
         server = FakeServer(
             behaviour,
             answers=_read_answers(options.answers),
+            judge=JUDGES[options.judge] if options.judge else None,
             model=options.model,
             port=options.port,
             log=log,
