@@ -30,6 +30,10 @@ class DataGroup(LazyGroup):
         "check": ("punie.cli.data_check:check_command", "Look for duplicates, leaks, imbalance."),
         "split": ("punie.cli.data:split_command", "Split one file by a seed into a dataset."),
         "generate": ("punie.cli.generate:generate", "Make a dataset by rules, from a seed."),
+        "interactions": (
+            "punie.cli.interactions:interactions_command",
+            "What collected interactions say.",
+        ),
         "pin": ("punie.cli.data:pin_command", "Take the rows as they are now for the dataset."),
     }
 
