@@ -61,7 +61,17 @@ def _marks(asked: Asked) -> str:
     return json.dumps({"code": asked.code, "reason": "as it says", "marks": marks})
 
 
+def verdict(code: str, **marks: object) -> str:
+    """Marks by the built-in rubric: 4, 3 and 5 where nothing else is said."""
+    given = {"correctness": 4, "completeness": 3, "format": 5, **marks}
+    return json.dumps({"code": code, "reason": "It was told to say so.", "marks": given})
+
+
 JUDGES: dict[str, Callable[[Asked], str]] = {
+    "good": lambda asked: verdict(asked.code),
+    "broken": lambda asked: verdict(asked.code)[:-2] + ",}}",
+    "out-of-range": lambda asked: verdict(asked.code, format=6),
+    "no-code": lambda _: verdict("0" * 16),
     "first": lambda asked: choice(asked.code, "first"),
     "longer": _longer,
     "obedient": _obedient,
@@ -73,10 +83,19 @@ JUDGES: dict[str, Callable[[Asked], str]] = {
 
 def replies_of(name: str) -> Callable[[str], str | None]:
     """What this judge answers to a user's turn; None where it is not asked to judge."""
-    judge = JUDGES[name]
+    return judging(JUDGES[name])
+
+
+def judging(judge: Callable[[Asked], str]) -> Callable[[str], str | None]:
+    """What a judge answers to a user's turn; None where it is not asked to judge."""
 
     def reply(words: str) -> str | None:
         asked = read_question(words)
         return judge(asked) if asked else None
 
     return reply
+
+
+def coded(write: Callable[[str], str]) -> Callable[[str], str | None]:
+    """A judge that looks at nothing but the code of its question."""
+    return judging(lambda asked: write(asked.code))

@@ -19,7 +19,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import socket
 import struct
@@ -33,7 +32,6 @@ from typing import Any, Literal, Self, get_args
 Fault = Literal["status", "reset", "truncated", "not-json", "hang", "hang-all", "exit", "kill"]
 Credential = Literal["none", "right", "wrong"]
 REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
-JUDGE_CODE = re.compile(r"\[\[END [A-Z]+ ([0-9a-f]{16})\]\]\n(?!\| )")
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -116,31 +114,14 @@ class SeenRequest:
 
 
 Answers = Mapping[str, str | Reply]
-JudgeSays = Callable[[str], str]
-"""From the code of a judge's question to what the judge writes."""
-
-
-def _verdict(code: str, **marks: object) -> str:
-    given = {"correctness": 4, "completeness": 3, "format": 5, **marks}
-    return json.dumps({"code": code, "reason": "It was told to say so.", "marks": given})
-
-
-JUDGES: Mapping[str, JudgeSays] = {
-    "good": _verdict,
-    "prose": lambda _: "A fine answer, I would say.",
-    "broken": lambda code: _verdict(code)[:-2] + ",}}",
-    "out-of-range": lambda code: _verdict(code, format=6),
-    "no-code": lambda _: _verdict("0000000000000000"),
-}
-"""Judges of the built-in rubric, for `--judge`."""
+Replies = Callable[[str], str | Reply | None]
 
 
 class FakeServer:
     """Listens on 127.0.0.1 while its context is open. `requests` is what it saw, in order.
 
-    Asked as a judge, it answers what `judge` makes of the code of the question. What `replies`
-    makes of the last user turn goes first, unless that is None. `waiting` counts the chats whose
-    content is still to come.
+    What `replies` makes of the last user turn goes before `answers`, unless it is None. `waiting`
+    counts the chats whose content is still to come.
     """
 
     def __init__(
@@ -148,18 +129,14 @@ class FakeServer:
         behaviour: Behaviour | None = None,
         *,
         answers: Answers | None = None,
-        judge: JudgeSays | None = None,
-        replies: Callable[[str], str | None] | None = None,
-        finish_reason: str | None = None,
+        replies: Replies | None = None,
         model: str = "fake",
         port: int = 0,
         log: Callable[[SeenRequest], object] | None = None,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.answers = answers or {}
-        self.judge = judge
         self.replies = replies
-        self.finish_reason = finish_reason
         self.model = model
         self.port = port
         self.requests: list[SeenRequest] = []
@@ -224,12 +201,8 @@ class FakeServer:
     def reply_to(self, body: Mapping[str, Any]) -> Reply:
         turns: list[Mapping[str, Any]] = body.get("messages") or []
         asked = next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
-        code = JUDGE_CODE.search(asked) if self.judge else None
-        if self.judge and code:
-            return Reply(text=self.judge(code[1]), finish_reason=self.finish_reason)
-        if self.replies and (said := self.replies(asked)) is not None:
-            return Reply(text=said)
-        answer = self.answers.get(asked, asked)
+        said = self.replies(asked) if self.replies else None
+        answer = self.answers.get(asked, asked) if said is None else said
         return Reply(text=answer) if isinstance(answer, str) else answer
 
 
@@ -472,7 +445,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--drip-s", type=float, default=0.0)
     parser.add_argument("--keepalives", type=int, default=0)
     parser.add_argument("--chatter-bytes", type=int, default=0)
-    parser.add_argument("--judge", choices=JUDGES, help="what it says when asked as a judge")
     parser.add_argument("--drop-logprobs", action="store_true")
     parser.add_argument("--drop-usage", action="store_true")
     parser.add_argument("--key")
@@ -487,7 +459,7 @@ def _read_answers(path: Path | None) -> dict[str, str | Reply]:
     return {k: v if isinstance(v, str) else Reply(**v) for k, v in scripted.items()}
 
 
-def _judge(name: str | None) -> Callable[[str], str | None] | None:
+def _judge(name: str | None) -> Replies | None:
     if name is None:
         return None
     from fake_judge import replies_of  # beside this file
@@ -507,7 +479,6 @@ async def _serve(options: argparse.Namespace) -> None:
         server = FakeServer(
             behaviour,
             answers=_read_answers(options.answers),
-            judge=JUDGES[options.judge] if options.judge else None,
             model=options.model,
             port=options.port,
             log=log,

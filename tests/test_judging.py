@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fake_server import Behaviour, FakeServer
+from fake_judge import coded, read_question, verdict
+from fake_server import Behaviour, FakeServer, Reply
 from punie.judging.ask import Judge, Told, Untold, forces_schema, identity_of
 from punie.judging.cache import MemoryCache
 from punie.judging.mark import mark_all
@@ -54,7 +55,7 @@ async def told(judge: Judge, answer: str = "4") -> Told[Marks] | Untold:
 
 async def test_a_judgement_is_asked_once_and_then_known() -> None:
     cache = MemoryCache()
-    async with FakeServer(judge=verdict) as server:
+    async with FakeServer(replies=coded(verdict)) as server:
         async with judge_at(server, cache) as judge:
             first = await told(judge)
         async with judge_at(server, cache) as judge:
@@ -81,10 +82,6 @@ async def test_another_judge_or_another_rubric_is_asked_anew() -> None:
     assert len(keys) == 8
 
 
-def verdict(code: str, **marks: object) -> str:
-    return json.dumps({"code": code, "reason": "so", "marks": {**GOOD, **marks}})
-
-
 REPAIRABLE: dict[str, Callable[[str], str]] = {
     "in prose": lambda code: f"Here you are: {verdict(code)} I hope it helps.",
     "a trailing comma": lambda code: verdict(code)[:-2] + ",}}",
@@ -98,7 +95,7 @@ REPAIRABLE: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("write", REPAIRABLE.values(), ids=REPAIRABLE)
 async def test_what_had_to_be_mended_is_marked(write: Callable[[str], str]) -> None:
-    async with FakeServer(judge=write) as server, judge_at(server) as judge:
+    async with FakeServer(replies=coded(write)) as server, judge_at(server) as judge:
         said = await told(judge)
     assert isinstance(said, Told)
     assert said.repaired
@@ -115,7 +112,7 @@ STRICT: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("write", STRICT.values(), ids=STRICT)
 async def test_one_object_alone_needs_no_mending(write: Callable[[str], str]) -> None:
-    async with FakeServer(judge=write) as server, judge_at(server) as judge:
+    async with FakeServer(replies=coded(write)) as server, judge_at(server) as judge:
         said = await told(judge)
     assert isinstance(said, Told)
     assert not said.repaired
@@ -151,7 +148,7 @@ async def test_what_cannot_be_read_is_asked_again_once_and_then_a_fault(
     write: Callable[[str], str], kind: JudgeFaultKind
 ) -> None:
     cache = MemoryCache()
-    async with FakeServer(judge=write) as server, judge_at(server, cache) as judge:
+    async with FakeServer(replies=coded(write)) as server, judge_at(server, cache) as judge:
         said = await told(judge)
         assert isinstance(said, Untold)
         assert (said.kind, said.asked) == (kind, 2)
@@ -167,7 +164,7 @@ async def test_a_judge_that_understands_the_second_time_counts() -> None:
     def write(code: str) -> str:
         return next(texts) or verdict(code)
 
-    async with FakeServer(judge=write) as server, judge_at(server) as judge:
+    async with FakeServer(replies=coded(write)) as server, judge_at(server) as judge:
         said = await told(judge)
     assert isinstance(said, Told)
     assert (said.reply.asked, said.repaired) == (2, False)
@@ -176,10 +173,12 @@ async def test_a_judge_that_understands_the_second_time_counts() -> None:
 
 
 async def test_what_was_cut_off_is_never_mended() -> None:
-    def cut(code: str) -> str:
-        return verdict(code)[:-3]
+    def cut(words: str) -> Reply:
+        asked = read_question(words)
+        assert asked is not None
+        return Reply(text=verdict(asked.code)[:-3], finish_reason="length")
 
-    async with FakeServer(judge=cut, finish_reason="length") as server, judge_at(server) as judge:
+    async with FakeServer(replies=cut) as server, judge_at(server) as judge:
         said = await told(judge)
     assert isinstance(said, Untold)
     assert said.kind is JudgeFaultKind.CUT
@@ -187,14 +186,14 @@ async def test_what_was_cut_off_is_never_mended() -> None:
 
 async def test_a_judge_that_asks_for_patience_gets_it() -> None:
     busy = Behaviour(fault="status", status=429, retry_after="0.01", times=3)
-    async with FakeServer(busy, judge=verdict) as server, judge_at(server) as judge:
+    async with FakeServer(busy, replies=coded(verdict)) as server, judge_at(server) as judge:
         assert isinstance(await told(judge), Told)
     assert len(server.requests) == 4
 
 
 async def test_a_judge_that_refuses_is_a_fault_without_a_score() -> None:
     refusing = Behaviour(fault="status", status=400)
-    async with FakeServer(refusing, judge=verdict) as server, judge_at(server) as judge:
+    async with FakeServer(refusing, replies=coded(verdict)) as server, judge_at(server) as judge:
         said = await told(judge)
     assert isinstance(said, Untold)
     assert said.kind is JudgeFaultKind.UNANSWERED
@@ -204,7 +203,7 @@ async def test_a_judge_that_refuses_is_a_fault_without_a_score() -> None:
 
 async def test_a_stopped_judge_is_not_asked_but_tells_what_it_knows() -> None:
     cache, stop = MemoryCache(), asyncio.Event()
-    async with FakeServer(judge=verdict) as server, judge_at(server, cache, stop) as judge:
+    async with FakeServer(replies=coded(verdict)) as server, judge_at(server, cache, stop) as judge:
         await told(judge)
         stop.set()
         assert isinstance(await told(judge), Told)
@@ -241,7 +240,7 @@ async def test_a_run_is_marked_answer_by_answer() -> None:
         for n in range(12)
     ]
     kept: list[Judged] = []
-    async with FakeServer(judge=verdict) as server, judge_at(server) as judge:
+    async with FakeServer(replies=coded(verdict)) as server, judge_at(server) as judge:
         whole = await mark_all(
             answers, RUBRIC, judge, lambda each, _: kept.append(each), concurrency=4
         )
