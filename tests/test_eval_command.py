@@ -134,7 +134,7 @@ def test_sampling_flags_reach_the_server(folder: Path, fake: Fake) -> None:
     assert len(bodies) == 8
     assert {body["temperature"] for body in bodies} == {0.5}
     assert {body["max_tokens"] for body in bodies} == {9}
-    assert sorted(body["seed"] for body in bodies) == [3] * 4 + [4] * 4
+    assert len({body["seed"] for body in bodies}) == 8
     assert {body["model"] for body in bodies} == {"m"}
     assert run["sampling"]["temperature"] == 0.5
     assert run["repeats"] == 2

@@ -147,12 +147,17 @@ async def test_an_outcome_that_cannot_be_kept_ends_the_run_with_its_reason() -> 
             await run_evaluation(a_suite(), at(server), record=record)
 
 
-async def test_repeats_ask_again_with_seeds_of_their_own() -> None:
+async def test_each_prompt_and_each_repeat_has_a_seed_of_its_own() -> None:
     suite = a_suite(a_prompt(0), a_prompt(1), temperature=0.7, seed=40)
     async with FakeServer() as server:
         report = await run_evaluation(suite, at(server), concurrency=1, repeats=3)
         seeds = [request.body["seed"] for request in server.requests]
-    assert seeds == [40, 40, 41, 41, 42, 42]
+        await run_evaluation(suite, at(server), concurrency=1, repeats=3)
+        again = [request.body["seed"] for request in server.requests[len(seeds) :]]
+        await run_evaluation(a_suite(a_prompt(0), temperature=0.7, seed=41), at(server))
+    assert len({*seeds, server.requests[-1].body["seed"]}) == 7
+    assert again == seeds
+    assert max(seeds) < 2**31
     assert report.summary.prompts == 2
     assert report.summary.repeats == 3
     assert report.summary.answered == 6
