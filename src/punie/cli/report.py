@@ -1,56 +1,98 @@
 """`punie report`: a run as one HTML file."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from punie.cli.output import emit_json
+from punie.cli.pictures import picture_options, write_pictures
 from punie.errors import InputError
+from punie.records.result import Outcome
+from punie.records.suite import EvalPrompt
+from punie.records.summary import Summary
+
+Row = tuple[EvalPrompt, Outcome]
 
 
 @click.command("report")
 @click.argument("run", default="last")
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where to write it.")
+@picture_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def report_command(
+    *,
     run: str,
-    open_it: bool,  # noqa: FBT001 - click passes by name
+    open_it: bool,
     output: Path | None,
-    as_json: bool,  # noqa: FBT001 - click passes by name
+    svg: Path | None,
+    png: Path | None,
+    as_json: bool,
 ) -> None:
     """Write a run's HTML report: one file, offline, for screen and paper.
 
     RUN is an id, a unique beginning of one, `last`, `last~1`, an adapter's name, or a journal
     entry's run.json, which needs --output.
     """
+    folders = _Folders(svg, png)
     try:
-        run_id, path = (
-            _from_record(Path(run), output) if run.endswith(".json") else _stored(run, output)
+        written = (
+            _from_record(Path(run), output, folders)
+            if run.endswith(".json")
+            else _stored(run, output, folders)
         )
     except OSError as error:
         raise InputError(f"{error.filename or run}: {error.strerror or error}") from error
     if as_json:
-        emit_json("report", {"run": run_id, "report": str(path)})
+        pictures = [str(path) for path in written.pictures]
+        emit_json("report", {"run": written.run, "report": str(written.page), "charts": pictures})
     else:
-        click.echo(str(path))
+        click.echo("\n".join(map(str, (written.page, *written.pictures))))
     if open_it:
-        click.launch(path.resolve().as_uri())
+        click.launch(written.page.resolve().as_uri())
 
 
-def _stored(run: str, output: Path | None) -> tuple[str, Path]:
-    """Write the report of a run of the database; gives its id and the page's path."""
+class _Folders(NamedTuple):
+    """Where charts were asked for."""
+
+    svg: Path | None
+    png: Path | None
+
+    def write(self, summary: Summary, rows: Callable[[], Iterable[Row]]) -> list[Path]:
+        """Write a run's charts; the rows are read only where a chart was asked for."""
+        from punie.journal.charts import charts_from
+        from punie.records.result import EvalResult
+
+        if self.svg is None and self.png is None:
+            return []
+        times = [each.completion.latency_s for _, each in rows() if isinstance(each, EvalResult)]
+        return write_pictures(charts_from(summary, times), svg=self.svg, png=self.png)
+
+
+class _Written(NamedTuple):
+    """A run's id and its files."""
+
+    run: str
+    page: Path
+    pictures: list[Path]
+
+
+def _stored(run: str, output: Path | None, folders: _Folders) -> _Written:
+    """Write the report of a run of the database."""
     from punie.cli.written import write_report
     from punie.settings import find_project
     from punie.store.runs import RunStore
 
     with RunStore(find_project(Path.cwd())) as store:
         head = store.find(run)
-        path = output or store.run_folder(head.id) / "report.html"
-        return head.id, write_report(store, store.report(head), path)
+        report = store.report(head)
+        page = write_report(store, report, output or store.run_folder(head.id) / "report.html")
+        return _Written(head.id, page, folders.write(report.summary, lambda: store.rows(head.id)))
 
 
-def _from_record(record_file: Path, output: Path | None) -> tuple[str, Path]:
+def _from_record(record_file: Path, output: Path | None, folders: _Folders) -> _Written:
     """Write the report of an entry's run.json, which lies in git: never beside it unasked."""
     from punie.cli.written import write_page
     from punie.journal.reading import read_record
@@ -62,4 +104,6 @@ def _from_record(record_file: Path, output: Path | None) -> tuple[str, Path]:
     report = report_of(record)
     if report.run.summary is None:
         raise InputError(f"{record_file}: the run has no numbers")
-    return record.run.id, write_page(report, rows_of(record), output, words=record.entry.text)
+    page = write_page(report, rows_of(record), output, words=record.entry.text)
+    pictures = folders.write(report.summary, lambda: rows_of(record))
+    return _Written(record.run.id, page, pictures)

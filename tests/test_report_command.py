@@ -1,0 +1,87 @@
+"""`punie report`: pages and pictures on disk."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import journal_run
+from punie.cli.main import main
+from punie.journal.entry import write_entry
+from punie.records.run import Sources
+from punie.records.suite import EvalSuite
+from punie.store.runs import RunStore
+
+
+class Ended(NamedTuple):
+    returncode: int | str | None
+    stdout: str
+    stderr: str
+
+
+Punie = Callable[..., Ended]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose database has one run, `r1`."""
+    (tmp_path / ".punie").mkdir()
+    rows = journal_run.rows()
+    run = journal_run.report(rows, sources=Sources(suite="builtin", model="smollm2-135m")).run
+    suite = EvalSuite(name="baseline", prompts=tuple(journal_run.prompts()), hash=run.suite_hash)
+    with RunStore(tmp_path) as store:
+        store.create(run, suite)
+        store.add(run.id, [outcome for _, outcome in rows])
+        store.update(run)
+    return tmp_path
+
+
+@pytest.fixture
+def punie(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Punie:
+    """Run a command in the project, as the program does."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["punie", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Ended(ended.value.code, said.out, said.err)
+
+    return run
+
+
+def test_the_charts_of_a_run_are_written_as_svg_and_png(project: Path, punie: Punie):
+    plain = punie("report", "r1")
+    assert plain.stdout.splitlines() == [str(project / ".punie/runs/r1/report.html")]
+    told = punie("report", "r1", "--svg", "pictures", "--png", "pictures")
+    assert told.stdout.splitlines()[1:] == [
+        "pictures/scores.svg",
+        "pictures/latency.svg",
+        "pictures/scores.png",
+        "pictures/latency.png",
+    ]
+    assert (project / "pictures/scores.png").read_bytes().startswith(b"\x89PNG")
+    told = punie("report", "r1", "--svg", "again", "--json")
+    assert json.loads(told.stdout)["data"]["charts"] == ["again/scores.svg", "again/latency.svg"]
+
+
+def test_an_entry_has_the_same_charts_as_its_run(project: Path, punie: Punie):
+    rows = journal_run.rows()
+    entry = write_entry(project, journal_run.report(rows), rows, goal="Goal", text=False)
+    punie("report", str(entry / "run.json"), "--output", "page.html", "--svg", "pictures")
+    for name in ("scores.svg", "latency.svg"):
+        assert (project / "pictures" / name).read_bytes() == (entry / name).read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_is_named(project: Path, punie: Punie):
+    (project / "taken").write_text("")
+    refused = punie("report", "r1", "--svg", "taken")
+    assert refused.returncode == 2
+    assert "taken" in refused.stderr
