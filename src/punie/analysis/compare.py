@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from punie.analysis.cautions import cautions
+from punie.analysis.detectable import smallest_found
 from punie.analysis.differs import differs
 from punie.analysis.flips import bucketed, flips
+from punie.analysis.latency import latency_of, timing_of
 from punie.analysis.mcnemar import exact_mcnemar
 from punie.analysis.pairing import Asked, Paired
 from punie.analysis.portion import Portion, passed_of, portions, score_of
@@ -22,7 +24,7 @@ def compare(
     *,
     purpose: Literal["target", "guard"] = "guard",
     margin: float = 0.05,
-    seed: int = 0,  # noqa: ARG001 - of the bootstrap of times
+    seed: int = 0,
 ) -> Comparison:
     """Everything that the two runs say together; `margin` is a share, the loss "no worse" allows.
 
@@ -57,6 +59,7 @@ def compare(
         at_best=whole.own_mean(1.0),
         passed=whole.difference(passed_of, passed_of),
         discordance=_discordance(pairs),
+        smallest_detectable=smallest_found(whole),
         word=word_of(score, margin),
         margin=margin,
         categories=slices[0],
@@ -67,6 +70,8 @@ def compare(
         must_pass=len(must_pass),
         must_pass_failed=tuple(sorted(failed)),
         must_pass_unmeasured=tuple(sorted(unmeasured)),
+        latency=latency_of(base, current, pairs, seed=seed),
+        timing=timing_of(current, paired.current, seed=seed),
         differs=differs(base, current),
         cautions=cautions(base, current, paired),
         stopped_early=base.decided_after is not None or current.decided_after is not None,

@@ -1,0 +1,125 @@
+"""Must-pass prompts, times and memory, held against a gate."""
+
+from collections.abc import Iterator, Sequence
+
+from punie.analysis.gate_wording import times
+from punie.records.comparison import Comparison, Timing
+from punie.records.gate import GateResult, Gates, LatencyGate, Verdict
+from punie.sizes import byte_size
+from punie.text import one_line
+
+NAMED = 5
+
+
+def must_pass_result(comparison: Comparison) -> GateResult | None:
+    """Whether each must-pass prompt passed; None where there is none."""
+    if not comparison.must_pass:
+        return None
+    failed, lacking = comparison.must_pass_failed, comparison.must_pass_unmeasured
+    passed = comparison.must_pass - len(failed) - len(lacking)
+    found, why = f"{passed:,} of {comparison.must_pass:,} passed", ""
+    if failed:
+        verdict, why = Verdict.FAIL, f"failed: {_listed(failed)}"
+    elif lacking:
+        verdict, why = Verdict.INCONCLUSIVE, f"lost to faults: {_listed(lacking)}"
+    elif comparison.current.decided_after is not None and comparison.only_base:
+        verdict = Verdict.INCONCLUSIVE
+        why = "the run ended early, so some were perhaps not asked: ask the whole suite"
+    else:
+        verdict = Verdict.PASS
+    return GateResult(
+        name=f"{comparison.current.suite_name}: must pass",
+        asked="every must-pass prompt passes",
+        found=found,
+        verdict=verdict,
+        why=why,
+    )
+
+
+def latency_results(gate: LatencyGate, comparison: Comparison) -> Iterator[GateResult]:
+    """Yield each bound on times."""
+    if gate.average_s is not None:
+        yield _time("average time", "average", gate.average_s, comparison.timing)
+    if gate.median_s is not None:
+        yield _time("median time", "median", gate.median_s, comparison.timing)
+    if gate.slower_percent is not None:
+        yield _slower(gate.slower_percent, comparison)
+
+
+def _time(name: str, which: str, bound: float, timing: Timing | None) -> GateResult:
+    asked = f"the {which} is below {bound:g} s"
+    if timing is None:
+        return _unknown(name, asked, "no time was measured")
+    value, lower, upper = (
+        (timing.mean, timing.mean_lower, timing.mean_upper)
+        if which == "average"
+        else (timing.median, timing.median_lower, timing.median_upper)
+    )
+    found = f"{value:.3g} s, between {lower:.3g} and {upper:.3g} s"
+    verdict, why = Verdict.INCONCLUSIVE, timing.why_not
+    if not why:
+        if upper < bound:
+            verdict = Verdict.PASS
+        elif lower >= bound:
+            verdict = Verdict.FAIL
+        else:
+            why = f"{times(timing.n, 'prompt')} tell too little"
+    return GateResult(name=name, asked=asked, found=found, verdict=verdict, why=why)
+
+
+def _slower(percent: float, comparison: Comparison) -> GateResult:
+    name, asked = "slower", f"is slower by no more than {percent:g} %"
+    latency = comparison.latency
+    if latency is None:
+        return _unknown(name, asked, "no prompt was timed in both runs")
+    found = (
+        f"{latency.ratio:.3g} times as long as the base, "
+        f"between {latency.lower:.3g} and {latency.upper:.3g}"
+    )
+    bound = 1 + percent / 100
+    verdict, why = Verdict.INCONCLUSIVE, latency.why_not
+    if latency.gates:
+        why = ""
+        if latency.lower > bound:
+            verdict = Verdict.FAIL
+        elif latency.upper <= bound:
+            verdict = Verdict.PASS
+        else:
+            why = f"{times(latency.n, 'prompt')} tell too little"
+    return GateResult(name=name, asked=asked, found=found, verdict=verdict, why=why)
+
+
+def memory_result(bound_gb: float, comparisons: Sequence[Comparison]) -> GateResult:
+    """Whether the server of the current runs stayed within the bound, in GB of 10^9 bytes."""
+    name, asked = "memory", f"takes at most {bound_gb:g} GB"
+    runs = [each.current for each in comparisons]
+    peaks = [run.summary.peak_memory_bytes if run.summary else None for run in runs]
+    known = [peak for peak in peaks if peak is not None]
+    if not known:
+        remote = any(run.model.backend == "endpoint" for run in runs)
+        why = "the server is not punie's own" if remote else "nobody read the server's memory"
+        return _unknown(name, asked, f"{why}, so its memory is not known")
+    held = max(known) <= bound_gb * 1e9
+    return GateResult(
+        name=name,
+        asked=asked,
+        found=f"{byte_size(max(known))} at its peak",
+        verdict=Verdict.PASS if held else Verdict.FAIL,
+    )
+
+
+def must_pass_results(gates: Gates, comparisons: Sequence[Comparison]) -> Iterator[GateResult]:
+    """Yield what must pass of each suite, where the gate asks for it."""
+    if gates.must_pass:
+        yield from filter(None, map(must_pass_result, comparisons))
+
+
+def _unknown(name: str, asked: str, why: str) -> GateResult:
+    return GateResult(
+        name=name, asked=asked, found="not measured", verdict=Verdict.INCONCLUSIVE, why=why
+    )
+
+
+def _listed(ids: Sequence[str]) -> str:
+    shown = ", ".join(one_line(each, 40) for each in ids[:NAMED])
+    return f"{shown} and {len(ids) - NAMED:,} more" if len(ids) > NAMED else shown
