@@ -49,7 +49,7 @@ def _results(
             if entry and entry[0] == purpose:
                 yield from suite_results(entry[1], comparison, gates.source)
     measured = [each.current.suite_name for each in comparisons]
-    for (_, bounds), why in unmeasured(gates, measured, own_suite):
+    for bounds, why in unmeasured(gates, measured, own_suite):
         yield from unmeasured_results(bounds, why)
     yield from must_pass_results(gates, comparisons)
     if gates.latency and comparisons:

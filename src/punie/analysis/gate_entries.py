@@ -49,23 +49,24 @@ def margin_of(gates: Gates, suite: str, own_suite: str | None) -> float:
     return MARGIN if points is None else points / 100
 
 
-def suites_of(gates: Gates, own_suite: str | None) -> tuple[str, ...]:
-    """The suites that the gate names, `own` by its name; `others` names none."""
-    names = (_suite(entry, own_suite) for _, entry in entries(gates))
-    return tuple(dict.fromkeys(name for name in names if name is not None))
-
-
 def unmeasured(
     gates: Gates, measured: Iterable[str], own_suite: str | None
-) -> Iterator[tuple[Entry, str]]:
-    """Yield the entries that speak of none of the `measured` suites, each with the reason."""
-    known = frozenset(measured)
+) -> Iterator[tuple[SuiteGate, str]]:
+    """Yield the entries that speak of none of the `measured` suites, each with the reason.
+
+    So an adapter that was measured on its own suite alone is not known to lose nothing elsewhere.
+    """
+    spoken_of = [entry_for(gates, name, own_suite) for name in measured]
     for entry in entries(gates):
+        if entry in spoken_of:
+            continue
         name = _suite(entry[1], own_suite)
-        if entry[1].suite == OWN and name is None:
-            yield entry, "it is not known which suite was held out of the adapter's data"
-        elif name is not None and name not in known:
-            yield entry, f"no two runs on {name} were compared"
+        if entry[1].suite == OTHERS:
+            yield entry[1], "no other suite was compared"
+        elif name is None:
+            yield entry[1], "it is not known which suite was held out of the adapter's data"
+        else:
+            yield entry[1], f"no two runs on {name} were compared"
 
 
 def _suite(entry: SuiteGate, own_suite: str | None) -> str | None:
