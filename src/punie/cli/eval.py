@@ -74,6 +74,18 @@ if TYPE_CHECKING:
 )
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option(
+    "--judge",
+    metavar="ENDPOINT|MODEL",
+    help="Have the answers marked afterwards, beside the score.",
+)
+@click.option("--judge-model", metavar="M", help="The judge's name, where --judge is a URL.")
+@click.option(
+    "--rubric",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What the judge marks by: punie judge rubric.",
+)
+@click.option(
     "--resume",
     metavar="RUN",
     help="Ask what a run still owes, in the same way. `last` is the newest.",
@@ -106,11 +118,13 @@ def exit_code(measured: "Measured") -> int:
     """The worst that happened decides, as `punie --help` lists it."""
     run = measured.report.run
     summary = measured.report.summary
-    if run.status == "interrupted":
+    if measured.judging == EXIT_INTERRUPTED or run.status == "interrupted":
         return EXIT_INTERRUPTED
     if not summary.answered:
         return EXIT_UNMEASURED
     if summary.faults or run.status == "failed" or measured.unwritten:
+        return EXIT_RUNTIME
+    if measured.judging:
         return EXIT_RUNTIME
     return EXIT_GATE if summary.must_pass_failed else EXIT_OK
 

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from punie.cli.output import emit_json, err, out, safe
-from punie.errors import (
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_RUNTIME,
-    EXIT_UNMEASURED,
-    InputError,
-)
+from punie.errors import InputError
 
 if TYPE_CHECKING:
     from punie.cli.judge_served import JudgeWish
@@ -78,7 +72,7 @@ def run_command(  # noqa: PLR0917 - click passes by name
         judged = asyncio.run(_judge(run, wish))
     except asyncio.CancelledError:  # by the second Ctrl-C
         raise KeyboardInterrupt from None
-    summary = judged.run.judged
+    summary = judged.summary
     assert summary is not None
     if as_json:
         data = {"run": judged.run.id, "judged": summary.model_dump(mode="json")}
@@ -87,7 +81,7 @@ def run_command(  # noqa: PLR0917 - click passes by name
         _print(judged.run, summary)
         for note in judged.notes:
             err().print(safe(note), soft_wrap=True)
-    return exit_code(judged)
+    return judged.exit_code
 
 
 async def _judge(reference: str, wish: "JudgeWish") -> "JudgedRun":
@@ -106,17 +100,6 @@ async def _judge(reference: str, wish: "JudgeWish") -> "JudgedRun":
             report = store.run_folder(run.id) / "report.html"
             write_report(store, store.report(judged.run), report)
     return judged
-
-
-def exit_code(judged: "JudgedRun") -> int:
-    """The worst that happened decides, as `punie --help` lists it."""
-    summary = judged.run.judged
-    assert summary is not None
-    if judged.stopped:
-        return EXIT_INTERRUPTED
-    if not summary.judged:
-        return EXIT_UNMEASURED
-    return EXIT_RUNTIME if summary.faults or judged.gone else EXIT_OK
 
 
 @judge.command("show")

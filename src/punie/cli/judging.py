@@ -14,13 +14,27 @@ from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric, judg
 from punie.cli.live import showing
 from punie.cli.served import Served
 from punie.cli.signals import Signals
-from punie.cli.wish import chosen_concurrency
-from punie.errors import InputError
+from punie.cli.wish import Wish, chosen_concurrency
+from punie.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RUNTIME,
+    EXIT_UNMEASURED,
+    InputError,
+    PunieError,
+)
 from punie.evaluation.run import Progress
 from punie.judging.mark import Answered
-from punie.records.judgement import Judged, JudgeFault, JudgeIdentity, Judgement, Rubric
+from punie.records.judgement import (
+    Judged,
+    JudgeFault,
+    JudgeIdentity,
+    Judgement,
+    JudgeSummary,
+    Rubric,
+)
 from punie.records.result import EvalResult
-from punie.records.run import Run, RunStatus
+from punie.records.run import EvalReport, Run, RunStatus
 from punie.records.suite import EvalPrompt
 from punie.settings import Loaded
 from punie.store.judgements import JudgementStore
@@ -34,11 +48,61 @@ class JudgedRun:
     """A run with what its judge says, and how the judging ended."""
 
     run: Run
+    summary: JudgeSummary | None = None
+    """What this judge says; None where nobody judged."""
     stopped: bool = False
     """Somebody asked for its end."""
     gone: bool = False
     """The judge answered no more."""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        """The worst that happened decides, as `punie --help` lists it."""
+        if self.stopped:
+            return EXIT_INTERRUPTED
+        if self.summary is None or not self.summary.judged:
+            return EXIT_UNMEASURED
+        return EXIT_RUNTIME if self.summary.faults or self.gone else EXIT_OK
+
+
+def judge_of(wish: Wish, settings: Loaded) -> JudgeWish | None:
+    """Who should judge an eval's answers, None for nobody; looked at before anything is asked.
+
+    Raises InputError for a judge, or a rubric, that cannot be.
+    """
+    if wish.judge is None:
+        for flag, value in (("--judge-model", wish.judge_model), ("--rubric", wish.rubric)):
+            if value is not None:
+                raise InputError(f"{flag} is for a judge", hint="say who judges with --judge")
+        return None
+    judge = JudgeWish(
+        judge=wish.judge, model=wish.judge_model, rubric=wish.rubric, quiet=wish.quiet
+    )
+    checked_judge(judge, settings)
+    chosen_rubric(judge.rubric)
+    return judge
+
+
+async def judged_after(
+    wish: Wish, settings: Loaded, store: RunStore, report: EvalReport, heard: Signals
+) -> tuple[EvalReport, JudgedRun | None]:
+    """The report of an eval after its judge, where it has one.
+
+    Whatever befalls the judge, the run is measured and its numbers stand: what went wrong is a
+    note, and the command that goes on.
+    """
+    judge = judge_of(wish, settings)
+    if judge is None:
+        return report, None
+    try:
+        judged = await judge_run(judge, settings, store, report.run, heard)
+    except PunieError as error:
+        what = "; ".join(filter(None, (error.message, error.hint)))
+        run = report.run
+        notes = (f"nobody judged: {what}", f"to have it judged: {judge.command(run.id)}")
+        return report, JudgedRun(run, gone=True, notes=notes)
+    return report.model_copy(update={"run": judged.run}), judged
 
 
 async def judge_run(
@@ -156,10 +220,10 @@ class _Judging:
             click.echo(f"to go on: {self._wish.command(self._run.id)}", err=True)
             raise
         finally:
-            run = self._summed(store)
+            summary, run = self._summed(store)
         gone = not (whole or stopped)
-        notes = tuple(self._notes(run, left=len(left), gone=gone))
-        return JudgedRun(run, stopped=stopped, gone=gone, notes=notes)
+        notes = tuple(self._notes(summary, left=len(left), gone=gone))
+        return JudgedRun(run, summary, stopped=stopped, gone=gone, notes=notes)
 
     def _record(self, judged: Judged, key: str | None) -> None:
         if key is not None:
@@ -167,8 +231,11 @@ class _Judging:
         self._kept.add(self._run.id, self.identity.key, judged)
         self.judged[judged.prompt_id, judged.repeat] = judged
 
-    def _summed(self, store: RunStore) -> Run:
-        """The run's head with the numbers of all that is judged by now."""
+    def _summed(self, store: RunStore) -> tuple[JudgeSummary, Run]:
+        """The numbers of all that is judged by now, and the run's head with them.
+
+        A judge that gave no mark at all leaves the marks of another one there.
+        """
         from punie.analysis.judged import judge_summary
         from punie.analysis.kinship import kinship
 
@@ -185,14 +252,14 @@ class _Judging:
             prices=self._service.endpoint.prices,
             family=kinship(self.identity, self._run.model),
         )
-        run = store.find(self._run.id).model_copy(update={"judged": summary})
-        store.update(run)
-        return run
+        run = store.find(self._run.id)
+        if summary.judged or run.judged is None:
+            run = run.model_copy(update={"judged": summary})
+            store.update(run)
+        return summary, run
 
-    def _notes(self, run: Run, *, left: int, gone: bool) -> Iterator[str]:
-        summary = run.judged
-        assert summary is not None
-        command = self._wish.command(run.id)
+    def _notes(self, summary: JudgeSummary, *, left: int, gone: bool) -> Iterator[str]:
+        command = self._wish.command(self._run.id)
         if not left:
             yield "this judge has judged every answer of the run already; nothing was asked"
         owed = summary.answers - summary.judged

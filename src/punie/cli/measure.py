@@ -13,6 +13,7 @@ import click
 from punie.analysis.parts import joined
 from punie.cli.adapter import adapter_of, note_result, trained_on, with_adapter
 from punie.cli.checked import checked
+from punie.cli.judging import JudgedRun, judge_of, judged_after
 from punie.cli.live import showing
 from punie.cli.resume import (
     as_it_was,
@@ -29,7 +30,7 @@ from punie.cli.served import served
 from punie.cli.signals import Signals, signals
 from punie.cli.wish import Wish, chosen_by, chosen_concurrency, chosen_suite
 from punie.cli.written import summary_file, write_report, write_results
-from punie.errors import InputError, PunieError, StoreError
+from punie.errors import EXIT_OK, InputError, PunieError, StoreError
 from punie.evaluation.run import (
     Progress,
     new_run,
@@ -60,6 +61,8 @@ class Measured:
     output: Path | None
     unwritten: bool = False
     """Something of it could not be written; the warnings say what."""
+    judging: int = EXIT_OK
+    """The exit code of its judging."""
     warnings: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = field(default=())
 
@@ -97,6 +100,7 @@ async def _measure(
             raise InputError("journal is set to never here", hint="punie config shows where")
         if not wish.journal.strip():
             raise InputError("the goal of a journal entry is empty")
+    judge_of(wish, settings)
     if wish.resume:
         with RunStore(settings.project) as store:
             store.require_room()
@@ -120,7 +124,8 @@ async def _measure(
                 report = await _ask_all(
                     wish, suite, endpoint, run, store, heard=heard, decide=decide
                 )
-            return _finish(wish, settings, store, report)
+            report, judged = await judged_after(wish, settings, store, report, heard)
+            return _with_judge(_finish(wish, settings, store, report), judged)
 
 
 async def _resume(
@@ -145,7 +150,8 @@ async def _resume(
             summary = run.summary or store.numbers(run)
             run = run.model_copy(update={"status": RunStatus.DONE, "summary": summary})
             store.update(run)
-        measured = _finish(resumed, settings, store, store.report(run))
+        report, judged = await judged_after(wish, settings, store, store.report(run), heard)
+        measured = _with_judge(_finish(resumed, settings, store, report), judged)
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
         notes = (*said, *measured.warnings, *_left_unwritten(wish, settings, run))
         return replace(measured, warnings=notes)
@@ -165,7 +171,8 @@ async def _resume(
         report = await _ask_all(
             wish, suite, endpoint, run, store, heard=heard, owed=owed, decide=decide
         )
-    measured = _finish(resumed, settings, store, report)
+    report, judged = await judged_after(wish, settings, store, report, heard)
+    measured = _with_judge(_finish(resumed, settings, store, report), judged)
     notes = (*_left_unwritten(wish, settings, run), *_outdated(settings, run))
     return replace(measured, warnings=(*measured.warnings, *notes))
 
@@ -310,6 +317,14 @@ def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -
         warnings=(*unwritten, *_warnings(wish, report)),
         next_steps=tuple(_next_steps(wish, report, html, written, settings)),
     )
+
+
+def _with_judge(measured: Measured, judged: JudgedRun | None) -> Measured:
+    """The eval with what its judge has to tell, and how the judging ended."""
+    if judged is None:
+        return measured
+    warnings = (*measured.warnings, *judged.notes)
+    return replace(measured, warnings=warnings, judging=judged.exit_code)
 
 
 def _goal(wish: Wish, settings: Loaded, run: Run) -> str | None:

@@ -43,6 +43,9 @@ class Wish:
     checks: bool | None = None
     output: Path | None = None
     journal: str | None = None
+    judge: str | None = None
+    judge_model: str | None = None
+    rubric: Path | None = None
     resume: str | None = None
     quiet: bool = False
     argv: tuple[str, ...] = ()
