@@ -37,9 +37,17 @@ class LazyGroup(click.Group):
             "punie.cli.adapters:adapters",
             "List, fuse, export and compare adapters.",
         ),
+        "compare": (
+            "punie.cli.compare:compare_command",
+            "Compare runs, and hold them against a gate.",
+        ),
         "serve": ("punie.cli.serve:serve_command", "Serve a model to editors and programs."),
         "label": ("punie.cli.label:label_command", "Mark a run's answers yourself, blind."),
         "judge": ("punie.cli.judge:judge", "Have answers marked by a model."),
+        "consistency": (
+            "punie.cli.consistency:consistency_command",
+            "Tell capability from inconsistency.",
+        ),
         "report": ("punie.cli.report:report_command", "Write a run's HTML report."),
         "runs": ("punie.cli.runs:runs", "List, show, export and delete runs."),
         "journal": ("punie.cli.journal:journal", "Write, render and check the journal."),

@@ -1,0 +1,228 @@
+"""`punie consistency`: tells what a model cannot do from what it does only sometimes."""
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from punie.cli.output import emit_json
+from punie.cli.pictures import picture_options, write_pictures
+from punie.errors import InputError
+from punie.records.consistency import Consistency, GreedyComparison
+from punie.records.result import Outcome
+from punie.records.run import Run
+from punie.records.suite import EvalPrompt
+
+if TYPE_CHECKING:
+    from punie.store.runs import RunStore
+
+REPEATS, TEMPERATURE = 8, 0.7
+"""What the command that a hint names asks for."""
+_FORMATS = {".md": "markdown", ".html": "html", ".json": "json"}
+
+
+@click.command("consistency")
+@click.argument("run", default="last")
+@click.option("--greedy", metavar="RUN", help="Compare with this run instead of the newest one.")
+@click.option(
+    "--k", metavar="K", type=click.IntRange(2), help="Answers that a prompt must have to count."
+)
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice(["terminal", "markdown", "html"]),
+    default="terminal",
+    show_default=True,
+    help="Of stdout.",
+)
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it as .md, .html or .json.",
+)
+@picture_options
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with every prompt.")
+def consistency_command(
+    *,
+    run: str,
+    greedy: str | None,
+    k: int | None,
+    wanted: str,
+    output: Path | None,
+    svg: Path | None,
+    png: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell whether a model cannot answer, or answers differently each time.
+
+    RUN asked each prompt several times (punie eval --repeats K --temperature T): an id, a unique
+    beginning of one, `last`, `last~1`, an adapter's name, or a journal entry's run.json. Its
+    answers are compared with each other, and with those at temperature 0 where there is such a run
+    of the same suite, model and adapter.
+    """
+    if output and output.suffix not in _FORMATS:
+        raise InputError(f"{output.name}: its ending says no format", hint=".md, .html or .json")
+    found, notes = _measured(run, greedy, k)
+    if output:
+        _write(found, output)
+        notes = [*notes, f"{output}"]
+    if svg or png:
+        from punie.reporting.consistency_charts import charts_of
+
+        notes = [*notes, *map(str, write_pictures(charts_of(found), svg=svg, png=png))]
+    if as_json:
+        warnings = [found.draws.sentence, *found.cautions] if not found.sampled else found.cautions
+        emit_json("consistency", found.model_dump(mode="json"), warnings)
+        return
+    _print(found, wanted)
+    for line in notes:
+        click.echo(line, err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A run, wherever it lies; `rows` can be read again and again."""
+
+    run: Run
+    prompts: Sequence[EvalPrompt] = field(repr=False)
+    rows: Callable[[], Iterable[tuple[EvalPrompt, Outcome]]] = field(repr=False)
+    words: bool
+    """Whether its answers are kept."""
+
+
+def _measured(
+    reference: str, greedy: str | None, k: int | None
+) -> tuple[Consistency, Sequence[str]]:
+    """The consistency of a run, against greedy where that is known; and what to do next."""
+    from punie.settings import find_project
+    from punie.store.runs import RunStore
+
+    if reference.endswith(".json") and greedy is None:
+        return _found(_recorded(Path(reference)), k), ()
+    with RunStore(find_project(Path.cwd())) as store:
+        source = _source(store, reference)
+        found = _found(source, k)
+        if greedy is None:
+            return _with_newest_greedy(store, found)
+        twin = _source(store, greedy)
+        against = _against(found, twin)
+        if against is None:
+            raise InputError(
+                f"run {twin.run.id} is no run at temperature 0 of the same prompts, model and "
+                "adapter",
+                hint=f"make one: {_command(source.run, 0)}",
+            )
+        return found.model_copy(update={"greedy": against}), ()
+
+
+def _found(source: _Source, k: int | None) -> Consistency:
+    from punie.analysis.consistency import consistency
+    from punie.scoring.normal import normal_answer
+
+    run = source.run
+    if run.repeats < 2:
+        raise InputError(
+            f"run {run.id} asked each prompt once: one answer cannot differ from itself",
+            hint=f"ask several times: {_command(run, TEMPERATURE, REPEATS)}",
+        )
+    normalise = normal_answer if source.words else None
+    return consistency(run, source.prompts, source.rows(), normalise, k=k)
+
+
+def _source(store: "RunStore", reference: str) -> _Source:
+    if reference.endswith(".json"):
+        return _recorded(Path(reference))
+    run = store.find(reference)
+    return _Source(run, store.suite(run).prompts, lambda: store.rows(run.id), words=True)
+
+
+def _recorded(path: Path) -> _Source:
+    from punie.journal.reading import read_record
+    from punie.journal.replay import report_of, rows_of
+
+    try:
+        record = read_record(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    prompts = report_of(record).suite.prompts
+    return _Source(record.run, prompts, lambda: rows_of(record), words=record.entry.text)
+
+
+def _with_newest_greedy(store: "RunStore", found: Consistency) -> tuple[Consistency, Sequence[str]]:
+    """Beside the newest greedy run that asked some of the same prompts; how to make one if none."""
+    if found.run.sampling.temperature == 0:
+        return found, ()
+    for head in store.heads(suite=found.run.suite_name):
+        against = _against(found, _source(store, head.id)) if _is_twin(head, found.run) else None
+        if against is not None:
+            return found.model_copy(update={"greedy": against}), ()
+    return found, (f"no greedy run to compare with; to make one: {_command(found.run, 0)}",)
+
+
+def _is_twin(run: Run, sampled: Run) -> bool:
+    from punie.analysis.greedy import is_greedy_twin
+
+    return is_greedy_twin(run, sampled)
+
+
+def _against(found: Consistency, twin: _Source) -> GreedyComparison | None:
+    """The comparison with a greedy run; None where it is none, or has no prompt in common."""
+    from punie.analysis.greedy import against_greedy
+
+    if not _is_twin(twin.run, found.run):
+        return None
+    return against_greedy(found, twin.run, twin.rows())
+
+
+def _command(run: Run, temperature: float, repeats: int = 1) -> str:
+    """The command that measures the same in another way."""
+    asked = run.sources
+    words = ["punie", "eval"]
+    words.append(asked.suite if asked and asked.suite != "builtin" else run.suite_name)
+    url = asked.url if asked else run.model.url
+    words += ["--url", url] if url else []
+    model = run.model.name if url or asked is None else asked.model
+    words += ["--model", model] if not run.model.builtin_demo else []
+    adapter = asked.adapter if asked and asked.adapter else run.model.adapter
+    words += ["--adapter", adapter] if adapter else []
+    words += ["--repeats", str(repeats)] if repeats > 1 else []
+    words += ["--temperature", f"{temperature:g}"]
+    return shlex.join(words)
+
+
+def _write(found: Consistency, path: Path) -> None:
+    from punie.cli.written import write_whole
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, _pieces(found, _FORMATS[path.suffix]))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _pieces(found: Consistency, wanted: str) -> Iterable[str]:
+    """The report as text, in pieces."""
+    if wanted == "json":
+        return [found.model_dump_json(indent=2), "\n"]
+    if wanted == "html":
+        from punie.reporting.consistency_html import consistency_html
+
+        return consistency_html(found)
+    from punie.reporting.consistency_markdown import consistency_markdown
+
+    return [consistency_markdown(found)]
+
+
+def _print(found: Consistency, wanted: str) -> None:
+    if wanted != "terminal":
+        for piece in _pieces(found, wanted):
+            click.echo(piece, nl=False)
+        return
+    from punie.cli.output import out
+    from punie.reporting.consistency_terminal import consistency_view
+
+    out().print(consistency_view(found))
