@@ -15,6 +15,7 @@ from punie.records.comparison import Bucket, Comparison
 from punie.records.result import Culprit, EvalFault, FaultKind, Outcome
 from punie.records.suite import EvalPrompt
 from punie.reporting.comparison_html import render_comparison
+from punie.reporting.comparison_notes import notes_of
 from punie.reporting.flipped import FlippedRow, flipped_rows, telling
 from synthetic_comparison import (
     Paired,
@@ -430,3 +431,21 @@ def test_self_checks_of_both_runs_are_shown():
     page = "".join(render_comparison(compared, flipped(paired)))
     assert "Sound: every self-check passed" in page
     assert "No self-checks were made" in page
+
+
+def test_what_was_not_compared_is_named():
+    compared = a_compared(paired_rows(12))
+    first = compared.comparisons[0].model_copy(
+        update={
+            "must_pass_failed": ("tool-weather-03",),
+            "must_pass_unmeasured": ("vital",),
+            "faulted": tuple(f"lost-{at}" for at in range(14)),
+            "changed": ("reworded",),
+        }
+    )
+    notes = notes_of(compared.model_copy(update={"comparisons": (first,)}))
+    texts = [note.text for note in notes]
+    assert notes[0].prompts == ("tool-weather-03",)
+    assert "Must pass, and not measured: vital" in texts
+    assert any(text.endswith("lost-10, lost-11 and 2 more") for text in texts)
+    assert "Changed between the runs: reworded" in texts

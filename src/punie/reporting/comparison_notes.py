@@ -3,6 +3,10 @@
 from punie.records.compared import Compared
 from punie.reporting.numbers import counted
 from punie.reporting.wording import Note
+from punie.text import one_line
+
+_NAMED = 12
+"""Ids that a note names before it counts the others."""
 
 
 def notes_of(compared: Compared) -> list[Note]:
@@ -12,20 +16,23 @@ def notes_of(compared: Compared) -> list[Note]:
     if failed := first.must_pass_failed:
         told = f"{counted(len(failed), 'must-pass prompt')} of the current run failed."
         said.append(Note("warning", told, failed))
-    if compared.gate:
-        said += [Note("warning", line) for line in compared.gate.unpassable]
-    if first.faulted:
-        told = f"{counted(len(first.faulted), 'prompt')} could not be measured in one of the runs: "
-        said.append(Note("warning", told + "the verdict holds only where it does both ways."))
-    if first.changed:
-        told = f"{counted(len(first.changed), 'prompt')} changed between the runs, not compared: "
-        said.append(Note("warning", told + _listed(first.changed)))
     cautions = [line for each in compared.comparisons for line in each.cautions]
-    said += [Note("warning", line) for line in dict.fromkeys((*cautions, *compared.warnings))]
+    lines = [
+        _listed("Must pass, and not measured", first.must_pass_unmeasured),
+        *(compared.gate.unpassable if compared.gate else ()),
+        _listed("Lost to faults", first.faulted),
+        _listed("Changed between the runs", first.changed),
+        *dict.fromkeys((*cautions, *compared.warnings)),
+    ]
+    said += [Note("warning", line) for line in lines if line]
     said += [Note("info", f"Not measured: {line}") for line in compared.missing]
     return said
 
 
-def _listed(names: tuple[str, ...], limit: int = 12) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+def _listed(what: str, ids: tuple[str, ...]) -> str:
+    """`Lost to faults: a, b and 3 more`; empty where there is none."""
+    if not ids:
+        return ""
+    shown = ", ".join(one_line(each, 40) for each in ids[:_NAMED])
+    more = len(ids) - _NAMED
+    return f"{what}: {shown} and {more} more" if more > 0 else f"{what}: {shown}"
