@@ -242,6 +242,9 @@ def _gains(comparison: Comparison) -> Holds:
     """Whether quality gains. "No" is proven: a gain as large as the margin is excluded."""
     if comparison.score is None:
         return "unclear"
+    if comparison.stopped_early:
+        # The test that ended it decided the direction, whatever the interval says.
+        return "yes" if comparison.score.value > 0 else "no"
     lost = comparison.if_faults_lose or comparison.score
     won = comparison.if_faults_win or comparison.score
     if under_both(holds_gain(lost, 0), holds_gain(won, 0)) is Verdict.PASS:

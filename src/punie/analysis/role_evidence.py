@@ -38,12 +38,11 @@ class RoleEvidence:
 
 def roles_of(comparisons: Sequence[Comparison], criteria: Criteria) -> tuple[RoleEvidence, ...]:
     """Every role of the compared suites, in their order."""
-    slices: dict[str, list[tuple[str, SliceComparison]]] = {}
+    slices: dict[str, list[tuple[Comparison, SliceComparison]]] = {}
     for comparison in comparisons:
         for each in comparison.roles:
-            slices.setdefault(each.name, []).append((comparison.current.suite_name, each))
-    several = len(comparisons) > 1
-    return tuple(_role(name, found, criteria, several) for name, found in slices.items())
+            slices.setdefault(each.name, []).append((comparison, each))
+    return tuple(_role(name, found, criteria) for name, found in slices.items())
 
 
 def route_of(role: RoleEvidence) -> Route:
@@ -71,18 +70,6 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict.PASS if found == {Verdict.PASS} else Verdict.INCONCLUSIVE
 
 
-def faults_as(difference: Difference, faults: int, score: Literal[-1, 1]) -> Difference:
-    """The difference had every faulted prompt changed by `score`: all lost, or all gained."""
-    whole = difference.n + faults
-
-    def shifted(bound: float) -> float:
-        return (difference.n * bound + score * faults) / whole
-
-    names = ("value", "low", "high", "lower", "upper")
-    bounds = {name: shifted(getattr(difference, name)) for name in names}
-    return difference.model_copy(update={**bounds, "n": whole})
-
-
 def in_points(difference: Difference | None) -> str:
     """`+12.0 points [+4.1 to +20.2], n 52`."""
     if difference is None:
@@ -101,61 +88,50 @@ def in_percent(estimate: Estimate | None) -> str:
 
 
 def _role(
-    name: str,
-    found: Sequence[tuple[str, SliceComparison]],
-    criteria: Criteria,
-    several: bool,  # noqa: FBT001 - whether suites are named
+    name: str, found: Sequence[tuple[Comparison, SliceComparison]], criteria: Criteria
 ) -> RoleEvidence:
     margin = criteria.role_margin_points / 100
-    slices = tuple(each for _, each in found)
-    kept = worst(_under_faults(each, lambda d: holds_margin(d, margin)) for each in slices)
-    gains = worst(_under_faults(each, lambda d: holds_gain(d, 0)) for each in slices)
+    kept = worst(_under_faults(*each, lambda d: holds_margin(d, margin)) for each in found)
+    gains = worst(_under_faults(*each, lambda d: holds_gain(d, 0)) for each in found)
     served = kept
     if criteria.role_floor_percent is not None:
         floor = criteria.role_floor_percent / 100
-        served = worst(_floor_under_faults(each, floor) for each in slices)
+        served = worst(_floor_under_faults(*each, floor) for each in found)
+    suites = {comparison.current.suite_name for comparison, _ in found}
     said = "; ".join(
-        (f"{suite}: " if several else "") + _said(each, criteria) for suite, each in found
+        (f"{comparison.current.suite_name}: " if len(suites) > 1 else "")
+        + _said(comparison, each, criteria)
+        for comparison, each in found
     )
-    return RoleEvidence(name, served, kept, gains, slices, said)
+    return RoleEvidence(name, served, kept, gains, tuple(each for _, each in found), said)
 
 
-def _said(each: SliceComparison, criteria: Criteria) -> str:
+def _said(comparison: Comparison, each: SliceComparison, criteria: Criteria) -> str:
     parts = [in_points(each.difference)]
     if criteria.role_floor_percent is not None:
         parts.append(f"now {in_percent(each.current)}")
     if each.faults:
         parts.append(f"{each.faults:,} lost to faults")
+    if comparison.stopped_early:
+        parts.append("asked until decided")
     return ", ".join(parts)
 
 
-def _under_faults(each: SliceComparison, rule: Callable[[Difference], Verdict]) -> Verdict:
-    if each.difference is None:
+def _under_faults(
+    comparison: Comparison, each: SliceComparison, rule: Callable[[Difference], Verdict]
+) -> Verdict:
+    # What ended when a test had decided has intervals that are too narrow.
+    if each.difference is None or comparison.stopped_early:
         return Verdict.INCONCLUSIVE
-    if not each.faults:
-        return rule(each.difference)
-    lost, gained = (faults_as(each.difference, each.faults, score) for score in (-1, 1))
-    return under_both(rule(lost), rule(gained))
+    lost, won = each.if_faults_lose or each.difference, each.if_faults_win or each.difference
+    return under_both(rule(lost), rule(won))
 
 
-def _floor_under_faults(each: SliceComparison, floor: float) -> Verdict:
-    now = each.current
-    if now is None or not each.faults:
-        return holds_floor(now, floor)
-    whole = now.n + each.faults
-    verdicts = [
-        holds_floor(
-            Estimate(
-                value=(now.value * now.n + won) / whole,
-                low=(now.low * now.n + won) / whole,
-                high=(now.high * now.n + won) / whole,
-                n=whole,
-            ),
-            floor,
-        )
-        for won in (0, each.faults)
-    ]
-    return under_both(*verdicts)
+def _floor_under_faults(comparison: Comparison, each: SliceComparison, floor: float) -> Verdict:
+    if comparison.stopped_early:
+        return Verdict.INCONCLUSIVE
+    worst_case, best_case = each.at_worst or each.current, each.at_best or each.current
+    return under_both(holds_floor(worst_case, floor), holds_floor(best_case, floor))
 
 
 def _route(

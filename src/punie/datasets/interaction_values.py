@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from punie.datasets.interaction_fields import normal
@@ -116,7 +117,12 @@ def name_of(value: Any) -> str | None:
     """The name of a role or provider; None where the value is none."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return one_line(str(value)[: 4 * LONGEST_NAME], LONGEST_NAME) or None
+    return _name(str(value)[: 4 * LONGEST_NAME]) or None
+
+
+@lru_cache(maxsize=1024)
+def _name(text: str) -> str:
+    return one_line(text, LONGEST_NAME)
 
 
 def error_of(value: Any) -> str:

@@ -87,7 +87,7 @@ class _Reader:
         self.lines = 0
         self._fields = Fields(mapping)
         self._statuses = {**WORDS, **{normal(word): told for word, told in statuses.items()}}
-        self._found: dict[str, Counter[str]] = {}
+        self._found: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self._unitless: Counter[str] = Counter()
         self._torn: list[str] = []
 
@@ -116,17 +116,19 @@ class _Reader:
 
     def found(self) -> dict[str, dict[str, int]]:
         """For each thing the keys that told it, the most frequent first."""
-        return {
-            thing: dict(self._found[thing].most_common())
+        ranked = self._found.most_common()
+        told = {
+            thing: {".".join(path): n for (each, path), n in ranked if each == thing}
             for thing in _ORDER
-            if thing in self._found
         }
+        return {thing: names for thing, names in told.items() if names}
 
     def refuse_unfound(self) -> None:
         """Raise InputError for a key that a person named and no line has."""
+        found = self.found()
         for thing, place in self._fields.mapped.items():
             told = DURATION if thing.startswith(DURATION) else thing
-            if place is not None and told not in self._found:
+            if place is not None and told not in found:
                 raise InputError(
                     f"--field {thing}={place.name}: no line has it",
                     hint="a path's steps are joined by dots: --field role=agent.kind",
@@ -165,7 +167,7 @@ class _Reader:
             return None
 
     def _tell(self, thing: str, place: Place) -> None:
-        self._found.setdefault(thing, Counter())[place.name] += 1
+        self._found[thing, place.path] += 1
 
     def _error(self, data: Mapping[str, Any], places: Sequence[Place]) -> str:
         for place, value in _values(data, places):
