@@ -4,7 +4,7 @@ Everything is recomputed from the entry's folder alone: scores from scorers, the
 rows, front matter, results and charts from the summary. Prose is never looked at.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,22 +20,17 @@ from punie.journal.folder import (
     entry_folders,
     find_entry,
 )
-from punie.journal.note_check import StoredBenchmark, check_note
+from punie.journal.note_check import StoredBenchmark, StoredRun, check_note
 from punie.journal.reading import Entry, read_entry
 from punie.journal.recompute import problems_of
 from punie.journal.record import RunRecord, encode, make_row
 from punie.journal.replay import report_of
 from punie.journal.table import readme
 from punie.journal.written import Written, check_place, check_written
-from punie.records.result import Outcome
 from punie.records.run import Run
-from punie.records.suite import EvalPrompt
 from punie.records.summary import Summary
 from punie.records.trust import IncidentKind
 from punie.reporting.markdown import WRITTEN_ALIKE
-
-StoredRun = Callable[[str], tuple[Run, Iterable[tuple[EvalPrompt, Outcome]]] | None]
-"""Gives a run of the database by its id, None where the database does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,7 @@ def check_journal(
         if entry.kind is None:
             _check_entry(entry, stored if current else None)
         else:
-            check_note(entry, entry.kind, current=current, stored=benchmarks)
+            check_note(entry, entry.kind, current=current, stored=benchmarks, runs=stored)
     findings = [problem for entry in read for problem in entry.problems]
     warnings = [warning for entry in read for warning in entry.warnings]
     stale = [] if entries else list(_check_readme(root, read))

@@ -1,16 +1,18 @@
 """Checking an entry of a training or of a benchmark, and a training's against its adapter."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pydantic import JsonValue
 
+from punie.analysis.pairing import arm_of
 from punie.errors import ModelError
 from punie.journal.benchmark import BenchmarkRecord, private_benchmark
-from punie.journal.canonical import key_line
+from punie.journal.canonical import key_line, row_line
+from punie.journal.comparison import ArmName, ComparisonRecord, side_rows
 from punie.journal.entry import sha256
-from punie.journal.folder import BENCHMARK, TRAINING
+from punie.journal.folder import BENCHMARK, COMPARISON, TRAINING
 from punie.journal.note import NoteKind, NoteRecord
 from punie.journal.reading import Entry
 from punie.journal.recompute import same
@@ -19,6 +21,9 @@ from punie.journal.written import Written, check_place, check_written
 from punie.models.manifest import ADAPTERS, MANIFEST, read_manifest
 from punie.records.adapter import AdapterManifest
 from punie.records.benchmark import BenchmarkResult
+from punie.records.result import Outcome
+from punie.records.run import Run
+from punie.records.suite import EvalPrompt
 
 _FOLDERS = re.compile(r"[^\s'\"=:,]*[/\\]")
 
@@ -27,13 +32,22 @@ StoredBenchmark = Callable[[str], BenchmarkResult | None]
 """Gives a benchmark of the database by its id, None where the database does not have it."""
 
 
+StoredRun = Callable[[str], tuple[Run, Iterable[tuple[EvalPrompt, Outcome]]] | None]
+"""Gives a run of the database by its id, None where the database does not have it."""
+
+
 def check_note(
-    entry: Entry, kind: NoteKind[Any], *, current: bool, stored: StoredBenchmark | None
+    entry: Entry,
+    kind: NoteKind[Any],
+    *,
+    current: bool,
+    stored: StoredBenchmark | None,
+    runs: StoredRun | None,
 ) -> None:
     """Note everything in the entry that its record does not give.
 
     Where no later entry replaces it (`current`), a training is compared with its adapter's
-    `punie.json` and a benchmark with the database, where they are there.
+    `punie.json`, a benchmark and the runs of a comparison with the database, where they are there.
     """
     record, content = entry.note, entry.note_json
     if record is None or content is None:
@@ -53,6 +67,8 @@ def check_note(
         _check_adapter(entry, record, content)
     if current and isinstance(record, BenchmarkRecord) and stored:
         _check_benchmark(entry, record, content, stored)
+    if current and isinstance(record, ComparisonRecord) and runs:
+        _check_runs(entry, record, content, runs)
 
 
 def _written(kind: NoteKind[Any], record: NoteRecord, content: bytes) -> Written:
@@ -114,6 +130,32 @@ def _check_benchmark(
         if not same(ours.get(path), theirs.get(path)):
             what = f"{path} is {ours.get(path)}, the database has {theirs.get(path)}"
             entry.add(BENCHMARK, line, what)
+
+
+def _check_runs(entry: Entry, record: ComparisonRecord, content: bytes, runs: StoredRun) -> None:
+    """Compare each row of a comparison with what the database has of its runs."""
+    for number, two in enumerate(record.runs):
+        arms: tuple[tuple[ArmName, Run], ...] = (("base", two.base), ("current", two.current))
+        for name, run in arms:
+            found = runs(run.id)
+            if found is None:
+                continue
+            kept = {
+                row.id: (index, row)
+                for index, row in enumerate(record.rows)
+                if (row.pair, row.arm) == (number, name)
+            }
+            for row in side_rows(number, name, arm_of(found[1])):
+                index, ours = kept.pop(row.id, (None, None))
+                if index is None:
+                    what = f"prompt {row.id} of run {run.id} is missing"
+                    entry.add(COMPARISON, key_line(content, "rows"), what)
+                elif ours != row:
+                    what = f"prompt {row.id} of run {run.id} differs from the database"
+                    entry.add(COMPARISON, row_line(content, index), what)
+            for index, row in kept.values():
+                what = f"prompt {row.id} of run {run.id} is not in the database"
+                entry.add(COMPARISON, row_line(content, index), what)
 
 
 def _comparable(record: AdapterManifest | BenchmarkResult) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The cumulative tables of trainings and of benchmarks: pure."""
+"""The cumulative tables of comparisons, trainings and benchmarks: pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from punie.adapters.manifest import result_of
 from punie.journal.benchmark import BenchmarkRecord
+from punie.journal.comparison import ComparisonRecord
 from punie.journal.document import first_line_of
 from punie.journal.folder import ENTRY, place_of
 from punie.journal.note import NoteRecord
@@ -13,6 +14,7 @@ from punie.journal.reading import Entry
 from punie.journal.training import TrainingRecord
 from punie.records.adapter import AdapterManifest, AdapterResult, LossPoint
 from punie.records.run import Run
+from punie.reporting import comparison_wording as words
 from punie.reporting import numbers
 from punie.reporting.escaping import code, escape, table
 from punie.reporting.loss import sparkline
@@ -49,6 +51,20 @@ _BENCHMARKS = [
 ]
 
 
+_COMPARISONS = [
+    "Step",
+    "Suite",
+    "Base",
+    "Current",
+    "Difference, points",
+    "In words",
+    "Gate",
+    "Decision",
+    "Notes",
+    "Entry",
+]
+
+
 class _Line(NamedTuple):
     entry: Entry
     note: NoteRecord
@@ -75,7 +91,7 @@ class _Line(NamedTuple):
 
 
 def note_sections(entries: Sequence[Entry], replaced: Mapping[str, str]) -> list[str]:
-    """The tables of trainings and of benchmarks, newest first, where there are any.
+    """The tables of comparisons, trainings and benchmarks, newest first, where there are any.
 
     `entries` are the journal's, `replaced` gives for an entry the one that supersedes it. A
     training's results are those that it brought along and those of the runs' entries.
@@ -94,12 +110,35 @@ def note_sections(entries: Sequence[Entry], replaced: Mapping[str, str]) -> list
     benchmarks = [
         _benchmark(line, line.note) for line in lines if isinstance(line.note, BenchmarkRecord)
     ]
+    comparisons = [
+        _comparison(line, line.note) for line in lines if isinstance(line.note, ComparisonRecord)
+    ]
     sections: list[str] = []
+    if comparisons:
+        sections.append(f"## Comparisons\n\n{table(_COMPARISONS, comparisons, right=(4,))}")
     if trainings:
         sections.append(f"## Trainings\n\n{table(_TRAININGS, trainings, right=(4, 7, 8))}")
     if benchmarks:
         sections.append(f"## Benchmarks\n\n{table(_BENCHMARKS, benchmarks, right=(3, 4))}")
     return sections
+
+
+def _comparison(line: _Line, record: ComparisonRecord) -> list[str]:
+    compared = record.compared
+    first = compared.comparisons[0]
+    base, current = words.titles(first)
+    return [
+        line.step,
+        code(first.current.suite_name),
+        escape(base),
+        escape(current),
+        words.difference(first.score),
+        f"**{escape(words.word_of(first))}**",
+        escape(words.gate_line(compared.gate)) if compared.gate else numbers.NOTHING,
+        escape(compared.decision.action.value) if compared.decision else numbers.NOTHING,
+        line.notes,
+        line.link,
+    ]
 
 
 def _training(line: _Line, manifest: AdapterManifest, runs: Iterable[Run]) -> list[str]:

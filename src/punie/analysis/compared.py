@@ -1,0 +1,60 @@
+"""From pairs of runs to everything that is said of them: comparisons, gate, decision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from punie.analysis.compare import compare
+from punie.analysis.decide import decide
+from punie.analysis.gate import apply_gates
+from punie.analysis.gate_entries import margin_of, purpose_of
+from punie.analysis.pairing import Paired
+from punie.analysis.weighted import weighted_score
+from punie.records.compared import Compared
+from punie.records.gate import Gates
+from punie.records.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """Two runs of one suite, and what of them belongs together."""
+
+    base: Run
+    current: Run
+    paired: Paired
+
+
+def compared_of(
+    versus: Sequence[Versus],
+    gates: Gates,
+    *,
+    own_suite: str | None,
+    missing: tuple[str, ...] = (),
+    seed: int = 0,
+) -> Compared:
+    """Compare, hold against the gate, and decide.
+
+    `versus` has the pair that was asked for first, then those of the gate's other suites; `missing`
+    says which of these were not measured. `own_suite` is the one that was held out of the adapter's
+    data. Raises InputError where the gate names a slice that is not there.
+    """
+    comparisons = tuple(
+        compare(
+            each.base,
+            each.current,
+            each.paired,
+            purpose=purpose_of(gates, each.current.suite_name, own_suite),
+            margin=margin_of(gates, each.current.suite_name, own_suite),
+            seed=seed,
+        )
+        for each in versus
+    )
+    report = apply_gates(gates, comparisons, own_suite=own_suite)
+    weighted = weighted_score(comparisons[0], gates.weights) if gates.weights else None
+    return Compared(
+        comparisons=comparisons,
+        gate=report,
+        decision=decide(gates, report, comparisons, missing=missing),
+        weighted=weighted,
+        missing=missing,
+        seed=seed,
+    )

@@ -1,0 +1,107 @@
+"""`punie compare`: two runs become a verdict."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from punie.errors import InputError
+
+if TYPE_CHECKING:
+    from punie.analysis.pairing import How
+    from punie.cli.comparing import Contender
+    from punie.records.compared import Matrix
+
+FORMATS = ("text", "markdown", "html", "json", "github")
+
+
+@click.command("compare")
+@click.argument("base")
+@click.argument("current", nargs=-1, required=True)
+@click.option(
+    "--gate",
+    metavar="FILE|NAME",
+    help="What must hold, as YAML. Exit code 3 where it fails, 4 where it is undecided.",
+)
+@click.option(
+    "--fail-on-regression", is_flag=True, help="Exit code 3 where the default gate fails."
+)
+@click.option("--intersect", is_flag=True, help="Compare only what both runs asked.")
+@click.option("--unpaired", is_flag=True, help="Compare two samples that share no prompts.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it to a .md, .html or .json file too.",
+)
+@click.option("--format", "wanted", type=click.Choice(FORMATS), help="Of stdout [default: text].")
+@click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def compare_command(
+    *,
+    base: str,
+    current: tuple[str, ...],
+    gate: str | None,
+    fail_on_regression: bool,
+    intersect: bool,
+    unpaired: bool,
+    output: Path | None,
+    wanted: str | None,
+    journal: str | None,
+    as_json: bool,
+) -> int:
+    """Compare runs prompt by prompt: what changed, how sure that is, and what to do.
+
+    BASE and CURRENT are ids, unique beginnings of them, `last`, `last~1`, adapters' names, or paths
+    of a journal's run.json. Without --gate an adapter must gain on its own suite and lose no more
+    than 5 points elsewhere. Several CURRENT are each compared with BASE, and all with each other.
+    """
+    from punie.cli.compare_output import Found, refuse_output, show, write_journal
+    from punie.cli.comparing import contenders, exit_code, match
+    from punie.cli.output import err
+    from punie.gates.find import find_gates
+    from punie.settings import load_settings
+
+    if intersect and unpaired:
+        raise InputError("--intersect and --unpaired contradict each other", hint="drop one")
+    if as_json and wanted not in {None, "json"}:
+        raise InputError(f"--json and --format {wanted} contradict each other", hint="drop one")
+    if journal is not None and len(current) > 1:
+        raise InputError("a journal entry is of two runs, and more were given", hint="one CURRENT")
+    if journal is not None and not journal.strip():
+        raise InputError("the goal of a journal entry is empty", hint="say what was tried")
+    refuse_output(output, wanted, several=len(current) > 1)
+    how: How = "intersected" if intersect else "unpaired" if unpaired else "paired"
+    settings = load_settings(Path.cwd())
+    gates = find_gates(gate) if gate else None
+    with contenders(settings) as known:
+        first, *others = [known.find(each) for each in (base, *current)]
+        store = known.known
+        matches = [
+            match(first, each, gates, project=settings.project, how=how, store=store)
+            for each in others
+        ]
+        code, warning = exit_code(
+            [each.compared for each in matches],
+            gated=gates is not None,
+            fail_on_regression=fail_on_regression,
+        )
+        found = Found(
+            tuple(matches),
+            _matrix([first, *others], how) if len(others) > 1 else None,
+            (warning,) if warning else (),
+        )
+        show(found, settings, store, wanted="json" if as_json else wanted or "text", output=output)
+        if journal is not None:
+            entry = write_journal(matches[0], settings, journal)
+            err().print(f"journal  {entry / 'entry.md'}", markup=False, soft_wrap=True)
+    return code
+
+
+def _matrix(contenders: "list[Contender]", how: "How") -> "Matrix":
+    from punie.analysis.matrix import matrix_of
+    from punie.analysis.pairing import arm_of
+    from punie.reporting.wording import model_title
+
+    runs = [(each.run, arm_of(each.rows())) for each in contenders]
+    return matrix_of(runs, [model_title(each.run.model) for each in contenders], how)

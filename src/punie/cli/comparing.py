@@ -1,0 +1,223 @@
+"""From references to two contenders, and from these to everything that is said of them."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from punie.analysis.compared import Versus, compared_of
+from punie.analysis.pairing import How, arm_of, pair, refusal
+from punie.errors import EXIT_GATE, EXIT_INCONCLUSIVE, EXIT_OK, InputError
+from punie.gates.default import default_gates
+from punie.models.manifest import ADAPTERS, read_manifest
+from punie.records.adapter import AdapterManifest
+from punie.records.compared import Compared
+from punie.records.gate import OTHERS, OWN, Gates, Verdict
+from punie.records.result import Outcome
+from punie.records.run import Run, RunStatus
+from punie.records.suite import EvalPrompt
+from punie.settings import Loaded
+from punie.store.database import DATABASE, STATE_FOLDER
+from punie.store.runs import RunStore
+
+Row = tuple[EvalPrompt, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One run of a comparison, wherever it lies."""
+
+    run: Run
+    rows: Callable[[], Iterable[Row]] = field(repr=False)
+    """Can be read again and again."""
+    words: bool = True
+    """Whether prompts and answers are known, as they are not in most run.json."""
+    stored: bool = True
+    """Whether it lies in the project's database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Two contenders, and what was found of them."""
+
+    base: Contender
+    current: Contender
+    versus: tuple[Versus, ...] = field(repr=False)
+    """The pair itself, then those of the gate's other suites."""
+    compared: Compared = field(repr=False)
+    gates: Gates
+    how: How
+    own_suite: str | None
+    """The suite that was held out of the current run's adapter's data."""
+
+
+class Contenders:
+    """Where runs are found: the project's database, opened when it is needed, and files."""
+
+    def __init__(self, project: Path, stack: ExitStack) -> None:
+        self._project = project
+        self._stack = stack
+        self._store: RunStore | None = None
+
+    @property
+    def store(self) -> RunStore:
+        """The project's database."""
+        if self._store is None:
+            self._store = self._stack.enter_context(RunStore(self._project))
+        return self._store
+
+    @property
+    def known(self) -> RunStore | None:
+        """The project's database where there is one; none is made."""
+        here = self._store or (self._project / STATE_FOLDER / DATABASE).is_file()
+        return self.store if here else None
+
+    def find(self, reference: str) -> Contender:
+        """The run that a reference names: as everywhere, or the path of a run.json.
+
+        Raises InputError for a run without answers, or where there is none of that name.
+        """
+        if reference.endswith(".json"):
+            return _recorded(Path(reference))
+        return stored(self.store, self.store.find(reference))
+
+
+@contextmanager
+def contenders(settings: Loaded) -> Generator[Contenders]:
+    """Find contenders in a project for the block."""
+    with ExitStack() as stack:
+        yield Contenders(settings.project, stack)
+
+
+def stored(store: RunStore, run: Run) -> Contender:
+    """A run of the database. Raises InputError where nothing of it was measured."""
+    head = store.report(run).run
+    if head.summary is None or not head.summary.prompts:
+        raise InputError(
+            f"run {head.id} has no answers: there is nothing to compare",
+            hint=f"punie eval --resume {head.id}",
+        )
+    return Contender(head, lambda: store.rows(run.id))
+
+
+def _recorded(path: Path) -> Contender:
+    from punie.journal.reading import read_record
+    from punie.journal.replay import rows_of
+
+    try:
+        record = read_record(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if record.run.summary is None:
+        raise InputError(f"{path}: the run has no numbers")
+    words = record.entry.text
+    return Contender(record.run, lambda: rows_of(record), words=words, stored=False)
+
+
+def match(
+    base: Contender,
+    current: Contender,
+    gates: Gates | None,
+    *,
+    project: Path,
+    how: How = "paired",
+    store: RunStore | None = None,
+) -> Match:
+    """Compare two runs, and those of the gate's other suites that `store` has of the same models.
+
+    Without `gates` the default ones hold. Raises InputError where the runs cannot be compared in
+    the way that was asked, and where a gate names what they do not have.
+    """
+    own = own_suite(current.run, project)
+    gates = gates or default_gates(base.run, current.run)
+    versus = [_versus(base, current, how)]
+    missing: list[str] = []
+    for name in other_suites(gates, current.run.suite_name, own):
+        guard = _guard(name, base.run, current.run, store) if store else None
+        if guard is None:
+            missing.append(_to_measure(name, base.run, current.run))
+        else:
+            versus.append(_versus(*guard, how))
+    found = compared_of(versus, gates, own_suite=own, missing=tuple(missing))
+    return Match(base, current, tuple(versus), found, gates, how, own)
+
+
+def _versus(base: Contender, current: Contender, how: How) -> Versus:
+    paired = pair(arm_of(base.rows()), arm_of(current.rows()), how)
+    refused = refusal(base.run, current.run, paired)
+    if refused is not None:
+        raise refused
+    return Versus(base.run, current.run, paired)
+
+
+def trained_manifest(run: Run, project: Path) -> AdapterManifest | None:
+    """The manifest of the project's own adapter that a run measured."""
+    folder = project / ADAPTERS / run.model.adapter if run.model.adapter else None
+    manifest = read_manifest(folder) if folder and folder.is_dir() else None
+    if manifest is None or manifest.adapter_hash != run.model.adapter_hash:
+        return None
+    return manifest
+
+
+def own_suite(run: Run, project: Path) -> str | None:
+    """The name of the suite that was held out of a run's adapter's data, where that is known."""
+    manifest = trained_manifest(run, project)
+    return Path(manifest.suite).stem if manifest and manifest.suite else None
+
+
+def other_suites(gates: Gates, suite: str, own: str | None) -> Iterator[str]:
+    """The suites that a gate names beside the one that is compared."""
+    named = [own if each.suite == OWN else each.suite for each in (*gates.targets, *gates.guards)]
+    for name in dict.fromkeys(named):
+        if name is not None and name not in {OTHERS, suite}:
+            yield name
+
+
+def _guard(
+    suite: str, base: Run, current: Run, store: RunStore
+) -> tuple[Contender, Contender] | None:
+    """The newest complete runs of a suite by both models, asked in the same way."""
+    runs = [each for each in store.heads(suite=suite) if each.status is RunStatus.DONE]
+    for ours in runs:
+        if not same_model(ours, current):
+            continue
+        for theirs in runs:
+            if same_model(theirs, base) and theirs.suite_hash == ours.suite_hash:
+                return stored(store, theirs), stored(store, ours)
+    return None
+
+
+def same_model(one: Run, other: Run) -> bool:
+    """Whether two runs measured the same weights with the same adapter, as far as that is known."""
+    ours, theirs = one.model, other.model
+    if ours.weights_hash is None:
+        return (ours.name, ours.url) == (theirs.name, theirs.url)
+    mine = (ours.weights_hash, ours.template_hash, ours.adapter_hash)
+    return mine == (theirs.weights_hash, theirs.template_hash, theirs.adapter_hash)
+
+
+def _to_measure(suite: str, base: Run, current: Run) -> str:
+    """What says that a suite of the gate is missing, with the command that measures it."""
+    model, adapter = current.model.name, current.model.adapter
+    if adapter and not base.model.adapter:
+        command = f"punie eval {suite} --model {model} --adapter {adapter} --against base"
+        return f"the gate's suite {suite} was not measured: {command}"
+    return f"the gate's suite {suite} was not measured with both models: punie eval {suite}"
+
+
+def exit_code(
+    compared: Sequence[Compared], *, gated: bool, fail_on_regression: bool
+) -> tuple[int, str]:
+    """The code of the worst verdict, and a warning where one is undecided and nothing asks for it.
+
+    Without a gate and without `fail_on_regression`, whatever was found is no error.
+    """
+    verdicts = {each.gate.verdict for each in compared if each.gate}
+    if Verdict.FAIL in verdicts and (gated or fail_on_regression):
+        return EXIT_GATE, ""
+    if Verdict.INCONCLUSIVE in verdicts:
+        if gated:
+            return EXIT_INCONCLUSIVE, ""
+        if fail_on_regression:
+            return EXIT_OK, "undecided: too few prompts to tell whether this is a regression"
+    return EXIT_OK, ""
