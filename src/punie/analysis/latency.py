@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from punie.analysis.bootstrap import mean_draws, median_draws, percentile_interval
+from punie.analysis.bootstrap import SAMPLES, mean_draws, median_draws, percentile_interval
 from punie.analysis.pairing import Asked
 from punie.analysis.statistics import quantile, spread
 from punie.records.comparison import LatencyComparison, Pair, Side, Timing
@@ -14,6 +14,10 @@ SHOWN, BOUND = 0.95, 0.90
 """Confidence of the interval that is shown, and of that whose ends are one-sided 95 % bounds."""
 LEAST_PROMPTS = 10
 """With fewer, resamples hardly differ from each other, and a bound is none."""
+
+DRAWS = 5_000_000
+"""Numbers that one bootstrap draws at most: with thousands of prompts each resample says more, so
+fewer of them (never below 1,000) place a bound as well, in a tenth of a second."""
 
 
 def latency_of(
@@ -34,7 +38,7 @@ def latency_of(
     if before is None or after is None or len(timed) < 2:
         return None
     ratios = [math.log(two / one) for one, two in timed]
-    draws = median_draws(ratios, seed=seed)
+    draws = median_draws(ratios, seed=seed, samples=_samples(len(timed)))
     low, high = percentile_interval(draws, SHOWN)
     lower, upper = percentile_interval(draws, BOUND)
     why_not = next(_not_comparable(base, current, len(timed)), "")
@@ -63,8 +67,9 @@ def timing_of(run: Run, asked: Sequence[Asked], *, seed: int) -> Timing | None:
     times = [each for each in times if each]
     if len(times) < 2:
         return None
-    mean = percentile_interval(mean_draws(times, seed=seed), BOUND)
-    median = percentile_interval(median_draws(times, seed=seed), BOUND)
+    samples = _samples(len(times))
+    mean = percentile_interval(mean_draws(times, seed=seed, samples=samples), BOUND)
+    median = percentile_interval(median_draws(times, seed=seed, samples=samples), BOUND)
     return Timing(
         mean=math.fsum(times) / len(times),
         mean_lower=mean[0],
@@ -75,6 +80,10 @@ def timing_of(run: Run, asked: Sequence[Asked], *, seed: int) -> Timing | None:
         n=len(times),
         why_not=next(_not_alone(run, len(times)), ""),
     )
+
+
+def _samples(prompts: int) -> int:
+    return min(SAMPLES, max(1_000, DRAWS // prompts))
 
 
 def _not_comparable(base: Run, current: Run, timed: int) -> Iterator[str]:
