@@ -14,7 +14,6 @@ from punie.analysis.duel import summarize
 from punie.judging.ask import Judge, identity_of
 from punie.judging.cache import MemoryCache
 from punie.judging.duel import (
-    Duelled,
     Place,
     choosing,
     judge_duel,
@@ -25,7 +24,7 @@ from punie.judging.duel import (
 from punie.judging.matches import Match, matches_of
 from punie.judging.reading import UnreadableError
 from punie.judging.rubric import default_rubric
-from punie.records.duel import DuelOutcome, DuelSummary
+from punie.records.duel import Duel, DuelOutcome, DuelSummary
 from punie.records.judgement import JudgeFaultKind
 from punie.records.result import Completion, EvalFault, FaultKind, ToolCall
 from punie.records.run import ModelIdentity
@@ -62,13 +61,13 @@ async def judged(
 ) -> tuple[DuelSummary, int]:
     """What the judge of this name says, and how many requests that took."""
     matches = [match(number, *pair) for number, pair in enumerate(pairs)]
-    duels: list[Duelled] = []
+    duels: list[Duel] = []
     async with (
         FakeServer(behaviour, replies=replies_of(name)) as server,
         judge_at(server, cache) as judge,
     ):
         await judge_duels(matches, RUBRIC, judge, duels.append, concurrency=4)
-    summary = summarize([each.duel for each in duels], judge=judge.identity)
+    summary = summarize(duels, judge=judge.identity)
     return summary, len(server.requests)
 
 
@@ -134,8 +133,8 @@ async def test_equal_answers_are_ties_without_asking() -> None:
 
     assert tie is not None
     assert other is not None
-    assert (tie.duel.outcome, tie.duel.equal, tie.keys) == (DuelOutcome.TIE, True, ())
-    assert not other.duel.equal  # the call is missing in it
+    assert (tie.outcome, tie.equal) == (DuelOutcome.TIE, True)
+    assert not other.equal  # the call is missing in it
     assert len(server.requests) == 2
 
 

@@ -105,21 +105,14 @@ def take_choice(found: dict[str, Any]) -> Read[Choice]:
     return Read(Choice(better, said[:MAX_REASON]), repaired=not clean)
 
 
-class Duelled(NamedTuple):
-    """A duel, and the keys of the replies that it rests on."""
-
-    duel: Duel
-    keys: tuple[str, ...] = ()
-
-
-async def judge_duel(judge: Judge, rubric: Rubric, match: Match) -> Duelled | None:
+async def judge_duel(judge: Judge, rubric: Rubric, match: Match) -> Duel | None:
     """Ask in both orders; None where the judge was stopped before it had answered both.
 
     Equal answers are a tie without asking.
     """
     known = partial(_duel, match)
     if match.equal:
-        return Duelled(known(outcome=DuelOutcome.TIE, equal=True))
+        return known(outcome=DuelOutcome.TIE, equal=True)
     told: list[Told[Choice]] = []
     base, current = match.base.completion, match.current.completion
     for first, second in ((current, base), (base, current)):
@@ -127,32 +120,30 @@ async def judge_duel(judge: Judge, rubric: Rubric, match: Match) -> Duelled | No
         if said is None:
             return None
         if isinstance(said, Untold):
-            duel = known(
+            return known(
                 current_first=_outcomes(told)[0],
                 fault=said.kind,
                 fault_message=said.message,
                 **_spent([*told, said]),
             )
-            return Duelled(duel, tuple(each.key for each in told))
         told.append(said)
     current_first, base_first = _outcomes(told)
     assert current_first is not None
     assert base_first is not None
-    duel = known(
+    return known(
         outcome=settled(current_first, base_first),
         current_first=current_first,
         base_first=base_first,
         reasons=tuple(each.value.reason for each in told),
         **_spent(told),
     )
-    return Duelled(duel, tuple(each.key for each in told))
 
 
 async def judge_duels(
     matches: Iterable[Match],
     rubric: Rubric,
     judge: Judge,
-    record: Callable[[Duelled], None],
+    record: Callable[[Duel], None],
     *,
     concurrency: int,
 ) -> bool:
@@ -164,11 +155,11 @@ async def judge_duels(
 
     async def judge_one(match: Match) -> bool:
         nonlocal unanswered
-        duelled = await judge_duel(judge, rubric, match)
-        if duelled is None:
+        duel = await judge_duel(judge, rubric, match)
+        if duel is None:
             return False
-        record(duelled)
-        gone = duelled.duel.fault is JudgeFaultKind.UNANSWERED
+        record(duel)
+        gone = duel.fault is JudgeFaultKind.UNANSWERED
         unanswered = unanswered + 1 if gone else 0
         return unanswered < HOPELESS_IN_A_ROW + concurrency
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from punie.records.duel import DuelSummary
 from punie.records.judgement import JudgeSummary
 from punie.records.summary import Estimate
 from punie.reporting import numbers
@@ -109,7 +110,7 @@ def figures(summary: JudgeSummary) -> str:
     return ", ".join(parts)
 
 
-def identity_line(summary: JudgeSummary) -> str:
+def identity_line(summary: JudgeSummary | DuelSummary) -> str:
     """What pins the judge: its weights, and the words and rubric that it was asked with."""
     judge = summary.judge
     pins = [
