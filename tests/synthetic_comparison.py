@@ -266,7 +266,7 @@ def a_compared(paired: Paired) -> Compared:
             difference=first.score,
             missing=("prose",),
         ),
-        missing=("held-out: punie eval data/suites/held-out.yaml --adapter greenhouse",),
+        missing=("the gate's suite held-out was not measured: punie eval held-out --against base",),
         warnings=("The gate's file names no floor.",),
     )
 

@@ -130,7 +130,7 @@ def test_the_page_says_all_that_was_found():
         "punie eval guard.yaml --sample 165",
         "success at least 98 %: even 60 of 60 has a lower bound of 94 %",
         "The base run asked for no self-checks.",
-        "Not measured: held-out",
+        "The gate&#39;s suite held-out was not measured: punie eval",
         "guard suite 1",
         "Weighted (tool_calling 70.0 %, reasoning 30.0 %)",
         "mlx-lm",

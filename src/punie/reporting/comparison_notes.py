@@ -25,7 +25,7 @@ def notes_of(compared: Compared) -> list[Note]:
         *dict.fromkeys((*cautions, *compared.warnings)),
     ]
     said += [Note("warning", line) for line in lines if line]
-    said += [Note("info", f"Not measured: {line}") for line in compared.missing]
+    said += [Note("info", f"{line[:1].upper()}{line[1:]}") for line in compared.missing]
     return said
 
 
