@@ -3,7 +3,7 @@
 import pytest
 
 from punie.analysis.paired import paired_difference
-from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both, word_of
+from punie.analysis.rule import FEWEST, holds_floor, holds_gain, holds_margin, under_both, word_of
 from punie.records.comparison import Difference, Word
 from punie.records.gate import Verdict
 from punie.records.summary import Estimate
@@ -32,6 +32,16 @@ def test_the_three_verdicts(
     assert word_of(found, 0.05) is word
     assert holds_margin(found, 0.05) is margin
     assert holds_gain(found, 0.0) is gain
+
+
+@pytest.mark.parametrize("number", [1, FEWEST - 1, FEWEST])
+def test_few_prompts_decide_nothing_however_they_changed(number: int):
+    gained, lost = (paired_difference([a] * number, [1 - a] * number) for a in (0.0, 1.0))
+    few = number < FEWEST
+    assert word_of(gained, 0.05) is (Word.UNCLEAR if few else Word.BETTER)
+    assert holds_gain(gained, 0.0) is (Verdict.INCONCLUSIVE if few else Verdict.PASS)
+    assert holds_margin(gained, 0.05) is (Verdict.INCONCLUSIVE if few else Verdict.PASS)
+    assert holds_margin(lost, 0.05) is (Verdict.INCONCLUSIVE if few else Verdict.FAIL)
 
 
 def test_nothing_compared_is_no_verdict():

@@ -9,6 +9,9 @@ from punie.records.comparison import Difference, Word
 from punie.records.gate import Verdict
 from punie.records.summary import Estimate
 
+FEWEST = 8
+"""Pairs below which nothing is decided. Eight that all changed one way is what the sequential test
+asks for too; with fewer, the intervals of paired shares do not hold what they promise."""
 ROUNDING = 1e-9
 """A drop of 5 of 100 prompts is one of 5 points, whatever a mean of means rounds it to."""
 
@@ -20,6 +23,8 @@ def word_of(difference: Difference | None, margin: float) -> Word | None:
     """
     if difference is None:
         return None
+    if difference.n < FEWEST:
+        return Word.UNCLEAR
     if difference.lower > 0:
         return Word.BETTER
     if difference.lower > -margin:
@@ -33,7 +38,7 @@ def holds_margin(difference: Difference | None, margin: float) -> Verdict:
     PASS if the one-sided 95 % lower bound is above -margin. FAIL if the one-sided 99 % upper bound
     is below 0 and the observed drop is at least the margin.
     """
-    if difference is None:
+    if difference is None or difference.n < FEWEST:
         return Verdict.INCONCLUSIVE
     if difference.lower > -margin:
         return Verdict.PASS
@@ -47,7 +52,7 @@ def holds_gain(difference: Difference | None, gain: float) -> Verdict:
     PASS if the one-sided 95 % lower bound is above the gain, FAIL if the one-sided 99 % upper bound
     is below it.
     """
-    if difference is None:
+    if difference is None or difference.n < FEWEST:
         return Verdict.INCONCLUSIVE
     if difference.lower > gain:
         return Verdict.PASS
