@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from punie.errors import InputError, Problem
 from punie.records.judgement import Rubric
-from punie.scoring.json_text import is_object
+from punie.scoring.json_text import is_array, is_object
 from punie.sources.faults import FormError, nearest, wording
 from punie.sources.yaml_source import DataPath, NotReadableError, YamlSource, read_text
 
@@ -57,6 +57,8 @@ def _rubric(source: YamlSource, file: str) -> Rubric:
 
 
 def _unknown(data: dict[str, Any]) -> Iterator[FormError]:
+    if is_array(data.get("dimensions")):
+        yield FormError(("dimensions",), "should be a mapping of names to dimensions")
     for key in data:
         if key not in _KEYS:
             yield FormError((key,), f"unknown key{nearest(key, _KEYS)}", key=True)
@@ -77,6 +79,8 @@ def _values(data: dict[str, Any], file: str) -> dict[str, Any]:
             else each
             for name, each in _dimensions(data).items()
         ]
+    elif is_array(values.get("dimensions")):
+        del values["dimensions"]  # has its error already
     return {**values, "source": file}
 
 
@@ -91,12 +95,20 @@ def _form_errors(error: ValidationError, data: dict[str, Any]) -> Iterator[FormE
     for each in error.errors(include_url=False):
         place: list[str | int] = list(each["loc"])
         key = False
+        if place == ["dimensions"] and is_array(data.get("dimensions")):
+            continue
+        if place == ["dimensions"] and each["type"] in ("too_short", "too_long"):
+            if len(names) not in range(1, 13):  # else only what is in them is wrong
+                yield FormError(("dimensions",), "should be one dimension to twelve")
+            continue
         if len(place) > 1 and place[0] == "dimensions" and isinstance(place[1], int):
             place[1] = names[place[1]] if place[1] < len(names) else place[1]
         if place[-1] == "[key]":
             place, key = place[:-1], True
         if len(place) == 3 and place[2] == "name":
             place, key = place[:2], True
+        if len(place) == 2 and each["type"] == "value_error":
+            place.append("levels")
         path: DataPath = tuple(place)
         yield FormError(path, wording(each["type"], each["msg"], each["input"]), key=key)
 

@@ -44,7 +44,7 @@ class Dimension(Record):
     @model_validator(mode="after")
     def _has_a_scale(self) -> Self:
         if len(self.levels) < 2:
-            msg = "levels needs the lowest and the highest mark at least"
+            msg = "needs the lowest and the highest mark at least"
             raise ValueError(msg)
         return self
 
