@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from punie.errors import ModelError
 from punie.models.check import base_tensors, read_json
 from punie.models.memory import (
+    SHARE,
     MemoryEstimate,
     MemoryFit,
     activation_bytes,
@@ -57,12 +59,11 @@ def preflight(
     fits, with the numbers by part and what would help.
     """
     free = free_memory() if free is None else free
-    tokens = longest_in_tokens(folder, [_text(prompt) for prompt in suite.prompts])
-    answers = [prompt.max_tokens or suite.sampling.max_tokens for prompt in suite.prompts]
+    tokens = _longest(folder, suite)
     estimates = estimates_of(
         folder,
         longest_prompt_tokens=tokens,
-        max_tokens=max(answers, default=1),
+        max_tokens=_longest_answer(suite),
         prompts=len(suite.prompts) * repeats,
         up_to=concurrency,
         adapter=adapter,
@@ -72,6 +73,36 @@ def preflight(
         return Preflight(concurrency, Finding(name=NAME, level=Level.NOTE, sentence=sentence))
     fit = fit_memory(lambda n: estimates[n - 1], wanted=concurrency, free=free)
     return Preflight(fit.concurrency, _finding(fit, tokens), memory_cap(free, fit.estimate))
+
+
+def require_room_for_all(
+    models: Sequence[tuple[Path, Path | None]], suite: EvalSuite, *, free: int | None = None
+) -> None:
+    """Raise ModelError unless these models, each with its adapter, fit into memory at once.
+
+    Each is asked one prompt of `suite` at a time. `free` replaces what the system says. What cannot
+    be told of a model's memory counts as its weights.
+    """
+    free = free_memory() if free is None else free
+    taken: list[int] = []
+    for folder, adapter in models:
+        estimates = estimates_of(
+            folder,
+            longest_prompt_tokens=_longest(folder, suite),
+            max_tokens=_longest_answer(suite),
+            prompts=len(suite.prompts),
+            up_to=1,
+            adapter=adapter,
+        )
+        weights = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+        taken.append(estimates[0].total if estimates else weights)
+    if sum(taken) > SHARE * free:
+        each = " and ".join(byte_size(size) for size in taken)
+        raise ModelError(
+            f"both models at once do not fit into memory: they take about {each}, and"
+            f" {byte_size(free)} are free",
+            hint="close other programs, or measure without --latency: one after the other",
+        )
 
 
 def cap_for_serving(
@@ -173,6 +204,16 @@ def _finding(fit: MemoryFit, tokens: int) -> Finding:
         "and the scores are not touched.",
         details={**details},
     )
+
+
+def _longest(folder: Path, suite: EvalSuite) -> int:
+    """Tokens of the longest prompt, as the model in `folder` counts them."""
+    return longest_in_tokens(folder, [_text(prompt) for prompt in suite.prompts])
+
+
+def _longest_answer(suite: EvalSuite) -> int:
+    answers = [prompt.max_tokens or suite.sampling.max_tokens for prompt in suite.prompts]
+    return max(answers, default=1)
 
 
 def _text(prompt: EvalPrompt) -> tuple[str, int]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from punie.cli.measure import Measured
 
 
+VERSUS = ("against", "gate", "fail_on_regression", "until_decided", "latency")
+"""The options of a comparison."""
+
+
 @click.command("eval")
 @click.argument("suite", required=False, metavar="[SUITE|FILE]")
 @click.option("--model", metavar="M", help="Built-in name, hub id, MLX folder or GGUF file.")
@@ -86,6 +90,31 @@ if TYPE_CHECKING:
     help="What the judge marks by: punie judge rubric.",
 )
 @click.option(
+    "--against",
+    metavar="base|RUN",
+    help="Compare with the model without its adapter, or with a run.",
+)
+@click.option(
+    "--gate",
+    metavar="FILE|NAME",
+    help="With --against: what must hold, as YAML. Exit code 3 where it fails, 4 undecided.",
+)
+@click.option(
+    "--fail-on-regression",
+    is_flag=True,
+    help="With --against: exit code 3 where the default gate fails.",
+)
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="With --against: ask in an order drawn by --seed, and stop once a test has decided.",
+)
+@click.option(
+    "--latency",
+    is_flag=True,
+    help="With --against: serve both at once and ask them in turns, to compare their times.",
+)
+@click.option(
     "--resume",
     metavar="RUN",
     help="Ask what a run still owes, in the same way. `last` is the newest.",
@@ -102,7 +131,13 @@ def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click 
     from punie.cli.wish import Wish
     from punie.settings import load_settings
 
+    versus = {name: options.pop(name) for name in VERSUS}
     wish = Wish(**options, quiet=as_json, argv=tuple(sys.argv[1:]))
+    if versus["against"] is not None:
+        from punie.cli.against_command import run_against
+
+        return run_against(wish, versus, as_json=as_json)
+    _refuse_alone(versus)
     try:
         measured = asyncio.run(measure(wish, load_settings(Path.cwd())))
     except asyncio.CancelledError:  # by the second Ctrl-C
@@ -110,8 +145,18 @@ def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click 
     if as_json:
         emit_json("eval", measured.as_json(), measured.warnings)
     else:
-        _print(measured)
+        print_run(measured)
     return exit_code(measured)
+
+
+def _refuse_alone(versus: dict[str, Any]) -> None:
+    """Raise InputError for a flag that says nothing without --against."""
+    from punie.errors import InputError
+
+    for name, value in versus.items():
+        if value:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag} needs --against", hint=f"{flag} --against base|RUN")
 
 
 def exit_code(measured: "Measured") -> int:
@@ -129,7 +174,8 @@ def exit_code(measured: "Measured") -> int:
     return EXIT_GATE if summary.must_pass_failed else EXIT_OK
 
 
-def _print(measured: "Measured") -> None:
+def print_run(measured: "Measured") -> None:
+    """Print a run as a table, and on stderr what else is to be said of it."""
     from punie.cli.output import err, out, safe
     from punie.reporting.terminal import eval_table, owed
 

@@ -95,11 +95,7 @@ async def _measure(
         format_of(wish.output.name)
         if wish.output.is_dir():
             raise InputError(f"{wish.output} is a folder", hint="give a file in it")
-    if wish.journal is not None:
-        if settings.values.journal.entries == "never":
-            raise InputError("journal is set to never here", hint="punie config shows where")
-        if not wish.journal.strip():
-            raise InputError("the goal of a journal entry is empty")
+    refuse_journal(wish, settings)
     judge_of(wish, settings)
     if wish.resume:
         with RunStore(settings.project) as store:
@@ -118,14 +114,24 @@ async def _measure(
         with store.lock(run_id):
             async with served(wish, settings, log, suite) as service:
                 endpoint = service.endpoint
-                run = _head(wish, settings, suite, endpoint, run_id)
+                run = head_of(wish, settings, suite, endpoint, run_id)
                 run = await checked(wish, settings, suite, service, run)
                 store.create(run, suite)
                 report = await _ask_all(
                     wish, suite, endpoint, run, store, heard=heard, decide=decide
                 )
             report, judged = await judged_after(wish, settings, store, report, heard)
-            return _with_judge(_finish(wish, settings, store, report), judged)
+            return _with_judge(finish(wish, settings, store, report), judged)
+
+
+def refuse_journal(wish: Wish, settings: Loaded) -> None:
+    """Raise InputError for a journal entry that could not be written."""
+    if wish.journal is None:
+        return
+    if settings.values.journal.entries == "never":
+        raise InputError("journal is set to never here", hint="punie config shows where")
+    if not wish.journal.strip():
+        raise InputError("the goal of a journal entry is empty")
 
 
 async def _resume(
@@ -151,7 +157,7 @@ async def _resume(
             run = run.model_copy(update={"status": RunStatus.DONE, "summary": summary})
             store.update(run)
         report, judged = await judged_after(wish, settings, store, store.report(run), heard)
-        measured = _with_judge(_finish(resumed, settings, store, report), judged)
+        measured = _with_judge(finish(resumed, settings, store, report), judged)
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
         notes = (*said, *measured.warnings, *_left_unwritten(wish, settings, run))
         return replace(measured, warnings=notes)
@@ -172,7 +178,7 @@ async def _resume(
             wish, suite, endpoint, run, store, heard=heard, owed=owed, decide=decide
         )
     report, judged = await judged_after(wish, settings, store, report, heard)
-    measured = _with_judge(_finish(resumed, settings, store, report), judged)
+    measured = _with_judge(finish(resumed, settings, store, report), judged)
     notes = (*_left_unwritten(wish, settings, run), *_outdated(settings, run))
     return replace(measured, warnings=(*measured.warnings, *notes))
 
@@ -200,7 +206,8 @@ def _outdated(settings: Loaded, run: Run) -> Iterator[str]:
             )
 
 
-def _head(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, run_id: str) -> Run:
+def head_of(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, run_id: str) -> Run:
+    """The head of a run that is about to begin, with where its parts come from."""
     run = new_run(
         suite,
         endpoint,
@@ -275,7 +282,7 @@ async def _ask_all(
                 store.update(head.model_copy(update=numbers))
 
 
-def _finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -> Measured:
+def finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) -> Measured:
     """Write what the run leaves behind: the HTML report, the results file, the journal entry.
 
     What cannot be written is a warning: the run is kept and its table is shown all the same.
