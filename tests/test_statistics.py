@@ -129,10 +129,10 @@ def test_clusters_never_add_information(rows: list[tuple[float, float, str]]):
 def test_few_clusters_are_due_student_s_t():
     values, ones = [1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0], [1.0] * 8
     clusters = [0, 0, 1, 1, 2, 2, 3, 3]
-    assert cautious_n(values, ones, clusters, 0.95) == 4  # one a cluster, and no less
+    assert cautious_n(values, ones, clusters, [0.95]) == [4]  # one a cluster, and no less
     effect = design_effect(values * 30, ones * 30, list(range(60)) * 4)
     few = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 59)) ** 2
-    found = cautious_n(values * 30, ones * 30, list(range(60)) * 4, 0.95)
+    (found,) = cautious_n(values * 30, ones * 30, list(range(60)) * 4, [0.95])
     assert found == pytest.approx(240 / effect * few, rel=1e-9)
     assert found > 60
 
@@ -149,7 +149,8 @@ def test_intervals_of_few_clusters_cover_the_truth(alike: float):
         for _ in range(6):
             easy = rng.betavariate(0.7 * spread_of, 0.3 * spread_of)
             values += [float(rng.random() < easy) for _ in range(5)]
-        low, high = wilson(weighted_mean(values, ones), cautious_n(values, ones, clusters, 0.95))
+        (n,) = cautious_n(values, ones, clusters, [0.95])
+        low, high = wilson(weighted_mean(values, ones), n)
         covered += low <= 0.7 <= high
     assert covered / 1500 >= 0.93
 

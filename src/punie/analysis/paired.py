@@ -45,22 +45,26 @@ def paired_difference(
     pairs = [(a, b) for a, b, _, _ in rows]
     deltas, weights = [b - a for a, b in pairs], [row[2] for row in rows]
     clusters = [row[3] for row in rows]
+    right_or_wrong = all(score in {0.0, 1.0} for pair in set(pairs) for score in pair)
+    shares = _shares(pairs, weights) if right_or_wrong else None
 
-    def interval(confidence: float) -> Interval:
-        size = cautious_n(deltas, weights, clusters, confidence)
-        if all(score in {0.0, 1.0} for pair in pairs for score in pair):
-            return newcombe_paired(*_cells(pairs, weights, size), confidence)
-        return graded_interval(deltas, weights, size, confidence)
+    def interval(size: float, confidence: float) -> Interval:
+        if shares is None:
+            return graded_interval(deltas, weights, size, confidence)
+        both, only_second, only_first, neither = (share * size for share in shares)
+        return newcombe_paired(both, only_second, only_first, neither, confidence)
 
+    confidences = (TWO_SIDED, PASSES, FAILS)
+    sizes = cautious_n(deltas, weights, clusters, confidences)
+    shown, passes, fails = map(interval, sizes, confidences)
     value = weighted_mean(deltas, weights)
-    low, high = interval(TWO_SIDED)
     return Difference(
         value=value,
-        low=max(-1.0, min(low, value)),
-        high=min(1.0, max(high, value)),
+        low=max(-1.0, min(shown[0], value)),
+        high=min(1.0, max(shown[1], value)),
         n=len(rows),
-        lower=max(-1.0, interval(PASSES)[0]),
-        upper=min(1.0, interval(FAILS)[1]),
+        lower=max(-1.0, passes[0]),
+        upper=min(1.0, fails[1]),
     )
 
 
@@ -109,15 +113,15 @@ def newcombe_paired(
     return difference - reach(p2 - l2, u1 - p1), difference + reach(u2 - p2, p1 - l1)
 
 
-def _cells(
-    pairs: Sequence[tuple[float, float]], weights: Sequence[float], size: float
+def _shares(
+    pairs: Sequence[tuple[float, float]], weights: Sequence[float]
 ) -> tuple[float, float, float, float]:
-    """Both right, only the second, only the first, neither: weights that sum to `size`."""
+    """Of the weight: both right, only the second, only the first, neither."""
     sums = {(a, b): 0.0 for a in (0.0, 1.0) for b in (0.0, 1.0)}
     for pair, weight in zip(pairs, weights, strict=True):
         sums[pair] += weight
-    scale = size / math.fsum(weights)
-    return sums[1, 1] * scale, sums[0, 1] * scale, sums[1, 0] * scale, sums[0, 0] * scale
+    total = math.fsum(weights)
+    return sums[1, 1] / total, sums[0, 1] / total, sums[1, 0] / total, sums[0, 0] / total
 
 
 def _phi(both: float, only_second: float, only_first: float, neither: float) -> float:

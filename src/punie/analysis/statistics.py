@@ -99,9 +99,9 @@ def cautious_n(
     values: Sequence[float],
     weights: Sequence[float],
     clusters: Sequence[Hashable],
-    confidence: float,
-) -> float:
-    """`effective_n` for an interval that a verdict rests on, with few clusters.
+    confidences: Sequence[float],
+) -> list[float]:
+    """`effective_n` for intervals that a verdict rests on, with few clusters: one a confidence.
 
     The design effect is estimated from as many numbers as there are clusters, so the interval is
     due Student's t at one degree less in place of z. Wilson's depends on z²/n alone: a size that is
@@ -112,12 +112,13 @@ def cautious_n(
     for cluster, weight in zip(clusters, weights, strict=True):
         sizes[cluster] = sizes.get(cluster, 0.0) + weight
     if len(sizes) == len(values):
-        return kish_n(weights)
+        return [kish_n(weights)] * len(confidences)
     least = kish_n(list(sizes.values()))
     if len(sizes) == 1:
-        return least
-    few = (z_value(confidence) / student_t(confidence, len(sizes) - 1)) ** 2
-    return max(least, few * effective_n(values, weights, clusters))
+        return [least] * len(confidences)
+    n, degrees = effective_n(values, weights, clusters), len(sizes) - 1
+    few = [z_value(each) / student_t(each, degrees) for each in confidences]
+    return [max(least, each**2 * n) for each in few]
 
 
 def mean_of_means(
