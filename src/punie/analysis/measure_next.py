@@ -65,6 +65,7 @@ def latency_command(comparison: Comparison) -> str:
     if run.model.adapter:
         words += ["--adapter", run.model.adapter]
     else:
+        words += ["--url", run.model.url] if run.model.url else []
         words += ["--model", run.model.name]
     words += ["--latency", "--against", comparison.base.id]
     return f"whether requests are faster: {shlex.join(one_line(word) for word in words)}"

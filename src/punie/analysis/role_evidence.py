@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from punie.analysis.gate_wording import percent, points
 from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both
 from punie.records.comparison import Comparison, Difference, SliceComparison
 from punie.records.gate import Criteria, Route, Verdict
@@ -74,17 +75,16 @@ def in_points(difference: Difference | None) -> str:
     """`+12.0 points [+4.1 to +20.2], n 52`."""
     if difference is None:
         return "nothing compared"
-    value, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
-    text = f"{value:+.1f} points [{low:+.1f} to {high:+.1f}], n {difference.n:,}"
-    return text.replace("-", "−")
+    value, low, high = map(points, (difference.value, difference.low, difference.high))
+    return f"{value} points [{low} to {high}], n {difference.n:,}"
 
 
 def in_percent(estimate: Estimate | None) -> str:
-    """`81.2 % [70.1 to 90.3], n 52`."""
+    """`81.2 % [70.1 % to 90.3 %], n 52`."""
     if estimate is None:
         return "nothing scored"
-    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.1f} % [{low:.1f} to {high:.1f}], n {estimate.n:,}"
+    value, low, high = map(percent, (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low} to {high}], n {estimate.n:,}"
 
 
 def _role(
