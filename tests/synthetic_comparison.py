@@ -209,7 +209,7 @@ def _slices(paired: Paired, key: Callable[[EvalPrompt], str]) -> tuple[SliceComp
 
 
 def a_compared(paired: Paired) -> Compared:
-    """A comparison with a guard, a gate, a decision and a weighted score."""
+    """A comparison with a guard, a gate, a decision, a weighted score and a duel."""
     first = a_comparison(paired)
     guard = a_comparison(paired_rows(45, gain=False), suite="guard suite")
     assert first.score is not None
@@ -266,6 +266,7 @@ def a_compared(paired: Paired) -> Compared:
             difference=first.score,
             missing=("prose",),
         ),
+        duel=a_duel(),
         missing=("the gate's suite held-out was not measured: punie eval held-out --against base",),
         warnings=("The gate's file names no floor.",),
     )

@@ -31,7 +31,7 @@ from punie.reporting.latency_chart import latency_chart
 from punie.reporting.png import png_of
 from punie.reporting.svg import Chart
 from punie.reporting.win_chart import win_cell, win_chart
-from synthetic_comparison import a_compared, a_duel, paired_rows
+from synthetic_comparison import a_compared, paired_rows
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '</svg><script>alert(1)</script> "quoted" & \x00\x1b[31m \u202e \ud800 ]]>'
@@ -179,7 +179,7 @@ def test_a_slice_that_no_judge_saw_has_an_empty_bar():
 
 def test_a_comparison_gives_every_chart_that_it_has():
     compared = a_compared(paired_rows(60))
-    charts = charts_of_comparison(compared, duel=a_duel())
+    charts = charts_of_comparison(compared)
     assert set(charts) == {
         "differences.svg",
         "arms.svg",
@@ -198,11 +198,14 @@ def test_a_comparison_gives_every_chart_that_it_has():
         update={"score": None, "base_score": None, "current_score": None, "latency": None}
         | {"buckets": {}, "categories": (), "roles": ()}
     )
-    assert charts_of_comparison(compared.model_copy(update={"comparisons": (bare,)})) == {}
+    assert (
+        charts_of_comparison(compared.model_copy(update={"comparisons": (bare,), "duel": None}))
+        == {}
+    )
 
 
 def test_charts_become_png_of_twice_their_size(tmp_path: Path):
-    charts = charts_of_comparison(a_compared(paired_rows(60)), duel=a_duel())
+    charts = charts_of_comparison(a_compared(paired_rows(60)))
     files = write_pictures(charts, svg=tmp_path / "svg", png=tmp_path / "deep" / "png")
     assert len(files) == 2 * len(charts)
     assert (tmp_path / "svg" / "flips.svg").read_text() == charts["flips.svg"].svg

@@ -21,7 +21,6 @@ from synthetic_comparison import (
     Paired,
     a_compared,
     a_comparison,
-    a_duel,
     a_matrix,
     flip_of,
     flipped,
@@ -53,9 +52,7 @@ FIXED = {
 
 def page_of(compared: Compared, rows: list[FlippedRow], *, words: bool = True) -> str:
     first = compared.comparisons[0]
-    return "".join(
-        render_comparison(compared, rows, words=words, matrix=a_matrix(first), duel=a_duel())
-    )
+    return "".join(render_comparison(compared, rows, words=words, matrix=a_matrix(first)))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +206,7 @@ def test_one_prompt_and_two_equal_runs_make_a_page():
 def test_without_words_the_page_says_that_they_were_not_kept():
     paired = paired_rows(30)
     page = page_of(a_compared(paired), flipped(paired), words=False)
-    assert page.count("(not kept: the database of the run has it)") == 3 * len(flipped(paired))
+    assert page.count("(not kept: the database of the run has it)") == len(flipped(paired))
     assert "How warm is it" not in page
 
 

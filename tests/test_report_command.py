@@ -13,6 +13,7 @@ from punie.journal.entry import write_entry
 from punie.records.run import Sources
 from punie.records.suite import EvalSuite
 from punie.store.runs import RunStore
+from synthetic_comparison import a_comparison, paired_rows
 
 
 class Ended(NamedTuple):
@@ -85,3 +86,44 @@ def test_a_folder_that_cannot_be_written_is_named(project: Path, punie: Punie):
     refused = punie("report", "r1", "--svg", "taken")
     assert refused.returncode == 2
     assert "taken" in refused.stderr
+
+
+@pytest.fixture
+def two(project: Path) -> Path:
+    """Two more runs of one suite, `20261121-0101-base` and `20261121-0152-k3f9`."""
+    paired = paired_rows(30)
+    comparison = a_comparison(paired)
+    suite = EvalSuite(
+        name="baseline",
+        prompts=tuple(prompt for prompt, _, _ in paired),
+        hash=comparison.base.suite_hash,
+    )
+    with RunStore(project) as store:
+        for run, outcomes in (
+            (comparison.base, [one for _, one, _ in paired]),
+            (comparison.current, [other for _, _, other in paired]),
+        ):
+            store.create(run, suite)
+            store.add(run.id, outcomes)
+            store.update(run)
+    return project
+
+
+def test_two_runs_make_one_page_with_the_diff(two: Path, punie: Punie):
+    told = punie("report", "20261121-0101-base", "20261121-0152-k3f9", "--png", "pictures")
+    assert told.returncode == 0, told.stderr
+    page, *pictures = told.stdout.splitlines()
+    assert page == str(two / ".punie/runs/20261121-0152-k3f9/against-20261121-0101-base.html")
+    assert "pictures/differences.png" in pictures
+    written = Path(page).read_text()
+    assert "against smollm2-135m" in written
+    assert 'data-status="fixed"' in written
+    assert "How warm is it" not in written  # packed, so that the page stays small
+    data = json.loads(
+        punie("report", "20261121-0101", "20261121-0152", "--output", "two.html", "--json").stdout
+    )["data"]
+    assert (data["base"], data["run"]) == ("20261121-0101-base", "20261121-0152-k3f9")
+    assert (two / "two.html").read_text() == written
+    refused = punie("report", "r1", "20261121-0152-k3f9")
+    assert refused.returncode == 2
+    assert "prompt" in refused.stderr

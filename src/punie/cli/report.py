@@ -1,4 +1,4 @@
-"""`punie report`: a run as one HTML file."""
+"""`punie report`: a run, or two runs beside each other, as one HTML file."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +18,7 @@ Row = tuple[EvalPrompt, Outcome]
 
 @click.command("report")
 @click.argument("run", default="last")
+@click.argument("current", required=False)
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where to write it.")
 @picture_options
@@ -25,6 +26,7 @@ Row = tuple[EvalPrompt, Outcome]
 def report_command(
     *,
     run: str,
+    current: str | None,
     open_it: bool,
     output: Path | None,
     svg: Path | None,
@@ -34,20 +36,23 @@ def report_command(
     """Write a run's HTML report: one file, offline, for screen and paper.
 
     RUN is an id, a unique beginning of one, `last`, `last~1`, an adapter's name, or a journal
-    entry's run.json, which needs --output.
+    entry's run.json, which needs --output. With CURRENT it is the page of both: what RUN answered
+    before and CURRENT answers now, as `punie compare` has it.
     """
     folders = _Folders(svg, png)
     try:
-        written = (
-            _from_record(Path(run), output, folders)
-            if run.endswith(".json")
-            else _stored(run, output, folders)
-        )
+        if current is not None:
+            written = _of_two(run, current, output, folders)
+        elif run.endswith(".json"):
+            written = _from_record(Path(run), output, folders)
+        else:
+            written = _stored(run, output, folders)
     except OSError as error:
         raise InputError(f"{error.filename or run}: {error.strerror or error}") from error
     if as_json:
         pictures = [str(path) for path in written.pictures]
-        emit_json("report", {"run": written.run, "report": str(written.page), "charts": pictures})
+        data = {"run": written.run, "report": str(written.page), "charts": pictures}
+        emit_json("report", data | ({"base": written.base} if written.base else {}))
     else:
         click.echo("\n".join(map(str, (written.page, *written.pictures))))
     if open_it:
@@ -77,6 +82,8 @@ class _Written(NamedTuple):
     run: str
     page: Path
     pictures: list[Path]
+    base: str | None = None
+    """The run that it was compared with."""
 
 
 def _stored(run: str, output: Path | None, folders: _Folders) -> _Written:
@@ -107,3 +114,25 @@ def _from_record(record_file: Path, output: Path | None, folders: _Folders) -> _
     page = write_page(report, rows_of(record), output, words=record.entry.text)
     pictures = folders.write(report.summary, lambda: rows_of(record))
     return _Written(record.run.id, page, pictures)
+
+
+def _of_two(base: str, current: str, output: Path | None, folders: _Folders) -> _Written:
+    """Write the page of a comparison under the default gate."""
+    from punie.cli.compare_output import page_of
+    from punie.cli.comparing import contenders, match
+    from punie.cli.written import write_whole
+    from punie.reporting.comparison_charts import charts_of_comparison
+    from punie.settings import load_settings
+
+    settings = load_settings(Path.cwd())
+    with contenders(settings) as known:
+        both = [known.find(each) for each in (base, current)]
+        if output is None and not both[1].stored:
+            raise InputError("a page of a run.json needs --output", hint="--output page.html")
+        found = match(both[0], both[1], None, project=settings.project, store=known.known)
+        ids = [each.run.id for each in both]
+        page = output or known.store.run_folder(ids[1]) / f"against-{ids[0]}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(page, page_of(found))
+    charts = charts_of_comparison(found.compared)
+    return _Written(ids[1], page, write_pictures(charts, svg=folders.svg, png=folders.png), ids[0])

@@ -1,7 +1,6 @@
 """The pictures of a comparison as files of their own, for a journal entry or a talk."""
 
 from punie.records.compared import Compared
-from punie.records.duel import DuelSummary
 from punie.reporting.arms_chart import arms_chart, arms_of
 from punie.reporting.comparison_wording import titles
 from punie.reporting.flips_chart import flips_chart
@@ -11,14 +10,12 @@ from punie.reporting.svg import Chart
 from punie.reporting.win_chart import slices_of, win_chart
 
 
-def charts_of_comparison(
-    compared: Compared, *, duel: DuelSummary | None = None
-) -> dict[str, Chart]:
-    """By file name, as far as the comparison has what they show: differences, scores, flips, times.
+def charts_of_comparison(compared: Compared) -> dict[str, Chart]:
+    """Differences, scores, flips, times and a judge's word by file name, as far as there are any.
 
     All but the differences are those of the first comparison.
     """
-    first = compared.comparisons[0]
+    first, duel = compared.comparisons[0], compared.duel
     charts: dict[str, Chart] = {}
     lines = lines_of(compared.comparisons)
     if any(line.found for line in lines):

@@ -7,37 +7,32 @@ no more memory than one block of transcripts.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from punie.records.compared import Compared, Matrix, WeightedScore
-from punie.records.comparison import Bucket, Comparison, Difference, SliceComparison, Word
-from punie.records.duel import DuelSummary
+from punie.records.comparison import Bucket, Comparison, Difference
 from punie.records.run import Run
 from punie.records.trust import Finding
 from punie.reporting import comparison_wording as words_of
 from punie.reporting import numbers, svg
 from punie.reporting.answers import expected_line, got_line, status
-from punie.reporting.arms_chart import arms_cell
 from punie.reporting.comparison_notes import notes_of
+from punie.reporting.comparison_tables import (
+    CLASSES,
+    duels_of,
+    forest_of,
+    matrix_of,
+    standings_of,
+)
 from punie.reporting.flipped import FlippedRow, telling
 from punie.reporting.flips_chart import MEANINGS, flips_bar
-from punie.reporting.forest_chart import Scale, forest_axis, forest_cell, scale_of
 from punie.reporting.latency_chart import latency_chart
 from punie.reporting.page import drawing, own, template
 from punie.reporting.provenance import date, provenance
 from punie.reporting.soundness import Soundness, checks_line, findings, soundness
 from punie.reporting.transcripts import NOT_KEPT, Transcript, Transcripts, transcript
 from punie.reporting.verdict_style import VERDICT_CSS
-from punie.reporting.win_chart import win_cell
 from punie.reporting.wording import culprit_words
 from punie.text import one_line
 
-_CLASSES = {
-    Word.BETTER: "better",
-    Word.NO_WORSE: "hold",
-    Word.WORSE: "worse",
-    Word.UNCLEAR: "unclear",
-}
 BUCKET_NAMES = {
     Bucket.REGRESSED: "regressed",
     Bucket.FIXED: "fixed",
@@ -52,14 +47,13 @@ def render_comparison(
     *,
     words: bool = True,
     matrix: Matrix | None = None,
-    duel: DuelSummary | None = None,
 ) -> Iterator[str]:
     """Write what two runs say together as pieces of one HTML document.
 
     `flips` are those of the first comparison, as `flipped_rows` gives them, and are read once.
     Without `words` prompts and answers are not known, as in most run.json of a journal. `matrix` is
-    given where more than two runs were compared, `duel` where a judge was asked. The document loads
-    nothing, and its content security policy allows only its own style and script.
+    given where more than two runs were compared. The document loads nothing, and its content
+    security policy allows only its own style and script.
     """
     first = compared.comparisons[0]
     transcripts = Transcripts()
@@ -77,31 +71,32 @@ def render_comparison(
         current=current,
         suite=words_of.suite_of(first),
         word=words_of.word_of(first),
-        kind=_CLASSES.get(first.word, "unclear") if first.word else "unclear",
+        kind=CLASSES.get(first.word, "unclear") if first.word else "unclear",
         big=numbers.points(first.score.value if first.score else None),
         bounds=_bounds(first.score),
-        forest=_forest(compared),
+        forest=forest_of(compared),
         sentences=_sentences(first),
         stats=_stats(compared),
         notes=notes_of(compared),
         gate=compared.gate,
         verdict_marks=words_of.VERDICT_MARKS,
         decision=compared.decision,
-        standings=_standings(first),
+        standings=standings_of(first),
         weighted=_weighted(compared.weighted),
         flips_bar=drawing(flips_bar(first.buckets)),
         buckets=_buckets(first),
         rows=_rows(flips, transcripts, (base, current), words=words),
         transcripts=transcripts,
         speed=list(words_of.speed_rows(first)),
+        timed=_timed(first),
         latency=drawing(latency_chart(first.latency, title="Latency")) if first.latency else "",
         differing=words_of.differing(first),
         sound=[
             _sound(name, run) for name, run in (("Base", first.base), ("Current", first.current))
         ],
-        matrix=_matrix(matrix),
-        duel=duel,
-        duels=_duels(duel),
+        matrix=matrix_of(matrix),
+        duel=compared.duel,
+        duels=duels_of(compared.duel),
         provenance=_provenance(first.base, first.current),
         created=date(first.current.created_at),
     )
@@ -140,6 +135,13 @@ def _stats(compared: Compared) -> list[Stat]:
     return stats
 
 
+def _timed(first: Comparison) -> str:
+    """What the times may be used for."""
+    if first.latency and not first.latency.gates:
+        return f"For no gate: {one_line(first.latency.why_not, 300).rstrip('.')}."
+    return "Wall-clock times of single answers, as the client saw them."
+
+
 def _bounds(found: Difference | None) -> str:
     return f"[{numbers.points(found.low)} to {numbers.points(found.high)}]" if found else ""
 
@@ -158,119 +160,6 @@ def _sentences(first: Comparison) -> list[str]:
         )
         if sentence
     ]
-
-
-class ForestRow(NamedTuple):
-    """One line of the forest plot, which is its own table."""
-
-    name: str
-    cell: Markup | str
-    difference: str
-    word: str
-    kind: str
-    flips: str
-    pairs: str
-
-
-class Forest(NamedTuple):
-    """The plot, its groups in order, and the scale that all its lines share."""
-
-    headline: Markup | str
-    axis: Markup
-    groups: list[tuple[str, list[ForestRow]]]
-
-
-def _forest(compared: Compared) -> Forest:
-    first, *others = compared.comparisons
-    tags = sorted(first.tags, key=lambda each: -each.pairs)
-    slices = [("Category", first.categories), ("Role", first.roles), ("Tag", tags)]
-    found = [first.score, *(each.score for each in others)]
-    found += [each.difference for _, group in slices for each in group]
-    scale = scale_of(found, first.margin)
-    groups = [("Overall", [_whole(first, "overall", scale, first.margin)])]
-    groups += [
-        (name, [_part(each, scale, first.margin) for each in group])
-        for name, group in slices
-        if group
-    ]
-    if others:
-        rows = [_whole(each, words_of.suite_of(each), scale, first.margin) for each in others]
-        groups.append(("Other suites", rows))
-    headline = ""
-    if first.score:
-        own_scale = scale_of([first.score], first.margin)
-        headline = drawing(
-            forest_cell(first.score, own_scale, margin=first.margin, label="Difference")
-            + forest_axis(own_scale, margin=first.margin)
-        )
-    return Forest(headline, drawing(forest_axis(scale, margin=first.margin)), groups)
-
-
-def _whole(each: Comparison, name: str, scale: Scale, margin: float) -> ForestRow:
-    split = each.discordance
-    return ForestRow(
-        name,
-        _cell(each.score, scale, margin, name),
-        words_of.difference(each.score),
-        words_of.word_of(each),
-        _CLASSES[each.word] if each.word else "",
-        f"+{split.gained} −{split.lost}" if split else numbers.NOTHING,
-        numbers.count(each.scored),
-    )
-
-
-def _part(each: SliceComparison, scale: Scale, margin: float) -> ForestRow:
-    return ForestRow(
-        one_line(each.name, 60),
-        _cell(each.difference, scale, margin, each.name),
-        words_of.difference(each.difference),
-        each.word.value if each.word else "nothing to compare",
-        _CLASSES[each.word] if each.word else "",
-        f"+{each.gained} −{each.lost}",
-        numbers.count(each.pairs),
-    )
-
-
-def _cell(found: Difference | None, scale: Scale, margin: float, label: str) -> Markup | str:
-    if found is None:
-        return ""
-    return drawing(forest_cell(found, scale, margin=margin, label=one_line(label, 60)))
-
-
-class Standing(NamedTuple):
-    """One slice in both runs, with its pair of bars."""
-
-    name: str
-    cell: Markup
-    base: str
-    current: str
-    faults: int
-
-
-def _standings(first: Comparison) -> list[tuple[str, list[Standing]]]:
-    overall = Standing(
-        "overall",
-        drawing(arms_cell(first.base_score, first.current_score, label="overall")),
-        numbers.percent_interval(first.base_score),
-        numbers.percent_interval(first.current_score),
-        len(first.faulted),
-    )
-    named = [("Category", first.categories), ("Role", first.roles)]
-    return [
-        ("Overall", [overall]),
-        *((name, [_standing(each) for each in slices]) for name, slices in named if slices),
-    ]
-
-
-def _standing(each: SliceComparison) -> Standing:
-    name = one_line(each.name, 60)
-    return Standing(
-        name,
-        drawing(arms_cell(each.base, each.current, label=name)),
-        numbers.percent_interval(each.base),
-        numbers.percent_interval(each.current),
-        each.faults,
-    )
 
 
 def _weighted(weighted: WeightedScore | None) -> str:
@@ -342,7 +231,7 @@ def _rows(
     for row in flips:
         flip, prompt = row.flip, row.prompt
         both = [telling(outcomes)[1] for outcomes in (row.base, row.current)]
-        base, current = (got_line(each) if words else NOT_KEPT for each in both)
+        base, current = (got_line(each) if words else "" for each in both)
         culprit = flip.current_culprit or flip.base_culprit
         yield Row(
             bucket=BUCKET_NAMES[flip.bucket],
@@ -401,61 +290,4 @@ def _provenance(base: Run, current: Run) -> list[tuple[str, str, str, bool]]:
     return [
         (name, before.get(name, ""), after.get(name, ""), before.get(name) == after.get(name))
         for name in names
-    ]
-
-
-class MatrixLine(NamedTuple):
-    """Two of several runs."""
-
-    row: str
-    column: str
-    difference: str
-    p: str
-    adjusted: str
-    clear: bool
-
-
-def _matrix(matrix: Matrix | None) -> list[MatrixLine]:
-    if matrix is None:
-        return []
-    titles = dict(zip(matrix.runs, map(one_line, matrix.titles), strict=True))
-    return [
-        MatrixLine(
-            titles[cell.row],
-            titles[cell.column],
-            words_of.difference(cell.difference),
-            words_of.p_value(cell.p) if cell.p is not None else numbers.NOTHING,
-            words_of.p_value(cell.adjusted) if cell.adjusted is not None else numbers.NOTHING,
-            cell.adjusted is not None and cell.adjusted < matrix.alpha,
-        )
-        for cell in matrix.cells
-    ]
-
-
-class DuelLine(NamedTuple):
-    """Wins, losses and ties of one slice, with their bar."""
-
-    name: str
-    cell: Markup
-    wins: int
-    ties: int
-    losses: int
-    rate: str
-    p: str
-
-
-def _duels(duel: DuelSummary | None) -> list[DuelLine]:
-    if duel is None:
-        return []
-    return [
-        DuelLine(
-            one_line(each.name, 60),
-            drawing(win_cell(each)),
-            each.wins,
-            each.ties,
-            each.losses,
-            numbers.percent_interval(each.win_rate),
-            words_of.p_value(each.sign_p) if each.sign_p is not None else numbers.NOTHING,
-        )
-        for each in (duel.overall, *duel.categories, *duel.roles)
     ]
