@@ -378,6 +378,8 @@ def _next_steps(
         yield "  punie journal render   brings the journal's table up to date"
     if run.status is RunStatus.INTERRUPTED:
         return  # the command that goes on stands above
+    if run.repeats > 1:
+        yield f"  punie consistency {run.id}   what it cannot do, and what only sometimes"
     if run.model.builtin_demo and not settings.configured:
         yield "This was the demo model, not yours. Next:"
         yield "  punie report last --open"
