@@ -27,7 +27,7 @@ def cautions(base: Run, current: Run, paired: Paired) -> tuple[str, ...]:
 def _of(run: Run) -> Iterator[str]:
     """Stamps (leaked, selected on test) stand among the findings of a run's checks."""
     if run.status in _UNFINISHED:
-        asked = f", after {run.summary.prompts:,} prompts" if run.summary else ""
+        asked = f", after {_prompts(run.summary.prompts)}" if run.summary else ""
         yield f"it {_UNFINISHED[run.status]}{asked}."
     if run.checks is None or (run.checks.skipped and not run.checks.partly):
         yield "nobody asked for self-checks, so the instrument is not known to work."
@@ -48,19 +48,18 @@ def _of(run: Run) -> Iterator[str]:
 def _together(base: Run, current: Run, paired: Paired) -> Iterator[str]:
     if base.repeats != current.repeats:
         yield (
-            f"The base was asked {base.repeats} times a prompt, the current run "
-            f"{current.repeats} times: its answers are averaged, so one run is steadier."
+            f"The runs were asked {base.repeats} and {current.repeats} times a prompt, "
+            "so the answers of one are steadier."
         )
     if paired.relabelled:
-        count = len(paired.relabelled)
         yield (
-            f"{count:,} prompt{'s' * (count != 1)} changed category, role, tags, group, weight or "
+            f"{_prompts(len(paired.relabelled))} changed category, role, tags, group, weight or "
             "must_pass between the runs: those of the current run count."
         )
     left = len(paired.only_base) + len(paired.only_current) + 2 * len(paired.changed)
     if paired.how == "intersected" and left:
         yield (
-            f"Only what both runs asked is compared: {len(paired.pairs):,} prompts; "
+            f"Only what both runs asked is compared: {_prompts(len(paired.pairs))}; "
             f"{left:,} others are left out."
         )
     if paired.how == "unpaired":
@@ -68,3 +67,7 @@ def _together(base: Run, current: Run, paired: Paired) -> Iterator[str]:
             "The runs are compared as two independent samples: what makes a prompt hard is not "
             "taken out, so the interval is wider."
         )
+
+
+def _prompts(count: int) -> str:
+    return f"{count:,} prompt{'s' * (count != 1)}"
