@@ -290,3 +290,35 @@ def test_guards_of_the_gate_are_found_or_named_with_their_command(
     ended = punie("compare", *TWO, "--gate", "gates.yaml")
     assert ended.code == EXIT_OK
     assert "On manners 1" in ended.out
+
+
+def test_collected_interactions_are_a_baseline_of_their_own(project: Path, punie: Command) -> None:
+    metrics = {
+        "total_interactions": 302,
+        "successful": 298,
+        "failed": 4,
+        "success_rate": 0.987,
+        "duration_stats": {"avg_ms": 20062, "median_ms": 10896, "min_ms": 30, "max_ms": 138289},
+    }
+    (project / "baseline_metrics.json").write_text(json.dumps(metrics))
+    two(project, LOSS)
+    ended = punie("compare", "baseline_metrics.json", TWO[1], "--unpaired")
+    assert ended.code == EXIT_OK
+    assert "302 and 60 prompts, not the same ones" in ended.out
+    assert "302 collected interactions, 20.1 s on average" in ended.out
+    first = found(punie, "baseline_metrics.json", TWO[1], "--unpaired")["comparisons"][0]
+    assert first["base_score"]["value"] == pytest.approx(298 / 302)
+    assert first["word"] == "worse"
+    refused = punie("compare", "baseline_metrics.json", TWO[1])
+    assert refused.code == EXIT_USAGE
+    assert "--unpaired" in refused.err
+
+
+def test_other_suites_that_both_models_took_guard_an_adapter(project: Path, punie: Command) -> None:
+    two(project, GAIN, model="tiny", adapter="desk")
+    manners = a_suite(100, name="manners")
+    add_run(project, manners, "1" * 100, run_id="base-manners")
+    add_run(project, manners, "1" * 50 + "0" * 50, run_id="adapter-manners", adapter="desk")
+    ended = punie("compare", *TWO, "--fail-on-regression")
+    assert "On manners 1" in ended.out
+    assert ended.code == EXIT_GATE

@@ -53,8 +53,9 @@ def compare_command(
     """Compare runs prompt by prompt: what changed, how sure that is, and what to do.
 
     BASE and CURRENT are ids, unique beginnings of them, `last`, `last~1`, adapters' names, or paths
-    of a journal's run.json. Without --gate an adapter must gain on its own suite and lose no more
-    than 5 points elsewhere. Several CURRENT are each compared with BASE, and all with each other.
+    of a journal's run.json; with --unpaired also of a baseline_metrics.json. Without --gate, an
+    adapter must gain on its own suite and lose no more than 5 points elsewhere. Several CURRENT are
+    each compared with BASE, and all with each other.
     """
     from punie.cli.compare_output import Found, refuse_output, show, write_journal
     from punie.cli.comparing import contenders, exit_code, match
@@ -100,8 +101,7 @@ def compare_command(
 
 def _matrix(contenders: "list[Contender]", how: "How") -> "Matrix":
     from punie.analysis.matrix import matrix_of
-    from punie.analysis.pairing import arm_of
     from punie.reporting.wording import model_title
 
-    runs = [(each.run, arm_of(each.rows())) for each in contenders]
+    runs = [(each.run, each.arm) for each in contenders]
     return matrix_of(runs, [model_title(each.run.model) for each in contenders], how)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from punie.analysis.compared import Versus, compared_of
-from punie.analysis.pairing import How, arm_of, pair, refusal
+from punie.analysis.pairing import Arm, How, arm_of, pair, refusal
 from punie.errors import EXIT_GATE, EXIT_INCONCLUSIVE, EXIT_OK, InputError
 from punie.gates.default import default_gates
 from punie.models.manifest import ADAPTERS, read_manifest
@@ -34,6 +34,15 @@ class Contender:
     """Whether prompts and answers are known, as they are not in most run.json."""
     stored: bool = True
     """Whether it lies in the project's database."""
+    asked: Arm | None = field(default=None, repr=False)
+    """What is compared of it, where it has no rows."""
+    notes: tuple[str, ...] = ()
+    """What a reader of a comparison with it must know."""
+
+    @property
+    def arm(self) -> Arm:
+        """What is compared of it."""
+        return arm_of(self.rows()) if self.asked is None else self.asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +82,12 @@ class Contenders:
         return self.store if here else None
 
     def find(self, reference: str) -> Contender:
-        """The run that a reference names: as everywhere, or the path of a run.json.
+        """The run that a reference names: as everywhere, or the path of a run.json or of metrics.
 
         Raises InputError for a run without answers, or where there is none of that name.
         """
         if reference.endswith(".json"):
-            return _recorded(Path(reference))
+            return _of_file(Path(reference))
         return stored(self.store, self.store.find(reference))
 
 
@@ -98,6 +107,12 @@ def stored(store: RunStore, run: Run) -> Contender:
             hint=f"punie eval --resume {head.id}",
         )
     return Contender(head, lambda: store.rows(run.id))
+
+
+def _of_file(path: Path) -> Contender:
+    from punie.cli.collected import collected, is_metrics
+
+    return collected(path) if is_metrics(path) else _recorded(path)
 
 
 def _recorded(path: Path) -> Contender:
@@ -132,18 +147,25 @@ def match(
     gates = gates or default_gates(base.run, current.run)
     versus = [_versus(base, current, how)]
     missing: list[str] = []
-    for name in other_suites(gates, current.run.suite_name, own):
+    named = list(other_suites(gates, current.run.suite_name, own))
+    for name in named:
         guard = _guard(name, base.run, current.run, store) if store else None
         if guard is None:
             missing.append(_to_measure(name, base.run, current.run))
         else:
             versus.append(_versus(*guard, how))
+    if store and any(each.suite == OTHERS for each in gates.guards):
+        known = {run.suite_name for run in store.heads() if same_model(run, current.run)}
+        others = sorted(known - {*named, current.run.suite_name})
+        guards = [_guard(name, base.run, current.run, store) for name in others]
+        versus += [_versus(*guard, how) for guard in guards if guard]
     found = compared_of(versus, gates, own_suite=own, missing=tuple(missing))
+    found = found.model_copy(update={"warnings": (*base.notes, *current.notes)})
     return Match(base, current, tuple(versus), found, gates, how, own)
 
 
 def _versus(base: Contender, current: Contender, how: How) -> Versus:
-    paired = pair(arm_of(base.rows()), arm_of(current.rows()), how)
+    paired = pair(base.arm, current.arm, how)
     refused = refusal(base.run, current.run, paired)
     if refused is not None:
         raise refused

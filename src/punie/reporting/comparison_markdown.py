@@ -115,6 +115,8 @@ def _guard(comparison: Comparison) -> str:
 
 
 def _flips(comparison: Comparison) -> str:
+    if not comparison.buckets:
+        return ""
     counts = [[str(bucket), numbers.count(count)] for bucket, count in words.buckets(comparison)]
     parts = ["### What flipped", table(["Bucket", "Prompts"], counts, right=(1,))]
     for bucket in (Bucket.REGRESSED, Bucket.FIXED, Bucket.STILL_FAILING):

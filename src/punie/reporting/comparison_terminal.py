@@ -65,8 +65,9 @@ class _View:
         yield _scores(first, width)
         if compared.weighted:
             yield _weighted(compared.weighted)
-        yield Text()
-        yield from _flips(first)
+        if first.buckets:
+            yield Text()
+            yield from _flips(first)
         if speed := list(words.speed_rows(first)):
             yield Text()
             yield _speed(speed)

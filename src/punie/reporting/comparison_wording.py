@@ -82,7 +82,7 @@ def difference(found: Difference | None) -> str:
 
 def counted_over(comparison: Comparison) -> str:
     """What the difference rests on: `90 prompts, 80 gained, 0 lost, McNemar p < 0.0001`."""
-    parts = [numbers.counted(comparison.scored, "prompt")]
+    parts = [prompts_of(comparison)]
     strata = sum(each.difference is not None for each in comparison.categories)
     if strata > 1:
         parts[0] += f", mean over {strata} categories"
@@ -90,6 +90,15 @@ def counted_over(comparison: Comparison) -> str:
         parts.append(f"{numbers.count(split.gained)} gained, {numbers.count(split.lost)} lost")
         parts.append(f"exact McNemar {p_value(split.p)}")
     return "; ".join(parts)
+
+
+def prompts_of(comparison: Comparison) -> str:
+    """How many prompts are behind the difference: `90 prompts`, or both samples' numbers."""
+    base, current = comparison.base_score, comparison.current_score
+    if comparison.how == "unpaired":
+        both = [each.n if each else 0 for each in (base, current)]
+        return f"{numbers.count(both[0])} and {numbers.count(both[1])} prompts, not the same ones"
+    return numbers.counted(comparison.scored, "prompt")
 
 
 def p_value(p: float) -> str:
@@ -102,10 +111,10 @@ def detectable(comparison: Comparison) -> str:
     smallest = comparison.smallest_detectable
     if smallest is None:
         return ""
-    return (
-        f"A true difference of {points(smallest)} or more would be found four times out of five "
-        f"with {numbers.counted(comparison.scored, 'prompt')} that flip as often as these."
-    )
+    told = f"A true difference of {points(smallest)} or more would be found four times out of five"
+    if comparison.how == "unpaired":
+        return f"{told}."
+    return f"{told} with {prompts_of(comparison)} that flip as often as these."
 
 
 def coverage(comparison: Comparison) -> str:
@@ -137,7 +146,7 @@ def rows(comparison: Comparison, *, tags: int | None = None) -> list[Row]:
         numbers.percent_interval(comparison.current_score),
         difference(comparison.score),
         _flips(split.gained, split.lost) if split else "",
-        numbers.count(comparison.scored),
+        numbers.count(comparison.scored) if comparison.how != "unpaired" else "",
         comparison.word.value if comparison.word else "",
     )
     largest = sorted(comparison.tags, key=lambda each: -each.pairs)[:tags]
@@ -219,12 +228,12 @@ def speed_rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
             yield "Tokens a second", "", "", f"{found.tokens_per_second_ratio:.2f} times"
     both = [run.summary for run in _runs(comparison)]
     measures = (
-        ("Peak memory", [numbers.byte_size(s.peak_memory_bytes) if s else "" for s in both]),
-        ("Tokens written", [numbers.compact(s.tokens_out) if s else "" for s in both]),
-        ("Cost", [numbers.cost(s.cost) if s else "" for s in both]),
+        ("Peak memory", [numbers.byte_size(s.peak_memory_bytes if s else None) for s in both]),
+        ("Tokens written", [numbers.compact(s.tokens_out if s else None) for s in both]),
+        ("Cost", [numbers.cost(s.cost if s else None) for s in both]),
     )
     for name, (base, current) in measures:
-        if {base, current} - {"", numbers.NOTHING, "0"}:
+        if {base, current} - {numbers.NOTHING, "0"}:
             yield name, base, current, ""
 
 
