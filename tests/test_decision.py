@@ -233,6 +233,17 @@ def test_iterates_where_one_bound_is_broken_and_quality_gains():
     assert found.because == "The gate fails: bound 1: as found."
 
 
+def test_measures_the_roles_where_quality_is_lost_and_they_may_tell_in_which():
+    few: Counts = (10, 0, 6, 4)
+    roles: dict[str, Counts] = {"coder": (30, 0, 1, 1), "researcher": few, "planner": few}
+    found = decided(a_comparison(roles, adapter=None))
+    assert found.action is Action.MEASURE
+    assert any(line.startswith("role coder: 32 prompts") for line in found.measure_next)
+    # What breaks a bound beside quality is no matter of roles.
+    found = decided(a_comparison({"coder": HOLDS, "researcher": TINY}, adapter=None))
+    assert found.action is Action.LOOK
+
+
 def test_aborts_where_neither_quality_nor_speed_gains():
     found = decided(a_comparison(whole=NOTHING, latency=timed(1.01, 0.99, 1.03)))
     assert found.action is Action.ABORT

@@ -49,6 +49,12 @@ class Rule:
         held = [each.holds == "yes" for each in self.conditions]
         return bool(held) and (any(held) if self.any_one else all(held))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether more prompts could make it fire."""
+        found = {each.holds for each in self.conditions}
+        return "unclear" in found and "no" not in found
+
 
 def rules(
     gates: Gates,
@@ -58,11 +64,14 @@ def rules(
     missing: Sequence[str],
 ) -> Iterator[Rule]:
     """In the order in which they are asked; the first that fires decides."""
+    hybrid, retrain = _hybrid(gates, roles), _retrain(gates, report, comparisons, roles)
     yield _deploy(report, comparisons, missing)
-    yield _hybrid(gates, roles)
-    yield _retrain(gates, report, comparisons, roles)
+    yield hybrid
+    yield retrain
     yield _abort(comparisons, roles)
-    yield _look(gates, report, comparisons, roles)
+    lost = any(holds_margin(each.score, each.margin) is Verdict.FAIL for each in comparisons)
+    by_role = lost and (hybrid.is_open or retrain.is_open)
+    yield _look(gates, report, comparisons, roles, by_role=by_role)
 
 
 def _deploy(report: GateReport, comparisons: Sequence[Comparison], missing: Sequence[str]) -> Rule:
@@ -279,7 +288,10 @@ def _look(
     report: GateReport,
     comparisons: Sequence[Comparison],
     roles: Sequence[RoleEvidence],
+    *,
+    by_role: bool,
 ) -> Rule:
+    """`by_role`: quality is lost, and more prompts of some roles may tell in which of them."""
     code, _ = _parted(gates, roles)
     failed = [each for each in code if each.served is Verdict.FAIL]
     conditions: list[Condition] = []
@@ -299,13 +311,11 @@ def _look(
         if gained == "no":
             reasons.append(f"the adapter gained nothing on {suite}")
     broken = [each for each in report.results if each.verdict is Verdict.FAIL]
-    conditions.append(
-        Condition(
-            "a bound of the gate is broken",
-            "yes" if broken else "no" if report.verdict is Verdict.PASS else "unclear",
-            _bounds(report),
-        )
-    )
+    holds = _NOT[_passes(report)]
+    asks = "a bound of the gate is broken"
+    if broken and by_role:
+        holds, asks = "unclear", f"{asks} for another reason than single roles"
+    conditions.append(Condition(asks, holds, _bounds(report)))
     if broken and not reasons:
         reasons.append(f"the gate fails: {_named(broken)}")
     because = f"{'; '.join(reasons)}."
