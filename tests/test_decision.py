@@ -290,6 +290,8 @@ def test_measures_more_where_the_intervals_do_not_say():
     )
     latency = "punie eval agents --adapter greenhouse --latency --against base-run"
     assert any(line.endswith(latency) for line in found.measure_next)
+    apart = a_comparison({"coder": TINY}).model_copy(update={"how": "unpaired"})
+    assert not any("--latency" in line for line in decided(apart, report).measure_next)
 
 
 def test_a_suite_of_the_gate_that_nobody_measured_keeps_it_from_deployment():

@@ -13,7 +13,13 @@ from collections.abc import Sequence
 from punie.analysis.decision_rules import rules
 from punie.analysis.role_evidence import roles_of, route_of
 from punie.records.comparison import Comparison
-from punie.records.gate import Action, Decision, Evidence, GateReport, Gates
+from punie.records.gate import Action, Decision, Evidence, GateReport, Gates, Verdict
+
+THIN = {
+    False: "No rule is decided: what is measured is too little to tell.",
+    True: "The gate fails, and what is measured is too little to tell what to do about it.",
+}
+"""Why more is to be measured, by whether the gate fails."""
 
 
 def decide(
@@ -32,7 +38,7 @@ def decide(
     roles = roles_of(comparisons, gates.criteria)
     evidence: list[Evidence] = []
     settle: dict[str, None] = {}
-    action, because = Action.MEASURE, "No rule is decided: what is measured is too little to tell."
+    action, because = Action.MEASURE, THIN[report.verdict is Verdict.FAIL]
     for rule in rules(gates, report, comparisons, roles, missing):
         for each in rule.conditions:
             asked = f"{rule.action.value}: {each.asks}"

@@ -59,8 +59,10 @@ def resume_commands(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def latency_command(comparison: Comparison) -> str:
-    """How the two are timed side by side."""
+    """How the two are timed side by side, where both can be asked again."""
     run = comparison.current
+    if comparison.how == "unpaired":
+        return "whether requests are faster: time both on one suite, side by side"
     words = ["punie", "eval", run.suite_name]
     if run.model.adapter:
         words += ["--adapter", run.model.adapter]
