@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from punie.cli.calibrate import calibrate_command
 from punie.cli.output import emit_json, err, out, safe
 from punie.errors import InputError
 
@@ -25,6 +26,9 @@ def judge() -> None:
 
     A RUN is an id, a unique beginning of one, `last`, `last~1`, or an adapter's name.
     """
+
+
+judge.add_command(calibrate_command)
 
 
 @judge.command("run")

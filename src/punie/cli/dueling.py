@@ -1,0 +1,180 @@
+"""Having a judge say, prompt by prompt, which of two runs answered better.
+
+Both runs are done, so no candidate's server is up: a judge of our own has the memory for itself.
+What it says is kept by content; the same command goes on with a judging that was interrupted.
+"""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from punie.cli.comparing import Contender
+from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric
+from punie.errors import InputError
+from punie.records.duel import Duel, DuelSummary
+from punie.records.judgement import Rubric
+from punie.settings import Loaded
+
+if TYPE_CHECKING:
+    from punie.cli.judge_at_work import AtWork, RunsCache
+    from punie.judging.matches import Match, Matches
+
+
+class DuelRun(NamedTuple):
+    """What a judge says of two runs, and how the judging ended."""
+
+    summary: DuelSummary
+    stopped: bool = False
+    """Somebody asked for its end."""
+    gone: bool = False
+    """The judge answered no more."""
+
+
+def duel_runs(wish: JudgeWish, settings: Loaded, base: Contender, current: Contender) -> DuelRun:
+    """Serve or connect the judge, and have each pair of answers judged in both orders.
+
+    Raises InputError for runs or a judge that cannot be, ModelError, ServerError or EndpointError
+    where nobody judges. The second Ctrl-C raises KeyboardInterrupt.
+    """
+    from punie.judging.matches import matches_of
+
+    rubric = chosen_rubric(wish.rubric)
+    checked_judge(wish, settings)
+    for each in (base, current):
+        if not each.words:
+            raise InputError(
+                f"run {each.run.id} comes without its answers, so nobody can judge them",
+                hint="compare runs of the project's database, or write entries with journal.text",
+            )
+    matches = matches_of(base.rows(), current.rows())
+    if not matches.found:
+        raise InputError(
+            f"{base.run.id} and {current.run.id} have no prompt that both answered",
+            hint="run both on one suite",
+        )
+    try:
+        return asyncio.run(_duel(wish, settings, rubric, matches, base=base, current=current))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def _duel(
+    wish: JudgeWish,
+    settings: Loaded,
+    rubric: Rubric,
+    matches: "Matches",
+    *,
+    base: Contender,
+    current: Contender,
+) -> DuelRun:
+    from punie.cli.judge_at_work import judge_at_work
+    from punie.cli.signals import signals
+    from punie.judging.duel import choosing, prompt_hash
+    from punie.serving.awake import awake
+
+    questions = (
+        choosing(rubric, each.prompt, each.base.completion, each.current.completion).messages
+        for each in matches.found
+    )
+    with awake(), signals() as heard, _cache(settings.project, base, current) as cache:
+        async with judge_at_work(
+            wish,
+            settings,
+            rubric,
+            questions,
+            prompt_hash=prompt_hash(),
+            log=_log(settings.project, current),
+            cache=cache,
+            heard=heard,
+        ) as work:
+            duels, whole = await judged(work, rubric, matches.found, quiet=wish.quiet)
+    summary = _summary(duels, matches, work, base=base, current=current)
+    stopped = work.stop.is_set() and not whole
+    return DuelRun(summary, stopped=stopped, gone=not (whole or stopped))
+
+
+async def judged(
+    work: "AtWork",
+    rubric: Rubric,
+    matches: "list[Match]",
+    *,
+    quiet: bool,
+) -> tuple[list[Duel], bool]:
+    """The duels in the order of their matches, and whether all were judged."""
+    from punie.cli.live import showing
+    from punie.evaluation.run import Progress
+    from punie.judging.duel import judge_duels
+
+    duels: dict[str, Duel] = {}
+    progress = Progress(total=len(matches), stop=work.stop)
+    progress.in_flight = min(work.concurrency, len(matches))
+
+    def record(duel: Duel) -> None:
+        duels[duel.id] = duel
+        progress.done += 1
+        progress.faults += duel.fault is not None
+        progress.in_flight = min(work.concurrency, progress.total - progress.done)
+
+    async with showing(progress, quiet=quiet):
+        whole = await judge_duels(matches, rubric, work.judge, record, concurrency=work.concurrency)
+    in_order = [duels[each.prompt.id] for each in matches if each.prompt.id in duels]
+    return in_order, whole
+
+
+def _summary(
+    duels: list[Duel],
+    matches: "Matches",
+    work: "AtWork",
+    *,
+    base: Contender,
+    current: Contender,
+) -> DuelSummary:
+    from punie.analysis.duel import summarize
+    from punie.analysis.kinship import kinship
+
+    identity = work.judge.identity
+    summary = summarize(duels, judge=identity, unanswered=matches.unanswered)
+    kin = [kinship(identity, each.run.model) for each in (current, base)]
+    left = len(matches.found) - len(duels)
+    of = f"{left} of {len(matches.found)} pairs"
+    return summary.model_copy(
+        update={
+            "cost": _cost(summary, work.prices),
+            "family": next(filter(None, kin), ""),
+            "warnings": (
+                *([f"{of} were not judged; the same command goes on"] if left else []),
+                *summary.warnings,
+            ),
+        }
+    )
+
+
+def _cost(summary: DuelSummary, prices: tuple[float, float] | None) -> float | None:
+    """What the requests of now cost; None where prices or counts are not known."""
+    counted = [each for each in summary.duels if each.asked]
+    known = all(e.tokens_in is not None and e.tokens_out is not None for e in counted)
+    if prices is None or not known:
+        return None
+    return ((summary.tokens_in or 0) * prices[0] + (summary.tokens_out or 0) * prices[1]) / 1e6
+
+
+@contextmanager
+def _cache(project: Path, *contenders: Contender) -> "Generator[RunsCache]":
+    from punie.cli.judge_at_work import RunsCache
+    from punie.store.judgements import JudgementStore
+
+    runs = [each.run.id for each in contenders if each.stored]
+    if not runs:
+        yield RunsCache(None, ())
+        return
+    with JudgementStore(project) as store:
+        yield RunsCache(store, runs)
+
+
+def _log(project: Path, current: Contender) -> Path:
+    from punie.store.database import STATE_FOLDER
+
+    folder = project / STATE_FOLDER
+    return (folder / "runs" / current.run.id if current.stored else folder) / "judge.log"
