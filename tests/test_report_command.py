@@ -127,3 +127,15 @@ def test_two_runs_make_one_page_with_the_diff(two: Path, punie: Punie):
     refused = punie("report", "r1", "20261121-0152-k3f9")
     assert refused.returncode == 2
     assert "prompt" in refused.stderr
+
+
+def test_compare_writes_the_same_charts(two: Path, punie: Punie):
+    ids = ("20261121-0101-base", "20261121-0152-k3f9")
+    punie("report", *ids, "--svg", "of-report")
+    told = punie("compare", *ids, "--svg", "of-compare", "--png", "of-compare")
+    assert "chart  of-compare/differences.svg" in told.stderr
+    for drawn in (two / "of-report").iterdir():
+        assert (two / "of-compare" / drawn.name).read_bytes() == drawn.read_bytes()
+        assert (two / "of-compare" / drawn.name).with_suffix(".png").is_file()
+    punie("compare", *ids, ids[0], "--svg", "of-three")
+    assert sorted(each.name for each in (two / "of-three").iterdir()) == sorted(ids)

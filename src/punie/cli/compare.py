@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from punie.cli.pictures import picture_options
 from punie.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FORMATS = ("text", "markdown", "html", "json", "github")
     help="Write it to a .md, .html or .json file too.",
 )
 @click.option("--format", "wanted", type=click.Choice(FORMATS), help="Of stdout [default: text].")
+@picture_options
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare_command(
@@ -47,6 +49,8 @@ def compare_command(
     unpaired: bool,
     output: Path | None,
     wanted: str | None,
+    svg: Path | None,
+    png: Path | None,
     journal: str | None,
     as_json: bool,
 ) -> int:
@@ -57,7 +61,7 @@ def compare_command(
     adapter must gain on its own suite and lose no more than 5 points elsewhere. Several CURRENT are
     each compared with BASE, and all with each other.
     """
-    from punie.cli.compare_output import Found, refuse_output, show, write_journal
+    from punie.cli.compare_output import Found, draw, refuse_output, show, write_journal
     from punie.cli.comparing import contenders, exit_code, match
     from punie.cli.output import err
     from punie.gates.find import find_gates
@@ -93,6 +97,8 @@ def compare_command(
             (warning,) if warning else (),
         )
         show(found, settings, store, wanted="json" if as_json else wanted or "text", output=output)
+        for path in draw(found, svg=svg, png=png):
+            err().print(f"chart  {path}", markup=False, soft_wrap=True)
         if journal is not None:
             entry = write_journal(matches[0], settings, journal)
             err().print(f"journal  {entry / 'entry.md'}", markup=False, soft_wrap=True)

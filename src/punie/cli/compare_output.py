@@ -52,7 +52,7 @@ def show(
 ) -> None:
     """Print a comparison in the wanted format, and write its page and its file."""
     answers = settings.values.journal.text
-    pages = [page for each in found.matches if (page := _page(each, store))]
+    pages = [page for each in found.matches if (page := write_page(each, store))]
     if output:
         _write(output, written(found, SUFFIXES[output.suffix], answers=answers))
     notes = err()
@@ -134,8 +134,8 @@ def page_of(match: Match) -> Iterable[str]:
     return render_comparison(match.compared, flips_of(match), words=known)
 
 
-def _page(match: Match, store: RunStore | None) -> Path | None:
-    """The page beside the current run's report, where that run lies in the database."""
+def write_page(match: Match, store: RunStore | None) -> Path | None:
+    """Write the page beside the current run's report, where that run lies in the database."""
     if store is None or not match.current.stored:
         return None
     path = store.run_folder(match.current.run.id) / f"against-{match.base.run.id}.html"
@@ -149,6 +149,19 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
         write_whole(path, pieces)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", hint="--output FILE") from error
+
+
+def draw(found: Found, *, svg: Path | None, png: Path | None) -> list[Path]:
+    """Write the charts of each match, of several each into a folder named for its current run."""
+    from punie.cli.pictures import write_pictures
+    from punie.reporting.comparison_charts import charts_of_comparison
+
+    written: list[Path] = []
+    for each in found.matches:
+        own = each.current.run.id if found.matches[1:] else ""
+        folders = {"svg": svg and svg / own, "png": png and png / own}
+        written += write_pictures(charts_of_comparison(each.compared), **folders)
+    return written
 
 
 def _github(found: Found, *, answers: bool) -> None:

@@ -118,7 +118,7 @@ def _from_record(record_file: Path, output: Path | None, folders: _Folders) -> _
 
 def _of_two(base: str, current: str, output: Path | None, folders: _Folders) -> _Written:
     """Write the page of a comparison under the default gate."""
-    from punie.cli.compare_output import page_of
+    from punie.cli.compare_output import page_of, write_page
     from punie.cli.comparing import contenders, match
     from punie.cli.written import write_whole
     from punie.reporting.comparison_charts import charts_of_comparison
@@ -130,9 +130,12 @@ def _of_two(base: str, current: str, output: Path | None, folders: _Folders) -> 
         if output is None and not both[1].stored:
             raise InputError("a page of a run.json needs --output", hint="--output page.html")
         found = match(both[0], both[1], None, project=settings.project, store=known.known)
-        ids = [each.run.id for each in both]
-        page = output or known.store.run_folder(ids[1]) / f"against-{ids[0]}.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(page, page_of(found))
-    charts = charts_of_comparison(found.compared)
-    return _Written(ids[1], page, write_pictures(charts, svg=folders.svg, png=folders.png), ids[0])
+        page = output or write_page(found, known.known)
+        assert page is not None, "the current run is stored, so its page has a place"
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(output, page_of(found))
+    pictures = write_pictures(
+        charts_of_comparison(found.compared), svg=folders.svg, png=folders.png
+    )
+    return _Written(both[1].run.id, page, pictures, both[0].run.id)
