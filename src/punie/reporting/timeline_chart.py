@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _TOP, _FLOOR = 20.0, 680.0, 56.0, 176.0
 
 
 def timeline_chart(timeline: Timeline, *, title: str, standalone: bool = False) -> str:
-    """A bar for each period, as high as its number; the dark foot of it are those that failed."""
+    """A bar for each period, as high as its number; the foot of it are those that failed."""
     first, last = (_start(timeline, at) for at in (0, -1))
     slots = 1 + round((last - first).total_seconds() / timeline.seconds)
     width = (_RIGHT - _LEFT) / slots
@@ -33,7 +33,8 @@ def timeline_chart(timeline: Timeline, *, title: str, standalone: bool = False) 
                     f'<rect class="{kind}" x="{x:.2f}" y="{_FLOOR - tall:.2f}"'
                     f' width="{max(0.8, 0.86 * width):.2f}" height="{tall:.2f}"/>'
                 )
-    words = f"highest {count(tallest)} in one {timeline.period}; dark: {count(failed)} failed"
+    words = f"highest {count(tallest)} in one {timeline.period}"
+    words += f"; at the foot: {count(failed)} failed" if failed else ""
     parts += [
         text_element(f"{_LEFT:g}", _FLOOR + 18, day(timeline.periods[0].start)),
         text_element(f"{_RIGHT:g}", _FLOOR + 18, day(timeline.periods[-1].start), anchor="end"),
