@@ -154,12 +154,13 @@ def _answers(comparison: Comparison, answers: Answers) -> str:
 
 
 def _speed(comparison: Comparison) -> str:
-    rows = [list(map(escape, row)) for row in words.speed_rows(comparison)]
+    rows = [list(row) for row in words.speed_rows(comparison)]
     if not rows:
         return ""
     parts = ["### Time and memory", table(["", "Base", "Current", ""], rows, right=(1, 2))]
     if comparison.latency and comparison.latency.why_not:
-        parts.append(escape(comparison.latency.why_not))
+        why = comparison.latency.why_not
+        parts.append(escape(f"{why[0].upper()}{why[1:]}."))
     return "\n\n".join(parts)
 
 
