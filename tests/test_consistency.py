@@ -148,12 +148,13 @@ def test_the_cause_is_said_by_category():
     assert words.verdict(found) == "Inconsistency in wavering; capability in unable"
     said = {each.name: words.sentence(found, each) for each in found.categories}
     assert said == {
-        "able": "It can: all answers to all 10 prompts are right [72–100].",
+        "able": "It can: all answers to all 10 prompts are right (100 % [72–100]).",
         "wavering": (
-            "Inconsistency: of 10 prompts not always right, 10 are right sometimes [72–100]."
+            "Inconsistency: of 10 prompts not always right, "
+            "10 (100 % [72–100]) are right sometimes."
         ),
         "unable": (
-            "Capability: of 10 prompts not always right, 10 never are [72–100] "
+            "Capability: of 10 prompts not always right, 10 (100 % [72–100]) never are "
             "(or in less than 52.7 % of draws)."
         ),
     }

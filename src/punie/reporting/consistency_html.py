@@ -39,7 +39,7 @@ def consistency_html(found: Consistency) -> Iterator[str]:
     """Write the report as pieces of one HTML document, which loads nothing."""
     overall, charts = found.overall, charts_of(found, standalone=False)
     stream = template("consistency.html.j2").stream(
-        own=own(("report.css",), (), svg.CHART_CSS),
+        own=own(("report.css", "consistency.css"), (), svg.CHART_CSS),
         run=found.run,
         found=found,
         title=words.title(found),

@@ -22,7 +22,10 @@ def consistency_markdown(found: Consistency) -> str:
         _sentences(found),
         escape(words.hedges(found)) if found.sampled and found.overall.curve else "",
         _lines("How alike the answers are", words.steadiness(found.overall)),
-        _lines("Greedy against sampled", words.greedy(found)),
+        _lines(
+            "Greedy against sampled",
+            [line._replace(words=escape(line.words)) for line in words.greedy(found)],
+        ),
         _prompts(found),
         escape(words.SAME_ANSWER) if found.overall.unique is not None else "",
     ]
@@ -52,15 +55,14 @@ def _slices(found: Consistency) -> str:
 
 def _sentences(found: Consistency) -> str:
     return "\n".join(
-        f"- **{escape(each.name)}**: {escape(words.sentence(found, each))}"
-        for _, each in words.rows(found)
+        f"- **{escape(each.name)}**: {words.sentence(found, each)}" for _, each in words.rows(found)
     )
 
 
 def _lines(title: str, lines: list[words.Line]) -> str:
     if not lines:
         return ""
-    body = table(["Measure", "Value"], [[escape(name), escape(told)] for name, told in lines])
+    body = table(["Measure", "Value"], [[name, told] for name, told in lines])
     return f"### {title}\n\n{body}"
 
 

@@ -125,18 +125,19 @@ def _cause(found: Consistency, each: ConsistencySlice, losses: Losses) -> str:
     if losses.unstable is None:
         return (
             f"It can: all answers to all {numbers.counted(each.prompts, 'prompt')} are right "
-            f"{numbers.interval(each.shares.get(Capability.CAN))}."
+            f"({numbers.percent_interval(each.shares.get(Capability.CAN))})."
         )
     unstable, never = each.counts[Capability.UNSTABLE], each.counts[Capability.CANNOT]
     of = f"of {numbers.counted(unstable + never, 'prompt')} not always right"
-    sometimes = f"{numbers.count(unstable)} are right sometimes {numbers.interval(losses.unstable)}"
+    share = numbers.percent_interval(losses.unstable)
+    sometimes = f"{numbers.count(unstable)} ({share}) are right sometimes"
     rate = numbers.percent(found.unseen_rate)
     hedge = f" (or in less than {rate} of draws)" if never else ""
     if losses.cause is Cause.INCONSISTENCY:
         return f"Inconsistency: {of}, {sometimes}."
     if losses.cause is Cause.CAPABILITY:
-        interval = numbers.interval(_rest(losses.unstable))
-        return f"Capability: {of}, {numbers.count(never)} never are {interval}{hedge}."
+        share = numbers.percent_interval(_rest(losses.unstable))
+        return f"Capability: {of}, {numbers.count(never)} ({share}) never are{hedge}."
     narrow = losses.unstable.high - losses.unstable.low < 0.3
     head = "Both" if narrow else "Not told apart"
     return f"{head}: {of}, {sometimes}, {numbers.count(never)} never{hedge}."
@@ -218,8 +219,9 @@ def greedy(found: Consistency) -> list[Line]:
     against = found.greedy
     if against is None:
         return []
+    run_id = one_line(against.run.id, 80)
     lines = [
-        Line("Greedy", f"{numbers.percent_interval(against.greedy)} (run {against.run.id})"),
+        Line("Greedy", f"{numbers.percent_interval(against.greedy)} (run {run_id})"),
         Line("Sampled", _against(against.sampled, against.sampled_difference)),
     ]
     if against.majority and against.majority_difference:
