@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from punie.journal.check import JournalCheck, StoredRun
     from punie.journal.note_check import StoredBenchmark
+    from punie.records.judgement import Judged
     from punie.records.result import Outcome
     from punie.records.run import EvalReport
     from punie.records.suite import EvalPrompt
@@ -65,6 +66,7 @@ def new(  # noqa: PLR0917 - click passes by name
     from punie.journal.dataset import read_dataset
     from punie.journal.entry import write_entry
     from punie.settings import load_settings
+    from punie.store.judgements import judged_answers
     from punie.store.runs import RunStore
 
     settings = load_settings(Path.cwd())
@@ -75,7 +77,7 @@ def new(  # noqa: PLR0917 - click passes by name
     run_name = run_name or "last"
     with ExitStack() as stack:
         if run_name.endswith(".json"):
-            report, rows, kept = _recorded(Path(run_name))
+            report, rows, judged, kept = _recorded(Path(run_name))
             wanted = kept if text is None else text
             if wanted and not kept:
                 raise InputError(f"{run_name} keeps no prompts and answers", hint="--no-text")
@@ -85,6 +87,7 @@ def new(  # noqa: PLR0917 - click passes by name
             if head.summary is None:
                 raise InputError(f"run {head.id} is {head.status.value}: it has no numbers yet")
             report, rows = store.report(head), store.rows(head.id)
+            judged = judged_answers(settings.project, head)
             wanted = settings.values.journal.text if text is None else text
         entry = write_entry(
             settings.project,
@@ -94,6 +97,7 @@ def new(  # noqa: PLR0917 - click passes by name
             dataset=read_dataset(dataset) if dataset else trained_on(report.run, settings.project),
             supersedes=supersedes,
             text=wanted,
+            judged=judged,
         )
     if as_json:
         emit_json("journal new", {"run": report.run.id, "entry": str(entry)})
@@ -136,11 +140,11 @@ def _note(
 
 def _recorded(
     record_file: Path,
-) -> "tuple[EvalReport, Iterable[tuple[EvalPrompt, Outcome]], bool]":
-    """A run out of an entry's run.json, and whether its words are kept."""
+) -> "tuple[EvalReport, Iterable[tuple[EvalPrompt, Outcome]], dict[tuple[str, int], Judged], bool]":
+    """A run out of an entry's run.json, what its judge said, and whether its words are kept."""
     from punie.errors import InputError
     from punie.journal.reading import read_record
-    from punie.journal.replay import report_of, rows_of
+    from punie.journal.replay import judged_of, report_of, rows_of
 
     try:
         record = read_record(record_file)
@@ -148,7 +152,8 @@ def _recorded(
         raise InputError(f"{record_file}: {error.strerror or error}") from error
     if record.run.summary is None:
         raise InputError(f"{record_file}: the run has no numbers")
-    return report_of(record), rows_of(record), record.entry.text
+    judged = {(row.id, row.repeat): said for row in record.rows if (said := judged_of(row))}
+    return report_of(record), rows_of(record), judged, record.entry.text
 
 
 @journal.command("render")

@@ -45,6 +45,7 @@ from punie.serving.awake import awake
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.store.export import format_of
+from punie.store.judgements import judged_answers
 from punie.store.provenance import provenance
 from punie.store.runs import RunStore
 from punie.store.writer import OutcomeWriter
@@ -314,6 +315,7 @@ def finish(wish: Wish, settings: Loaded, store: RunStore, report: EvalReport) ->
                     goal=goal,
                     dataset=trained_on(run, settings.project),
                     text=settings.values.journal.text,
+                    judged=judged_answers(settings.project, run),
                 )
     return Measured(
         report=report,

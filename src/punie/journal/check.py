@@ -149,7 +149,7 @@ def _check_stored(entry: Entry, record: RunRecord, stored: StoredRun) -> None:
                 entry.add(RUN, key_line(content, "rows"), what)
         elif outdated and record.rows[index].fault:
             continue  # asked again since
-        elif record.rows[index] != row:
+        elif record.rows[index].model_copy(update={"judged": None}) != row:
             entry.add(RUN, row_line(content, index), f"prompt {row.id} differs from the database")
     for (prompt_id, _), index in kept.items():
         entry.add(RUN, row_line(content, index), f"prompt {prompt_id} is not in the database")

@@ -19,6 +19,7 @@ from punie.journal.page import page
 from punie.journal.recompute import problems_of
 from punie.journal.record import Dataset, EntryHead, RunRecord, decode, encode, make_record
 from punie.journal.replay import report_of
+from punie.records.judgement import Judged
 from punie.records.result import Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt
@@ -43,13 +44,15 @@ def write_entry(
     verdict: str | None = None,
     supersedes: str | None = None,
     text: bool = False,
+    judged: Mapping[tuple[str, int], Judged] | None = None,
     now: datetime | None = None,
 ) -> Path:
     """Write a run into the journal as a new entry and return the entry's folder.
 
     `rows` are the run's outcomes in the suite's order, `report.outcomes` is not read. A `verdict`
     comes from a comparison with the run `baseline`, so both are given or neither. `supersedes`
-    names an earlier entry. Prompts and answers are written only with `text`. Raises InputError for
+    names an earlier entry. Prompts and answers are written only with `text`. `judged` is what the
+    run's judge said, by prompt and repeat; without it the judge is left out. Raises InputError for
     arguments that do not fit, JournalError where the rows do not give the run's own summary, and
     StoreError where the journal cannot be written.
     """
@@ -78,7 +81,14 @@ def write_entry(
             text=text,
         )
         privacy = Privacy(root=project_root, home=Path.home(), host=platform.node())
-        record = make_record(report, pairs, head, results_format=RESULTS_FORMAT, privacy=privacy)
+        record = make_record(
+            report,
+            pairs,
+            head,
+            results_format=RESULTS_FORMAT,
+            privacy=privacy,
+            judged=judged,
+        )
         return _files(record)
 
     return add_folder(project_root, shown, moment, files)

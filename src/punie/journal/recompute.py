@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
+from punie.analysis.judged import judge_summary
 from punie.analysis.summary import Tally
 from punie.journal.record import PromptRow, RunRecord
-from punie.journal.replay import outcome_of, prompt_of
+from punie.journal.replay import judged_of, outcome_of, prompt_of
+from punie.records.judgement import Dimension, Judgement, JudgeSummary
 from punie.records.result import EvalFault
 from punie.records.summary import Summary
 from punie.scoring.score import overall
@@ -30,7 +32,7 @@ class RowProblem(NamedTuple):
 
 def problems_of(record: RunRecord) -> list[RowProblem]:
     """What in a record does not follow from its rows."""
-    return [*_rows(record.rows), *_summary(record)]
+    return [*_rows(record.rows), *_summary(record), *_judged(record)]
 
 
 def _rows(rows: tuple[PromptRow, ...]) -> Iterator[RowProblem]:
@@ -78,6 +80,51 @@ def _summary(record: RunRecord) -> Iterator[RowProblem]:
             yield RowProblem(
                 None, f"{path} is {found.get(path)}, the rows give {expected.get(path)}"
             )
+
+
+def _judged(record: RunRecord) -> Iterator[RowProblem]:
+    """What the judge's numbers do not share with the marks in the rows."""
+    stated = record.run.judged
+    pairs = [
+        (index, row, said)
+        for index, row in enumerate(record.rows)
+        if (said := judged_of(row)) is not None
+    ]
+    if stated is None:
+        yield from (RowProblem(index, f"prompt {r.id}: nobody judged") for index, r, _ in pairs)
+        return
+    names = {each.name: each for each in stated.rubric.dimensions}
+    for index, row, said in pairs:
+        if isinstance(said, Judgement) and not _fits(said.marks, names):
+            yield RowProblem(index, f"prompt {row.id}: its marks are none of the rubric's")
+            return
+    computed = judge_summary(
+        [(prompt_of(row), said) for _, row, said in pairs],
+        judge=stated.judge,
+        rubric=stated.rubric,
+        answers=sum(row.fault is None for row in record.rows),
+        family=stated.family,
+        calibrated=stated.calibrated,
+    ).model_copy(update={"cost": stated.cost})
+    found, expected = (
+        dict(_flat("judged", {**each.model_dump(mode="json"), "dimensions": _by_name(each)}))
+        for each in (stated, computed)
+    )
+    for path in sorted(found.keys() | expected.keys()):
+        if not same(found.get(path), expected.get(path)):
+            yield RowProblem(
+                None, f"{path} is {found.get(path)}, the rows give {expected.get(path)}"
+            )
+
+
+def _fits(marks: dict[str, int], dimensions: dict[str, Dimension]) -> bool:
+    return marks.keys() == dimensions.keys() and all(
+        dimensions[name].lowest <= mark <= dimensions[name].highest for name, mark in marks.items()
+    )
+
+
+def _by_name(summary: JudgeSummary) -> dict[str, JsonValue]:
+    return {each.name: each.model_dump(mode="json") for each in summary.dimensions}
 
 
 def summary_of(record: RunRecord, stated: Summary) -> Summary:

@@ -3,7 +3,7 @@
 Its text is that of `punie.journal.canonical`, each prompt on a line of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, model_validator
 from punie.journal.canonical import canonical_text, read_canonical
 from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.expect import Expect
+from punie.records.judgement import Judged, JudgeFault, JudgeFaultKind
 from punie.records.result import (
     CallForm,
     Culprit,
@@ -82,6 +83,23 @@ class ScoreRow(Record):
     """Without an entry's text only its numbers: words may be the model's."""
 
 
+class JudgedRow(Record):
+    """What the run's judge said of one answer: marks, or why there are none."""
+
+    marks: dict[str, Annotated[int, Field(ge=0, le=100)]] = Field(default_factory=dict[str, int])
+    fault: JudgeFaultKind | None = None
+    reason: str = ""
+    """Kept only with an entry's text."""
+    answer_chars: _Count = 0
+    repaired: bool = False
+    cached: bool = False
+    altered: bool = False
+    clipped: bool = False
+    asked: _Count = 1
+    tokens_in: _Count | None = None
+    tokens_out: _Count | None = None
+
+
 class PromptRow(Record):
     """One outcome with its prompt's place in the suite. `fault` is set or the answer's fields."""
 
@@ -113,6 +131,7 @@ class PromptRow(Record):
     clipped: bool = False
     forms: tuple[CallForm, ...] = ()
     """How each tool call stood in the answer."""
+    judged: JudgedRow | None = None
     spoken: Spoken | None = None
 
     @model_validator(mode="after")
@@ -120,6 +139,9 @@ class PromptRow(Record):
         answered = self.latency_s is not None
         if answered == (self.fault is not None):
             msg = "needs either an answer's latency_s or a fault"
+            raise ValueError(msg)
+        if self.fault and self.judged:
+            msg = "has a fault, so nobody judged it"
             raise ValueError(msg)
         if self.fault and (self.scores or self.score is not None or self.passed is not None):
             msg = "has a fault, so it has no score"
@@ -161,9 +183,17 @@ def make_record(
     *,
     results_format: int,
     privacy: Privacy,
+    judged: Mapping[tuple[str, int], Judged] | None = None,
 ) -> RunRecord:
-    """Keep a run without its words (unless `entry.text`), absolute paths and addresses."""
+    """Keep a run without its words (unless `entry.text`), absolute paths and addresses.
+
+    `judged` is what its judge said, by prompt and repeat. Without it the judge is left out: an
+    entry holds no number that cannot be computed from its rows.
+    """
+    judged = judged or {}
     run = privacy.run(report.run)
+    if not judged:
+        run = run.model_copy(update={"judged": None})
     if run.summary:
         run = run.model_copy(update={"summary": _without_messages(run.summary)})
     if not entry.text:
@@ -173,11 +203,21 @@ def make_record(
         results_format=results_format,
         entry=entry,
         run=run,
-        rows=tuple(make_row(prompt, outcome, text=entry.text) for prompt, outcome in rows),
+        rows=tuple(
+            make_row(
+                prompt,
+                outcome,
+                text=entry.text,
+                judged=judged.get((prompt.id, outcome.repeat)) if run.judged else None,
+            )
+            for prompt, outcome in rows
+        ),
     )
 
 
-def make_row(prompt: EvalPrompt, outcome: Outcome, *, text: bool) -> PromptRow:
+def make_row(
+    prompt: EvalPrompt, outcome: Outcome, *, text: bool, judged: Judged | None = None
+) -> PromptRow:
     """One outcome as a row. A fault's message is left out: it names hosts and paths."""
     place: dict[str, Any] = {
         "id": prompt.id,
@@ -229,7 +269,24 @@ def make_row(prompt: EvalPrompt, outcome: Outcome, *, text: bool) -> PromptRow:
         recovered=answer.recovered,
         clipped=answer.clipped,
         forms=tuple(each.form for each in answer.tool_calls),
+        judged=_judged_row(judged, text=text) if judged else None,
         spoken=spoken if text else None,
+    )
+
+
+def _judged_row(judged: Judged, *, text: bool) -> JudgedRow:
+    """What a judge said, without its words: they may repeat the answer's."""
+    place = judged.model_dump(include={"answer_chars", "altered", "clipped", "asked"})
+    tokens = judged.model_dump(include={"tokens_in", "tokens_out"})
+    if isinstance(judged, JudgeFault):
+        return JudgedRow(**place, **tokens, fault=judged.kind)
+    return JudgedRow(
+        **place,
+        **tokens,
+        marks=judged.marks,
+        reason=judged.reason if text else "",
+        repaired=judged.repaired,
+        cached=judged.cached,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from punie.journal.record import PromptRow, RunRecord
 from punie.records.expect import Expect
+from punie.records.judgement import Judged, JudgeFault, Judgement
 from punie.records.result import (
     CallForm,
     Completion,
@@ -80,6 +81,27 @@ def outcome_of(row: PromptRow) -> Outcome:
         ),
         score=row.score,
         passed=row.passed,
+    )
+
+
+def judged_of(row: PromptRow) -> Judged | None:
+    """What the run's judge said of a row's answer, as far as the row knows it."""
+    said = row.judged
+    if said is None:
+        return None
+    place = {"prompt_id": row.id, "prompt_hash": row.hash, "repeat": row.repeat, "answer_hash": ""}
+    told = said.model_dump(include={"answer_chars", "altered", "clipped", "asked"})
+    tokens = said.model_dump(include={"tokens_in", "tokens_out"})
+    if said.fault is not None:
+        return JudgeFault(**place, **told, **tokens, kind=said.fault)
+    return Judgement(
+        **place,
+        **told,
+        **tokens,
+        marks=said.marks,
+        reason=said.reason,
+        repaired=said.repaired,
+        cached=said.cached,
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from punie.errors import StoreError
 from punie.records.judgement import Judged, JudgeFault, Judgement, Reply
+from punie.records.run import Run
 from punie.store.database import (
     BUSY_TIMEOUT_S,
     DATABASE,
@@ -18,6 +19,14 @@ from punie.store.database import (
 )
 
 R = TypeVar("R", Reply, Judgement, JudgeFault)
+
+
+def judged_answers(project: Path, run: Run) -> dict[tuple[str, int], Judged]:
+    """What the judge of a run's head said of its answers, by prompt and repeat."""
+    if run.judged is None:
+        return {}
+    with JudgementStore(project) as store:
+        return store.of_run(run.id, run.judged.judge.key)
 
 
 class JudgementStore:
