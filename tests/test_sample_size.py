@@ -6,18 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.analysis.paired import paired_difference, stratified_difference
+from punie.analysis.paired import paired_difference
 from punie.analysis.power import (
     more_prompts,
-    prompts_for_floor,
-    prompts_for_margin,
     required_n,
     smallest_detectable,
 )
-from punie.analysis.rule import holds_margin
-from punie.analysis.statistics import wilson
 from punie.records.comparison import Difference
-from punie.records.gate import Verdict
 
 
 def test_what_so_many_prompts_show_at_a_fifth_discordant() -> None:
@@ -51,22 +46,6 @@ def test_the_smallest_difference_is_found_in_four_of_five(n: int, discordance: f
     assert 0.76 <= found / 600 <= 0.95
 
 
-@pytest.mark.parametrize(("floor", "n"), [(0.98, 189), (0.95, 73), (0.9, 35), (0.5, 4)])
-def test_all_right_prompts_for_a_floor(floor: float, n: int) -> None:
-    assert prompts_for_floor(floor) == n
-    assert wilson(1.0, n)[0] >= floor > wilson(1.0, n - 1)[0]
-
-
-@pytest.mark.parametrize("categories", [1, 3, 4, 9])
-@pytest.mark.parametrize("margin", [0.03, 0.05, 0.1])
-def test_unchanged_prompts_for_a_margin(margin: float, categories: int) -> None:
-    n = prompts_for_margin(margin, categories=categories)
-    for each, verdict in ((n // categories, Verdict.PASS), (n // categories - 1, None)):
-        part = paired_difference([1.0] * each, [1.0] * each)
-        found = holds_margin(stratified_difference([part] * categories), margin)
-        assert found is (verdict or Verdict.INCONCLUSIVE)
-
-
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(40, 100))
 def test_with_so_many_more_prompts_it_is_settled(gained: int, lost: int, n: int) -> None:
     def run(times: float) -> Difference:
@@ -82,5 +61,5 @@ def test_with_so_many_more_prompts_it_is_settled(gained: int, lost: int, n: int)
     elif more is None:
         assert abs(found.value + 0.05) < 0.01
     elif more < 5000:
-        larger = run(1.2 * (n + more) / n)  # the guess is one of normal intervals
+        larger = run(1.5 * (n + more) / n)  # the guess is one of normal intervals
         assert larger.lower > -0.05 or larger.upper < -0.05

@@ -14,6 +14,7 @@ BENCHES = (
     "bench_eval.py",
     "bench_load.py",
     "bench_trust.py",
+    "bench_gate.py",
     "bench_train.py",
     "bench_train_start.py",
 )

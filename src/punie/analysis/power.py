@@ -5,10 +5,9 @@ and shares are in [0, 1], standard deviations those of one prompt's difference.
 """
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
 
-from punie.analysis.statistics import wilson, z_value
+from punie.analysis.statistics import z_value
 from punie.records.comparison import Difference
 
 POWER = 0.8
@@ -41,27 +40,6 @@ def required_n(
     return max(1, math.ceil(_reach(confidence, power) ** 2 * variance / effect**2))
 
 
-def prompts_for_floor(floor: float, *, confidence: float = 0.95) -> int:
-    """All-right prompts that it takes for Wilson's lower bound to be at least `floor` (below 1).
-
-    n / (n + z²) >= floor: 189 for 98 %.
-    """
-    z = z_value(confidence)
-    n = max(1, math.floor(z * z * floor / (1 - floor)))
-    return _first(n, lambda count: wilson(1.0, count, confidence)[0] >= floor)
-
-
-def prompts_for_margin(margin: float, *, categories: int = 1, confidence: float = 0.90) -> int:
-    """Unchanged prompts that it takes to exclude a loss of `margin` (above 0), all of them right.
-
-    With z²/(n/k + z²) the reach of each of `categories` of one size, and MOVER's mean of them:
-    k (z²/(margin √k) - z²). 52 for 5 points and one category, 100 for four.
-    """
-    square = z_value(confidence) ** 2
-    each = square / (margin * math.sqrt(categories)) - square
-    return categories * max(1, math.floor(each) + 1)
-
-
 def more_prompts(difference: Difference, bound: float) -> int | None:
     """How many more prompts like these would settle whether the difference is above `bound`.
 
@@ -81,11 +59,3 @@ def more_prompts(difference: Difference, bound: float) -> int | None:
 
 def _reach(confidence: float, power: float) -> float:
     return z_value(confidence) + NormalDist().inv_cdf(power)
-
-
-def _first(start: int, holds: Callable[[int], bool]) -> int:
-    """The first number from `start` on, or just below it, that holds."""
-    n = max(1, start - 1)
-    while not holds(n):
-        n += 1
-    return n

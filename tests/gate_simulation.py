@@ -1,0 +1,72 @@
+"""Models whose true difference is known, for tests of a gate and for its bench."""
+
+import random
+from collections.abc import Callable
+from functools import cache
+
+from punie.analysis.paired import paired_difference, stratified_difference
+from punie.analysis.sequential import decided
+from punie.records.comparison import Difference
+
+Draw = Callable[[random.Random, int, float, float], Difference]
+"""The difference of two runs: from a generator, a number of prompts, the share of them that come
+out differently, and the true loss."""
+
+
+@cache
+def right_or_wrong(both: int, gained: int, lost: int, neither: int) -> Difference:
+    first = [1.0] * both + [0.0] * gained + [1.0] * lost + [0.0] * neither
+    second = [1.0] * both + [1.0] * gained + [0.0] * lost + [0.0] * neither
+    return paired_difference(first, second)
+
+
+def counted(
+    draw: random.Random, n: int, discordance: float, loss: float, right: float
+) -> Difference:
+    """Right-or-wrong answers of one category, by a base model that is right in so many cases."""
+    gained, lost = (discordance - loss) / 2, (discordance + loss) / 2
+    cells = (right - lost, gained, lost, 1 - right - gained)
+    drawn = draw.choices(range(4), cells, k=n)
+    return right_or_wrong(*(drawn.count(cell) for cell in range(4)))
+
+
+def one_category(right: float) -> Draw:
+    return lambda draw, n, discordance, loss: counted(draw, n, discordance, loss, right)
+
+
+def four_categories(draw: random.Random, n: int, discordance: float, loss: float) -> Difference:
+    parts = [counted(draw, n // 4, discordance, loss, right) for right in (0.5, 0.7, 0.8, 0.8)]
+    return stratified_difference(parts)
+
+
+def graded(draw: random.Random, n: int, discordance: float, loss: float) -> Difference:
+    """Scores of which most stay, some move by a third, and a few fall to nothing."""
+    whole = max(0.0, loss)  # the share that falls from 1 to 0; thirds go either way alike
+    moved = (discordance - whole) / 2
+    shares = (whole, moved, moved, 1 - discordance)
+    before_after = ((1.0, 0.0), (2 / 3, 1.0), (1.0, 2 / 3), (1.0, 1.0))
+    first, second = zip(*draw.choices(before_after, shares, k=n), strict=True)
+    return paired_difference(first, second)
+
+
+KINDS: dict[str, Draw] = {
+    "half right": one_category(0.5),
+    "four of five right": one_category(0.8),
+    "four categories": four_categories,
+    "graded": graded,
+}
+
+
+def prompts_until_decided(
+    draw: random.Random, gain: float, lose: float, most: int
+) -> tuple[int | None, bool]:
+    """After how many prompts the test decides (None: not among `most`), and whether for a gain."""
+    gained = lost = 0
+    for prompt in range(1, most + 1):
+        chance = draw.random()
+        if chance >= gain + lose:
+            continue
+        gained, lost = gained + (chance < gain), lost + (chance >= gain)
+        if decided(gained, lost):
+            return prompt, gained > lost
+    return None, False

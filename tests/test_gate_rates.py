@@ -1,0 +1,43 @@
+"""How often a gate errs, in a few cells of the simulation that `make bench` runs in full."""
+
+import random
+
+import pytest
+
+from gate_simulation import KINDS, prompts_until_decided
+from punie.analysis.rule import holds_margin
+from punie.records.gate import Verdict
+
+MARGIN = 0.05
+ROUNDS = 500
+
+
+def rate(kind: str, n: int, discordance: float, loss: float, verdict: Verdict) -> float:
+    draw = random.Random(f"{kind} {n}")
+    made = (KINDS[kind](draw, n, discordance, loss) for _ in range(ROUNDS))
+    return sum(holds_margin(each, MARGIN) is verdict for each in made) / ROUNDS
+
+
+CELLS = [("half right", 50, 0.3), ("four categories", 100, 0.2), ("graded", 50, 0.2)]
+
+
+@pytest.mark.parametrize(("kind", "n", "discordance"), CELLS)
+def test_a_loss_of_the_margin_hardly_passes(kind: str, n: int, discordance: float) -> None:
+    assert rate(kind, n, discordance, MARGIN, Verdict.PASS) <= 0.09
+
+
+@pytest.mark.parametrize(("kind", "n", "discordance"), CELLS)
+def test_an_unchanged_model_hardly_fails(kind: str, n: int, discordance: float) -> None:
+    assert rate(kind, n, discordance, 0.0, Verdict.FAIL) <= 0.025
+
+
+def test_enough_prompts_tell_a_loss_from_none() -> None:
+    assert rate("four of five right", 400, 0.1, 0.0, Verdict.PASS) >= 0.85
+    assert rate("four of five right", 200, 0.3, 0.2, Verdict.FAIL) >= 0.95
+
+
+def test_a_large_gain_is_decided_soon() -> None:
+    draw = random.Random(5)
+    ended = [prompts_until_decided(draw, 0.3, 0.05, 45) for _ in range(400)]
+    assert sum(prompt is not None for prompt, _ in ended) >= 200
+    assert all(better for prompt, better in ended if prompt is not None)
