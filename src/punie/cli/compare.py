@@ -37,6 +37,12 @@ FORMATS = ("text", "markdown", "html", "json", "github")
 )
 @click.option("--format", "wanted", type=click.Choice(FORMATS), help="Of stdout [default: text].")
 @picture_options
+@click.option(
+    "--routes",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write who serves which role to a .yaml file.",
+)
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare_command(
@@ -51,6 +57,7 @@ def compare_command(
     wanted: str | None,
     svg: Path | None,
     png: Path | None,
+    routes: Path | None,
     journal: str | None,
     as_json: bool,
 ) -> int:
@@ -64,6 +71,7 @@ def compare_command(
     from punie.cli.compare_output import Found, draw, refuse_output, show, write_journal
     from punie.cli.comparing import contenders, exit_code, match
     from punie.cli.output import err
+    from punie.cli.routes_file import write_routes
     from punie.gates.find import find_gates
     from punie.settings import load_settings
 
@@ -73,6 +81,8 @@ def compare_command(
         raise InputError(f"--json and --format {wanted} contradict each other", hint="drop one")
     if journal is not None and len(current) > 1:
         raise InputError("a journal entry is of two runs, and more were given", hint="one CURRENT")
+    if routes is not None and len(current) > 1:
+        raise InputError("routes are between two runs, and more were given", hint="one CURRENT")
     if journal is not None and not journal.strip():
         raise InputError("the goal of a journal entry is empty", hint="say what was tried")
     refuse_output(output, wanted, several=len(current) > 1)
@@ -99,6 +109,9 @@ def compare_command(
         show(found, settings, store, wanted="json" if as_json else wanted or "text", output=output)
         for path in draw(found, svg=svg, png=png):
             err().print(f"chart  {path}", markup=False, soft_wrap=True)
+        if routes is not None:
+            write_routes(matches[0], routes)
+            err().print(f"routes  {routes}", markup=False, soft_wrap=True)
         if journal is not None:
             entry = write_journal(matches[0], settings, journal)
             err().print(f"journal  {entry / 'entry.md'}", markup=False, soft_wrap=True)

@@ -104,7 +104,7 @@ class _Reader:
             for problem in row.problems:
                 problems.add(problem)
             if not is_object(row.data):
-                problems.add(row.problem((), "should be an object"))
+                problems.add(row.problem((), "should be an object: one interaction a line"))
             elif not row.problems:
                 interaction = self._interaction(row, row.data, problems)
                 if interaction is not None:
