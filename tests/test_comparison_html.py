@@ -10,13 +10,16 @@ import pytest
 from pydantic import JsonValue
 
 from chromium import Chromium, find_chromium
+from punie.analysis.pairing import Arm, Asked
 from punie.records.compared import Compared
-from punie.records.comparison import Bucket, Comparison
+from punie.records.comparison import Bucket, Comparison, Side
 from punie.records.result import Culprit, EvalFault, FaultKind, Outcome
 from punie.records.suite import EvalPrompt
 from punie.reporting.comparison_html import render_comparison
 from punie.reporting.comparison_notes import notes_of
 from punie.reporting.flipped import FlippedRow, flipped_rows, telling
+from punie.reporting.heat_map import Cell, HeatRow
+from punie.reporting.runs_map import map_rows, splits
 from synthetic_comparison import (
     Paired,
     a_compared,
@@ -52,7 +55,13 @@ FIXED = {
 
 def page_of(compared: Compared, rows: list[FlippedRow], *, words: bool = True) -> str:
     first = compared.comparisons[0]
-    return "".join(render_comparison(compared, rows, words=words, matrix=a_matrix(first)))
+    prompts = [
+        HeatRow(flip.id, flip.category, (Cell(right=1), Cell(wrong=1), Cell(unasked=1)))
+        for flip in first.flips
+    ]
+    return "".join(
+        render_comparison(compared, rows, words=words, matrix=a_matrix(first), prompts=prompts)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -446,3 +455,24 @@ def test_what_was_not_compared_is_named():
     assert "Must pass, and not measured: vital" in texts
     assert any(text.endswith("lost-10, lost-11 and 2 more") for text in texts)
     assert "Changed between the runs: reworded" in texts
+
+
+def test_every_prompt_stands_beside_itself_in_every_run():
+    texts = {"a": "both", "b": "lost", "c": "half", "d": "alone"}
+
+    def arm(**sides: Side) -> Arm:
+        return tuple(
+            Asked(id=name, hash=texts[name], side=side, category="tools")
+            for name, side in sides.items()
+        )
+
+    right, wrong = Side(passed=1, score=1, answers=1), Side(passed=0, score=0, answers=1)
+    half, lost = Side(passed=0.5, score=0.5, answers=4), Side(faults=1)
+    rows = map_rows([arm(a=right, b=lost, c=half), arm(a=right, b=wrong, c=wrong, d=right)])
+    assert [row.cells for row in rows] == [
+        (Cell(right=1), Cell(right=1)),
+        (Cell(faults=1), Cell(wrong=1)),
+        (Cell(right=2, wrong=2), Cell(wrong=1)),
+        (Cell(unasked=1), Cell(right=1)),
+    ]
+    assert list(splits(rows)) == [("c", "tools", ("2 of 4 right", "✗ wrong"))]

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from punie.cli.comparing import Match, trained_manifest
+from punie.cli.comparing import Match
+from punie.cli.guards import trained_manifest
 from punie.cli.output import emit_json, err, out, safe
 from punie.cli.written import write_whole
 from punie.errors import InputError
@@ -18,6 +19,7 @@ from punie.reporting import comparison_wording as words
 from punie.reporting.answers import got_line
 from punie.reporting.comparison_markdown import Answers, matrix_markdown, titled_markdown
 from punie.reporting.flipped import FlippedRow, flipped_rows, telling
+from punie.reporting.heat_map import HeatRow
 from punie.settings import Loaded
 from punie.store.runs import RunStore
 from punie.text import inert_json
@@ -36,6 +38,8 @@ class Found:
     matches: tuple[Match, ...]
     matrix: Matrix | None = None
     warnings: tuple[str, ...] = ()
+    prompts: tuple[HeatRow, ...] = ()
+    """Each prompt in each of several runs."""
 
 
 def refuse_output(output: Path | None, wanted: str | None, *, several: bool) -> None:
@@ -52,7 +56,7 @@ def show(
 ) -> None:
     """Print a comparison in the wanted format, and write its page and its file."""
     answers = settings.values.journal.text
-    pages = [page for each in found.matches if (page := write_page(each, store))]
+    pages = [page for each in found.matches if (page := write_page(each, store, found))]
     if output:
         _write(output, written(found, SUFFIXES[output.suffix], answers=answers))
     notes = err()
@@ -126,20 +130,26 @@ def _answers(match: Match) -> Answers:
     }
 
 
-def page_of(match: Match) -> Iterable[str]:
-    """A match as the pieces of one HTML page."""
+def page_of(match: Match, among: Found | None = None) -> Iterable[str]:
+    """A match as the pieces of one HTML page, with what was found of all runs beside these two."""
     from punie.reporting.comparison_html import render_comparison
 
     known = match.base.words and match.current.words
-    return render_comparison(match.compared, flips_of(match), words=known)
+    return render_comparison(
+        match.compared,
+        flips_of(match),
+        words=known,
+        matrix=among.matrix if among else None,
+        prompts=among.prompts if among else (),
+    )
 
 
-def write_page(match: Match, store: RunStore | None) -> Path | None:
+def write_page(match: Match, store: RunStore | None, among: Found | None = None) -> Path | None:
     """Write the page beside the current run's report, where that run lies in the database."""
     if store is None or not match.current.stored:
         return None
     path = store.run_folder(match.current.run.id) / f"against-{match.base.run.id}.html"
-    _write(path, page_of(match))
+    _write(path, page_of(match, among))
     return path
 
 

@@ -4,7 +4,8 @@ The template walks the flipped prompts once, in the order of worth, so a page of
 no more memory than one block of transcripts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from punie.records.compared import Compared, Matrix, WeightedScore
@@ -24,9 +25,11 @@ from punie.reporting.comparison_tables import (
 )
 from punie.reporting.flipped import FlippedRow, telling
 from punie.reporting.flips_chart import MEANINGS, flips_bar
+from punie.reporting.heat_map import HeatRow, heat_map
 from punie.reporting.latency_chart import latency_chart
 from punie.reporting.page import drawing, own, template
 from punie.reporting.provenance import date, provenance
+from punie.reporting.runs_map import MOST_LINES, splits
 from punie.reporting.soundness import Soundness, checks_line, findings, soundness
 from punie.reporting.transcripts import NOT_KEPT, Transcript, Transcripts, transcript
 from punie.reporting.verdict_style import VERDICT_CSS
@@ -47,12 +50,14 @@ def render_comparison(
     *,
     words: bool = True,
     matrix: Matrix | None = None,
+    prompts: Sequence[HeatRow] = (),
 ) -> Iterator[str]:
     """Write what two runs say together as pieces of one HTML document.
 
     `flips` are those of the first comparison, as `flipped_rows` gives them, and are read once.
-    Without `words` prompts and answers are not known, as in most run.json of a journal. `matrix` is
-    given where more than two runs were compared. The document loads nothing, and its content
+    Without `words` prompts and answers are not known, as in most run.json of a journal. `matrix`
+    and `prompts` (a row a prompt, a cell a run) are given where more than two runs were compared.
+    The document loads nothing, and its content
     security policy allows only its own style and script.
     """
     first = compared.comparisons[0]
@@ -95,6 +100,10 @@ def render_comparison(
             _sound(name, run) for name, run in (("Base", first.base), ("Current", first.current))
         ],
         matrix=matrix_of(matrix),
+        titles=matrix.titles if matrix else (),
+        prompts_map=drawing(heat_map(prompts, columns="run", title="Prompts")) if prompts else "",
+        splits=list(islice(splits(prompts), MOST_LINES)),
+        more_splits=max(0, sum(1 for _ in splits(prompts)) - MOST_LINES),
         duel=compared.duel,
         duels=duels_of(compared.duel),
         provenance=_provenance(first.base, first.current),
