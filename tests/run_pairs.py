@@ -105,11 +105,11 @@ def a_fault(prompt: EvalPrompt, *, repeat: int = 0) -> EvalFault:
     )
 
 
-def rows_of(scores: Sequence[float | None], **changed: Any) -> Rows:
-    """One prompt a score, `p000` and so on; `FAULT` is a lost answer."""
+def rows_of(scores: Sequence[float | None], *, seconds: float = 0.0, **changed: Any) -> Rows:
+    """One prompt a score, `p000` and so on; `FAULT` is a lost answer. Without a time by default."""
     prompts = [a_prompt(f"p{at:03}", **changed) for at in range(len(scores))]
     return [
-        (prompt, a_fault(prompt) if score is FAULT else an_answer(prompt, score))
+        (prompt, a_fault(prompt) if score is FAULT else an_answer(prompt, score, seconds=seconds))
         for prompt, score in zip(prompts, scores, strict=True)
     ]
 
