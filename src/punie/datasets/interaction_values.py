@@ -45,7 +45,7 @@ def success_of(value: Any, words: Mapping[str, bool | None]) -> bool | None:
             return bool(value)
         if 100 <= value < 600:
             return value < 400
-        raise MeaninglessError(f"{value:g} is neither 0, 1 nor a status of HTTP")
+        raise MeaninglessError("this number is neither 0, 1 nor a status of HTTP")
     told = normal(value.strip())
     if told not in words:
         shown = one_line(value, 40)
@@ -76,13 +76,10 @@ def moment_of(value: Any) -> float:
     if isinstance(value, bool):
         raise MeaninglessError("should be a time")
     moment = _iso(value) if isinstance(value, str) else value
-    for _ in range(3):
-        if moment <= LATEST:
-            break
-        moment /= 1000
-    if not EARLIEST <= moment <= LATEST:
-        raise MeaninglessError("is no time between 1990 and 2200")
-    return float(moment)
+    for unit in (1, 10**3, 10**6, 10**9):
+        if EARLIEST * unit <= moment <= LATEST * unit:
+            return moment / unit
+    raise MeaninglessError("is no time between 1990 and 2200")
 
 
 def _iso(text: str) -> float:
