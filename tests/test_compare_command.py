@@ -322,3 +322,26 @@ def test_other_suites_that_both_models_took_guard_an_adapter(project: Path, puni
     ended = punie("compare", *TWO, "--fail-on-regression")
     assert "On manners 1" in ended.out
     assert ended.code == EXIT_GATE
+
+
+def test_a_suite_that_nobody_took_elsewhere_is_named_with_its_command(
+    project: Path, punie: Command
+) -> None:
+    text = "targets:\n  - suite: desk\n    minimum_gain_points: 0\n"
+    text += "guards:\n  - suite: others\n    margin_points: 5\n"
+    (project / "gates.yaml").write_text(text)
+    two(project, GAIN, model="tiny", adapter="desk")
+    ended = punie("compare", *TWO, "--gate", "gates.yaml")
+    assert ended.code == EXIT_INCONCLUSIVE
+    told = " ".join(ended.out.split())
+    assert "punie eval baseline --model tiny --adapter desk --against base" in told
+
+
+def test_runs_that_were_asked_otherwise_guard_nothing(project: Path, punie: Command) -> None:
+    two(project, GAIN, model="tiny", adapter="desk")
+    manners = a_suite(100, name="manners")
+    add_run(project, manners, "1" * 100, run_id="base-manners", repeats=2)
+    add_run(project, manners, "1" * 50 + "0" * 50, run_id="adapter-manners", adapter="desk")
+    ended = punie("compare", *TWO)
+    assert ended.code == EXIT_OK
+    assert "On manners 1" not in ended.out

@@ -7,7 +7,8 @@ from pathlib import Path
 from punie.analysis.pairing import How
 from punie.cli.adapter import adapter_of, with_adapter
 from punie.cli.arms import Arm, arm_of, same_weights
-from punie.cli.comparing import contenders, other_suites
+from punie.cli.comparing import contenders
+from punie.cli.guards import other_suites
 from punie.cli.measure import refuse_journal
 from punie.cli.other_run import asked_as_wished, asked_like, drawn, refuse_unpaired
 from punie.cli.resume import as_it_was

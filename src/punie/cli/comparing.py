@@ -1,20 +1,19 @@
 """From references to two contenders, and from these to everything that is said of them."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from punie.analysis.compared import Versus, compared_of
 from punie.analysis.pairing import Arm, How, arm_of, pair, refusal
+from punie.cli.guards import guards_of, own_suite
 from punie.errors import EXIT_GATE, EXIT_INCONCLUSIVE, EXIT_OK, InputError
 from punie.gates.default import default_gates
-from punie.models.manifest import ADAPTERS, read_manifest
-from punie.records.adapter import AdapterManifest
 from punie.records.compared import Compared
-from punie.records.gate import OTHERS, OWN, Gates, Verdict
+from punie.records.gate import Gates, Verdict
 from punie.records.result import Outcome
-from punie.records.run import Run, RunStatus
+from punie.records.run import Run
 from punie.records.suite import EvalPrompt
 from punie.settings import Loaded
 from punie.store.database import DATABASE, STATE_FOLDER
@@ -145,21 +144,12 @@ def match(
     """
     own = own_suite(current.run, project)
     gates = gates or default_gates(base.run, current.run)
+    pairs, missing = guards_of(gates, base.run, current.run, own, store)
     versus = [_versus(base, current, how)]
-    missing: list[str] = []
-    named = list(other_suites(gates, current.run.suite_name, own))
-    for name in named:
-        guard = _guard(name, base.run, current.run, store) if store else None
-        if guard is None:
-            missing.append(_to_measure(name, base.run, current.run))
-        else:
-            versus.append(_versus(*guard, how))
-    if store and any(each.suite == OTHERS for each in gates.guards):
-        known = {run.suite_name for run in store.heads() if same_model(run, current.run)}
-        others = sorted(known - {*named, current.run.suite_name})
-        guards = [_guard(name, base.run, current.run, store) for name in others]
-        versus += [_versus(*guard, how) for guard in guards if guard]
-    found = compared_of(versus, gates, own_suite=own, missing=tuple(missing))
+    for theirs, ours in pairs:
+        assert store is not None
+        versus.append(_versus(stored(store, theirs), stored(store, ours), how))
+    found = compared_of(versus, gates, own_suite=own, missing=missing)
     found = found.model_copy(update={"warnings": (*base.notes, *current.notes)})
     return Match(base, current, tuple(versus), found, gates, how, own)
 
@@ -170,61 +160,6 @@ def _versus(base: Contender, current: Contender, how: How) -> Versus:
     if refused is not None:
         raise refused
     return Versus(base.run, current.run, paired)
-
-
-def trained_manifest(run: Run, project: Path) -> AdapterManifest | None:
-    """The manifest of the project's own adapter that a run measured."""
-    folder = project / ADAPTERS / run.model.adapter if run.model.adapter else None
-    manifest = read_manifest(folder) if folder and folder.is_dir() else None
-    if manifest is None or manifest.adapter_hash != run.model.adapter_hash:
-        return None
-    return manifest
-
-
-def own_suite(run: Run, project: Path) -> str | None:
-    """The name of the suite that was held out of a run's adapter's data, where that is known."""
-    manifest = trained_manifest(run, project)
-    return Path(manifest.suite).stem if manifest and manifest.suite else None
-
-
-def other_suites(gates: Gates, suite: str, own: str | None) -> Iterator[str]:
-    """The suites that a gate names beside the one that is compared."""
-    named = [own if each.suite == OWN else each.suite for each in (*gates.targets, *gates.guards)]
-    for name in dict.fromkeys(named):
-        if name is not None and name not in {OTHERS, suite}:
-            yield name
-
-
-def _guard(
-    suite: str, base: Run, current: Run, store: RunStore
-) -> tuple[Contender, Contender] | None:
-    """The newest complete runs of a suite by both models, asked in the same way."""
-    runs = [each for each in store.heads(suite=suite) if each.status is RunStatus.DONE]
-    for ours in runs:
-        if not same_model(ours, current):
-            continue
-        for theirs in runs:
-            if same_model(theirs, base) and theirs.suite_hash == ours.suite_hash:
-                return stored(store, theirs), stored(store, ours)
-    return None
-
-
-def same_model(one: Run, other: Run) -> bool:
-    """Whether two runs measured the same weights with the same adapter, as far as that is known."""
-    ours, theirs = one.model, other.model
-    if ours.weights_hash is None:
-        return (ours.name, ours.url) == (theirs.name, theirs.url)
-    mine = (ours.weights_hash, ours.template_hash, ours.adapter_hash)
-    return mine == (theirs.weights_hash, theirs.template_hash, theirs.adapter_hash)
-
-
-def _to_measure(suite: str, base: Run, current: Run) -> str:
-    """What says that a suite of the gate is missing, with the command that measures it."""
-    model, adapter = current.model.name, current.model.adapter
-    if adapter and not base.model.adapter:
-        command = f"punie eval {suite} --model {model} --adapter {adapter} --against base"
-        return f"the gate's suite {suite} was not measured: {command}"
-    return f"the gate's suite {suite} was not measured with both models: punie eval {suite}"
 
 
 def exit_code(

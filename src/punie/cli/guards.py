@@ -1,0 +1,100 @@
+"""The gate's other suites: which runs of the same models speak of them, and which are missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from punie.analysis.gate_entries import entry_for
+from punie.models.manifest import ADAPTERS, read_manifest
+from punie.records.adapter import AdapterManifest
+from punie.records.gate import OTHERS, OWN, Gates
+from punie.records.run import Run, RunStatus
+from punie.store.runs import RunStore
+
+ANY_OTHER = "baseline"
+"""The suite to measure where a gate asks for any other one."""
+
+
+def guards_of(
+    gates: Gates, base: Run, current: Run, own: str | None, store: RunStore | None
+) -> tuple[list[tuple[Run, Run]], tuple[str, ...]]:
+    """The newest complete runs, of the base and of the current model, on the gate's other suites.
+
+    Where the gate speaks of `others`, every suite counts that both models took. The second value
+    says which suites are missing, each with the command that measures it.
+    """
+    suite = current.suite_name
+    named = list(other_suites(gates, suite, own))
+    found = {name: _newest_pair(name, base, current, store) for name in named}
+    missing = [name for name, pair in found.items() if pair is None]
+    if any(each.suite == OTHERS for each in gates.guards):
+        known = store.heads() if store else []
+        taken = {run.suite_name for run in known if same_model(run, current)}
+        others = {
+            name: _newest_pair(name, base, current, store)
+            for name in sorted(taken - {*named, suite})
+        }
+        found |= others
+        entry = entry_for(gates, suite, own)
+        if entry and entry[1].suite != OTHERS and not any(found.values()) and not missing:
+            missing.append(ANY_OTHER)
+    pairs = [pair for pair in found.values() if pair is not None]
+    return pairs, tuple(_to_measure(name, base, current) for name in missing)
+
+
+def _newest_pair(
+    suite: str, base: Run, current: Run, store: RunStore | None
+) -> tuple[Run, Run] | None:
+    """The newest two that were asked the same prompts in the same way."""
+    runs = store.heads(suite=suite) if store else []
+    whole = [run for run in runs if run.status is RunStatus.DONE and run.decided_after is None]
+    for ours in whole:
+        for theirs in whole:
+            alike = same_model(ours, current) and same_model(theirs, base)
+            if alike and _asked(ours) == _asked(theirs):
+                return theirs, ours
+    return None
+
+
+def _asked(run: Run) -> tuple[object, ...]:
+    return run.suite_hash, run.selection, run.sampling, run.repeats, run.tools_mode
+
+
+def trained_manifest(run: Run, project: Path) -> AdapterManifest | None:
+    """The manifest of the project's own adapter that a run measured."""
+    folder = project / ADAPTERS / run.model.adapter if run.model.adapter else None
+    manifest = read_manifest(folder) if folder and folder.is_dir() else None
+    if manifest is None or manifest.adapter_hash != run.model.adapter_hash:
+        return None
+    return manifest
+
+
+def own_suite(run: Run, project: Path) -> str | None:
+    """The name of the suite that was held out of a run's adapter's data, where that is known."""
+    manifest = trained_manifest(run, project)
+    return Path(manifest.suite).stem if manifest and manifest.suite else None
+
+
+def other_suites(gates: Gates, suite: str, own: str | None) -> Iterator[str]:
+    """The suites that a gate names beside the one that is compared."""
+    named = [own if each.suite == OWN else each.suite for each in (*gates.targets, *gates.guards)]
+    for name in dict.fromkeys(named):
+        if name is not None and name not in {OTHERS, suite}:
+            yield name
+
+
+def same_model(one: Run, other: Run) -> bool:
+    """Whether two runs measured the same weights with the same adapter, as far as that is known."""
+    ours, theirs = one.model, other.model
+    if ours.weights_hash is None:
+        return (ours.name, ours.url) == (theirs.name, theirs.url)
+    mine = (ours.weights_hash, ours.template_hash, ours.adapter_hash)
+    return mine == (theirs.weights_hash, theirs.template_hash, theirs.adapter_hash)
+
+
+def _to_measure(suite: str, base: Run, current: Run) -> str:
+    """What says that a suite of the gate is missing, with the command that measures it."""
+    model, adapter = current.model.name, current.model.adapter
+    if adapter and not base.model.adapter:
+        command = f"punie eval {suite} --model {model} --adapter {adapter} --against base"
+        return f"the gate's suite {suite} was not measured: {command}"
+    return f"the gate's suite {suite} was not measured with both models: punie eval {suite}"
