@@ -241,9 +241,7 @@ async def test_a_run_is_marked_answer_by_answer() -> None:
     ]
     kept: list[Judged] = []
     async with FakeServer(replies=coded(verdict)) as server, judge_at(server) as judge:
-        whole = await mark_all(
-            answers, RUBRIC, judge, lambda each, _: kept.append(each), concurrency=4
-        )
+        whole = await mark_all(answers, RUBRIC, judge, kept.append, concurrency=4)
     assert whole
     assert {each.prompt_id for each in kept} == {f"p{n}" for n in range(12)}
     assert all(isinstance(each, Judgement) and each.marks == GOOD for each in kept)
@@ -260,9 +258,7 @@ async def test_a_judge_that_is_gone_is_given_up() -> None:
     kept: list[Judged] = []
     refusing = Behaviour(fault="status", status=400)
     async with FakeServer(refusing) as server, judge_at(server) as judge:
-        whole = await mark_all(
-            answers, RUBRIC, judge, lambda each, _: kept.append(each), concurrency=2
-        )
+        whole = await mark_all(answers, RUBRIC, judge, kept.append, concurrency=2)
     assert not whole
     assert 10 <= len(kept) <= 12
     assert all(isinstance(each, JudgeFault) for each in kept)

@@ -242,7 +242,7 @@ class _Said:
         judged: dict[tuple[str, int], Judged] = {}
         progress = Progress(total=len(singles), stop=work.stop)
 
-        def record(one: Judged, _key: str | None) -> None:
+        def record(one: Judged) -> None:
             judged[one.prompt_id, one.repeat] = one
             progress.done += 1
 

@@ -7,14 +7,14 @@ was judged is kept answer by answer, so an interrupted judging goes on where it 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import click
 
-from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric, judge_served
+from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric
 from punie.cli.live import showing
-from punie.cli.served import Served
 from punie.cli.signals import Signals
-from punie.cli.wish import Wish, chosen_concurrency
+from punie.cli.wish import Wish
 from punie.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -28,19 +28,18 @@ from punie.judging.mark import Answered
 from punie.records.judgement import (
     Judged,
     JudgeFault,
-    JudgeIdentity,
     Judgement,
     JudgeSummary,
     Rubric,
 )
 from punie.records.result import EvalResult
 from punie.records.run import EvalReport, Run, RunStatus
-from punie.records.suite import EvalPrompt
 from punie.settings import Loaded
 from punie.store.judgements import JudgementStore
 from punie.store.runs import RunStore
 
-STOPPING = "ending after the answers in flight; Ctrl-C again to end now (all is kept)"
+if TYPE_CHECKING:
+    from punie.cli.judge_at_work import AtWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,27 +124,23 @@ async def judge_run(
     ]
     if not answers:
         raise InputError(f"run {run.id} has no answer that could be judged")
-    from punie.judging.prompt import marking
+    from punie.cli.judge_at_work import RunsCache, judge_at_work
+    from punie.judging.prompt import marking, prompt_hash
 
     questions = (marking(rubric, prompt, each.completion).question for prompt, each in answers)
-    async with judge_served(
-        wish,
-        settings,
-        store.run_folder(run.id) / "judge.log",
-        (each.messages for each in questions),
-        max_tokens=rubric.max_tokens,
-    ) as service:
-        with JudgementStore(settings.project) as kept:
-            work = _Judging(
-                wish,
-                settings,
-                service=service,
-                kept=kept,
-                run=run,
-                rubric=rubric,
-                answers=answers,
-            )
-            return await work.done(store, heard)
+    with JudgementStore(settings.project) as kept:
+        async with judge_at_work(
+            wish,
+            settings,
+            rubric,
+            (each.messages for each in questions),
+            prompt_hash=prompt_hash(),
+            log=store.run_folder(run.id) / "judge.log",
+            cache=RunsCache(kept, [run.id]),
+            heard=heard,
+        ) as work:
+            judging = _Judging(wish, settings, work, kept=kept, run=run, answers=answers)
+            return await judging.done(store, rubric)
 
 
 class _Judging:
@@ -155,102 +150,85 @@ class _Judging:
         self,
         wish: JudgeWish,
         settings: Loaded,
+        work: "AtWork",
         *,
-        service: Served,
         kept: JudgementStore,
         run: Run,
-        rubric: Rubric,
         answers: list[Answered],
     ) -> None:
-        from punie.judging.ask import identity_of
-        from punie.judging.prompt import prompt_hash
-
         self._wish = wish
-        self._service = service
+        self._settings = settings
+        self._work = work
         self._kept = kept
         self._run = run
-        self._rubric = rubric
         self._answers = answers
-        self._concurrency = chosen_concurrency(checked_judge(wish, settings)[0], settings)
-        if service.memory is not None:
-            self._concurrency = min(self._concurrency, service.memory.concurrency)
-        self.identity: JudgeIdentity = identity_of(
-            service.endpoint.identity, prompt_hash=prompt_hash(), rubric_hash=rubric.hash
-        )
-        known = kept.of_run(run.id, self.identity.key)
-        self.judged: dict[tuple[str, int], Judged] = {
+        self._identity = work.judge.identity
+        known = kept.of_run(run.id, self._identity.key)
+        self._judged: dict[tuple[str, int], Judged] = {
             key: each for key, each in known.items() if isinstance(each, Judgement)
         }
 
-    async def done(self, store: RunStore, heard: Signals) -> JudgedRun:
+    async def done(self, store: RunStore, rubric: Rubric) -> JudgedRun:
         """Ask what is left, keep each judgement as it comes, and the run's head at the end."""
-        from punie.judging.ask import Judge, forces_schema
         from punie.judging.mark import mark_all
-        from punie.serving.client import ChatClient
 
-        left = [each for each in self._answers if _key(each) not in self.judged]
-        progress = Progress(total=len(self._answers), done=len(self._answers) - len(left))
-        progress.done_before = progress.done
+        work = self._work
+        left = [each for each in self._answers if _key(each) not in self._judged]
+        before = len(self._answers) - len(left)
+        progress = Progress(
+            total=len(self._answers),
+            done=before,
+            done_before=before,
+            in_flight=min(work.concurrency, len(left)),
+            stop=work.stop,
+        )
 
-        def record(judged: Judged, key: str | None) -> None:
-            self._record(judged, key)
+        def record(judged: Judged) -> None:
+            self._kept.add(self._run.id, self._identity.key, judged)
+            self._judged[judged.prompt_id, judged.repeat] = judged
             progress.done += 1
             progress.faults += isinstance(judged, JudgeFault)
-            progress.in_flight = min(self._concurrency, progress.total - progress.done)
+            progress.in_flight = min(work.concurrency, progress.total - progress.done)
 
-        whole, stopped = True, False
         try:
-            if left:
-                async with (
-                    ChatClient(self._service.endpoint) as client,
-                    showing(progress, quiet=self._wish.quiet),
-                ):
-                    with heard.draining(STOPPING) as stop:
-                        progress.stop = stop
-                        progress.in_flight = min(self._concurrency, len(left))
-                        forced = await forces_schema(client)
-                        judge = Judge(
-                            client, self.identity, cache=self._kept, forced=forced, stop=stop
-                        )
-                        whole = await mark_all(
-                            left, self._rubric, judge, record, concurrency=self._concurrency
-                        )
-                        stopped = stop.is_set() and not whole
+            async with showing(progress, quiet=self._wish.quiet or not left):
+                whole = await mark_all(
+                    left, rubric, work.judge, record, concurrency=work.concurrency
+                )
         except asyncio.CancelledError:
             click.echo(f"to go on: {self._wish.command(self._run.id)}", err=True)
             raise
         finally:
-            summary, run = self._summed(store)
+            summary, run = self._summed(store, rubric)
+        stopped = work.stop.is_set() and not whole
         gone = not (whole or stopped)
         notes = tuple(self._notes(summary, left=len(left), gone=gone))
         return JudgedRun(run, summary, stopped=stopped, gone=gone, notes=notes)
 
-    def _record(self, judged: Judged, key: str | None) -> None:
-        if key is not None:
-            self._kept.use(self._run.id, key)
-        self._kept.add(self._run.id, self.identity.key, judged)
-        self.judged[judged.prompt_id, judged.repeat] = judged
-
-    def _summed(self, store: RunStore) -> tuple[JudgeSummary, Run]:
+    def _summed(self, store: RunStore, rubric: Rubric) -> tuple[JudgeSummary, Run]:
         """The numbers of all that is judged by now, and the run's head with them.
 
         A judge that gave no mark at all leaves the marks of another one there.
         """
         from punie.analysis.judged import judge_summary
         from punie.analysis.kinship import kinship
+        from punie.datasets.names import LABELS
+        from punie.judging.calibration_file import find_calibration, told
 
-        pairs: list[tuple[EvalPrompt, Judged]] = [
-            (answer[0], self.judged[_key(answer)])
+        pairs = [
+            (answer[0], self._judged[_key(answer)])
             for answer in self._answers
-            if _key(answer) in self.judged
+            if _key(answer) in self._judged
         ]
+        calibration = find_calibration(self._settings.project / LABELS, self._identity)
         summary = judge_summary(
             pairs,
-            judge=self.identity,
-            rubric=self._rubric,
+            judge=self._identity,
+            rubric=rubric,
             answers=len(self._answers),
-            prices=self._service.endpoint.prices,
-            family=kinship(self.identity, self._run.model),
+            prices=self._work.prices,
+            family=kinship(self._identity, self._run.model),
+            calibrated=told(calibration),
         )
         run = store.find(self._run.id)
         if summary.judged or run.judged is None:

@@ -47,8 +47,6 @@ class Told(Generic[T]):
 
     value: T
     reply: Reply
-    key: str
-    """Of the reply in the cache."""
     repaired: bool = False
     cached: bool = False
 
@@ -127,7 +125,7 @@ class Judge:
                 continue
             reply = spent.reply(completion.text)
             self._cache.put(key, reply)
-            return Told(read.value, reply, key, repaired=read.repaired)
+            return Told(read.value, reply, repaired=read.repaired)
         return spent.untold(problem.kind, problem.why)
 
     def _known(self, key: str, question: Question[T]) -> Told[T] | None:
@@ -138,7 +136,7 @@ class Judge:
             read = question.read(Completion(text=reply.text))
         except UnreadableError:
             return None  # kept by a punie that read more leniently
-        return Told(read.value, reply, key, repaired=read.repaired, cached=True)
+        return Told(read.value, reply, repaired=read.repaired, cached=True)
 
     async def _completion(self, request: ChatRequest) -> Completion | None:
         """One answer, with patience. Raises RequestFailed; None if stopped while it waited."""

@@ -13,8 +13,8 @@ HOPELESS_IN_A_ROW = 8
 judge is taken to be gone."""
 
 Answered = tuple[EvalPrompt, EvalResult]
-Record = Callable[[Judged, str | None], None]
-"""Keeps a judgement, with the key of its reply; None where there is no reply."""
+Record = Callable[[Judged], None]
+"""Keeps a judgement."""
 
 
 async def mark_all(
@@ -34,7 +34,7 @@ async def mark_all(
         said = await judge.ask(asked.question)
         if said is None:
             return False
-        record(judged(result, asked, said), said.key if isinstance(said, Told) else None)
+        record(judged(result, asked, said))
         gone = isinstance(said, Untold) and said.kind is JudgeFaultKind.UNANSWERED
         unanswered = unanswered + 1 if gone else 0
         return unanswered < HOPELESS_IN_A_ROW + concurrency
