@@ -295,7 +295,15 @@ def a_duel() -> DuelSummary:
     """A judge's word on 60 pairs."""
     rate = Estimate(value=0.61, low=0.5, high=0.71, n=60)
     overall = DuelSlice(
-        name="overall", wins=30, losses=17, ties=13, win_rate=rate, decisive_rate=rate, sign_p=0.08
+        name="overall",
+        wins=30,
+        losses=17,
+        ties=13,
+        win_rate=rate,
+        decisive_rate=rate,
+        win_ratio=30 / 17,
+        tie_share=rate,
+        sign_p=0.08,
     )
     categories = (
         DuelSlice(name="tool_calling", wins=20, losses=7, ties=3, win_rate=rate, sign_p=0.02),
@@ -306,5 +314,5 @@ def a_duel() -> DuelSummary:
         judge=JudgeIdentity(model="qwen3-8b", backend="mlx", prompt_hash="a" * 64, rubric_hash=""),
         overall=overall,
         categories=categories,
-        warnings=("The longer answer wins more often than chance explains.",),
+        warnings=("the longer answer wins more often than chance explains",),
     )

@@ -143,7 +143,6 @@ def test_the_page_says_all_that_was_found():
         "may move scores",
         "20261121-0101-base",
         "After Holm",
-        "qwen3-8b",
         "not timed side by side",
         "Are these measurements sound?",
     ):
@@ -476,3 +475,17 @@ def test_every_prompt_stands_beside_itself_in_every_run():
         (Cell(unasked=1), Cell(right=1)),
     ]
     assert list(splits(rows)) == [("c", "tools", ("2 of 4 right", "✗ wrong"))]
+
+
+def test_a_judge_is_shown_with_all_that_tells_against_it():
+    paired = paired_rows(12)
+    page = page_of(a_compared(paired), flipped(paired))
+    for words in (
+        "qwen3-8b, pair by pair, each in both orders",
+        "No clear winner: 30 to 17 (sign test p = 0.08). Not calibrated",
+        "30/17/13",
+        "1.76:1",
+        "2 faults",
+        "The longer answer wins more often than chance explains.",
+    ):
+        assert words in page, words

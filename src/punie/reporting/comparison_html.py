@@ -18,11 +18,12 @@ from punie.reporting.answers import expected_line, got_line, status
 from punie.reporting.comparison_notes import notes_of
 from punie.reporting.comparison_tables import (
     CLASSES,
-    duels_of,
+    duel_of,
     forest_of,
     matrix_of,
     standings_of,
 )
+from punie.reporting.duel import duel_notes
 from punie.reporting.flipped import FlippedRow, telling
 from punie.reporting.flips_chart import MEANINGS, flips_bar
 from punie.reporting.heat_map import HeatRow, heat_map
@@ -104,8 +105,8 @@ def render_comparison(
         prompts_map=drawing(heat_map(prompts, columns="run", title="Prompts")) if prompts else "",
         splits=list(islice(splits(prompts), MOST_LINES)),
         more_splits=max(0, sum(1 for _ in splits(prompts)) - MOST_LINES),
-        duel=compared.duel,
-        duels=duels_of(compared.duel),
+        duel=duel_of(compared.duel),
+        duel_notes=duel_notes(compared.duel) if compared.duel else [],
         provenance=_provenance(first.base, first.current),
         created=date(first.current.created_at),
     )

@@ -10,9 +10,19 @@ from punie.records.duel import DuelSummary
 from punie.reporting import comparison_wording as words_of
 from punie.reporting import numbers
 from punie.reporting.arms_chart import arms_cell
+from punie.reporting.duel import (
+    DuelRow,
+    duel_rows,
+    duel_title,
+    figures,
+    remarks,
+    stamp,
+    steadiness,
+    verdict,
+)
 from punie.reporting.forest_chart import Scale, forest_axis, forest_cell, scale_of
 from punie.reporting.page import drawing
-from punie.reporting.win_chart import slices_of, win_cell
+from punie.reporting.win_chart import win_cell
 from punie.text import one_line
 
 CLASSES = {
@@ -169,30 +179,35 @@ def matrix_of(matrix: Matrix | None) -> list[MatrixLine]:
 
 
 class DuelLine(NamedTuple):
-    """Wins, losses and ties of one slice, with their bar."""
+    """One slice before the judge, with its bar."""
 
-    name: str
+    row: DuelRow
     cell: Markup
-    wins: int
-    ties: int
-    losses: int
-    rate: str
-    p: str
 
 
-def duels_of(duel: DuelSummary | None) -> list[DuelLine]:
-    """Overall, categories and roles before the judge."""
+class DuelTable(NamedTuple):
+    """What a judge says of the two runs, ready to show."""
+
+    title: str
+    verdict: str
+    stamp: str
+    lines: list[DuelLine]
+    remarks: list[str]
+
+
+def duel_of(duel: DuelSummary | None) -> DuelTable | None:
+    """Wins, ties and losses with everything that a reader must know of the judge."""
     if duel is None:
-        return []
-    return [
-        DuelLine(
-            one_line(each.name, 60),
-            drawing(win_cell(each)),
-            each.wins,
-            each.ties,
-            each.losses,
-            numbers.percent_interval(each.win_rate),
-            words_of.p_value(each.sign_p) if each.sign_p is not None else numbers.NOTHING,
-        )
-        for each in slices_of(duel)
+        return None
+    slices = {
+        ("overall", duel.overall.name): duel.overall,
+        **{("category", each.name): each for each in duel.categories},
+        **{("role", each.name): each for each in duel.roles},
+    }
+    lines = [
+        DuelLine(row, drawing(win_cell(slices[row.kind, row.name]))) for row in duel_rows(duel)
     ]
+    said = [stamp(duel), *remarks(duel), *(f"{each}." for each in steadiness(duel))]
+    return DuelTable(
+        one_line(duel_title(duel), 160), verdict(duel), said[0], lines, [*said[1:], figures(duel)]
+    )

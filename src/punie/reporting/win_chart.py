@@ -41,10 +41,11 @@ def win_chart(slices: Sequence[DuelSlice], *, title: str, standalone: bool = Fal
     ):
         parts.append(_piece(kind, f"{x}", 45, "14", 12))
         parts.append(text_element(f"{x + 20}", 55, words))
+    parts.append(text_element(f"{_LEFT + _SPAN + 12}", 55, "won/lost/tied"))
     parts.append(text_element(f"{_WIDTH - 20}", 55, "win rate, ties half", anchor="end"))
     for index, each in enumerate(slices):
         y = _TOP + _STEP * index
-        counts = f"{count(each.wins)} / {count(each.ties)} / {count(each.losses)}"
+        counts = f"{count(each.wins)}/{count(each.losses)}/{count(each.ties)}"
         parts += [
             text_element("20", y + 14, one_line(each.name, 22), kind="strong"),
             _bar(each, y=y + 4, left=_LEFT, span=_SPAN),
