@@ -28,6 +28,7 @@ from punie.judging.mark import Answered
 from punie.records.judgement import (
     Judged,
     JudgeFault,
+    JudgeFaultKind,
     Judgement,
     JudgeSummary,
     Rubric,
@@ -243,6 +244,8 @@ class _Judging:
         owed = summary.answers - summary.judged
         if gone:
             yield "the judge answers no more"
+        if JudgeFaultKind.CUT in summary.fault_kinds:
+            yield "judgements were cut off: more max_tokens in the rubric give them room"
         if owed:
             of = f"{owed} of {summary.answers} answers"
             yield f"{of} have no marks; to ask for them: {command}"
