@@ -13,7 +13,8 @@ from punie.cli.output import err, safe
 from punie.cli.wish import Wish
 from punie.evaluation.until_decided import UntilDecided
 from punie.records.run import Run, RunStatus
-from punie.reporting.numbers import count, counted, percent_interval, points
+from punie.reporting.comparison_wording import points
+from punie.reporting.numbers import count, counted, percent_interval
 from punie.settings import Loaded
 from punie.store.runs import RunStore
 
@@ -97,8 +98,8 @@ def _tell(plan: Plan) -> None:
     if scored and not plan.aim.until_decided:
         effect = smallest_detectable(scored, SUPPOSED_DISCORDANCE)
         notes.print(
-            f"{counted(scored, 'prompt')}: a true difference of {points(effect)} points is found in"
-            " 80 % of cases where 20 % of the prompts come out differently",
+            f"{counted(scored, 'prompt')}: a true difference of {points(effect)} would be found"
+            " four times out of five, if one in five comes out differently",
             markup=False,
             soft_wrap=True,
         )

@@ -51,7 +51,7 @@ def asked_like(wish: Wish, settings: Loaded, other: Run) -> tuple[Wish, Question
     suite = with_sampling(suite, {k: v for k, v in flags.items() if v is not None})
     wish = replace(
         wish,
-        suite=wish.suite or _place_of(other),
+        suite=wish.suite or _place_of(other, settings.project),
         repeats=wish.repeats or other.repeats,
         tools=wish.tools or other.tools_mode,
         concurrency=wish.concurrency or other.concurrency,
@@ -109,7 +109,7 @@ def _require_whole(other: Run) -> None:
 
 
 def _suite_of(wish: Wish, settings: Loaded, other: Run) -> EvalSuite:
-    suite = find_suite(wish.suite or _place_of(other), settings.project)
+    suite = find_suite(wish.suite or _place_of(other, settings.project), settings.project)
     if suite.hash == other.suite_hash:
         return suite
     again = "measure both anew on it, or compare what they share: punie compare --intersect"
@@ -126,13 +126,11 @@ def _suite_of(wish: Wish, settings: Loaded, other: Run) -> EvalSuite:
     )
 
 
-def _place_of(other: Run) -> str:
-    """Where the suite of a run is to be found: by its name, or in its file."""
-    if other.sources is not None and other.sources.suite != BUILTIN:
-        path = Path(other.sources.suite).expanduser()
-        if path.exists():
-            return str(path)
-    return other.suite_name
+def _place_of(other: Run, project: Path) -> str:
+    """Where the suite of a run is to be found: in its file, or else by its name."""
+    written = other.sources.suite if other.sources else other.suite_source
+    path = project / Path(written).expanduser()
+    return str(path) if written != BUILTIN and path.is_file() else other.suite_name
 
 
 def _differing(suite: EvalSuite, other: Run) -> dict[str, object]:
