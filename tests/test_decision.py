@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie.analysis.decide import decide
-from punie.analysis.measure_next import wanted
+from punie.analysis.measure_next import wanted, wanted_for_floor
 from punie.analysis.paired import paired_difference, stratified_difference
-from punie.analysis.rule import holds_gain, holds_margin, word_of
+from punie.analysis.rule import holds_floor, holds_gain, holds_margin, word_of
 from punie.analysis.statistics import spread, wilson
 from punie.analysis.weighted import weighted_score
 from punie.records.comparison import Comparison, Difference, LatencyComparison, SliceComparison
@@ -409,6 +409,28 @@ def test_about_as_many_prompts_as_are_wanted_settle_the_margin(cells: Counts):
     scale = math.ceil(1.3 * needed / found.n)
     settled = difference((scale * cells[0], scale * cells[1], scale * cells[2], scale * cells[3]))
     assert holds_margin(settled, MARGIN) is not Verdict.INCONCLUSIVE
+
+
+def test_about_as_many_prompts_as_are_wanted_settle_a_floor():
+    for right, n, floor in ((30, 30, 0.98), (18, 20, 0.8), (14, 20, 0.8), (50, 60, 0.9)):
+        few = estimate(right, n)
+        assert holds_floor(few, floor) is Verdict.INCONCLUSIVE
+        needed = wanted_for_floor(few, floor)
+        assert needed is not None
+        low, high = wilson(right / n, needed)
+        assert low >= floor or high < floor
+        low, high = wilson(right / n, needed - 2)
+        assert low < floor < high
+
+
+def test_small_roles_below_a_floor_tell_together_too():
+    small: Counts = (10, 0, 0, 4)
+    roles = {"coder": (196, 2, 1, 1), "researcher": small, "planner": small, "reviewer": small}
+    found = decided(a_comparison(roles), criteria=Criteria(role_floor_percent=85))
+    assert found.action is Action.RETRAIN
+    assert any("together 71.4 %" in each.found for each in found.evidence)
+    lost = a_comparison(roles, faulted={"planner": 3})
+    assert decided(lost, criteria=Criteria(role_floor_percent=85)).action is not Action.RETRAIN
 
 
 # The weighted score.

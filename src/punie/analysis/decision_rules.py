@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from punie.analysis.measure_next import latency_command, more_gate, more_role, resume_commands
-from punie.analysis.paired import stratified_difference
-from punie.analysis.role_evidence import RoleEvidence, in_points, worst
+from punie.analysis.role_evidence import RoleEvidence, in_points, together, worst
 from punie.analysis.rule import holds_gain, holds_margin, under_both
 from punie.records.comparison import Comparison
-from punie.records.gate import Action, GateReport, GateResult, Gates, Verdict
+from punie.records.gate import Action, Criteria, GateReport, GateResult, Gates, Verdict
 
 FASTER = 1 / 1.10
 """A ratio of times (current / base) from which on nobody calls it faster: 10 %."""
@@ -115,23 +114,22 @@ def _named(results: Sequence[GateResult]) -> str:
 
 
 def _hybrid(gates: Gates, roles: Sequence[RoleEvidence]) -> Rule:
-    margin = gates.criteria.role_margin_points / 100
     well = [each for each in roles if each.served is Verdict.PASS and each.kept is not Verdict.FAIL]
     lost = [each for each in roles if each.kept is Verdict.FAIL]
-    open_served = [each for each in roles if each.served is Verdict.INCONCLUSIVE]
+    open_served = [each for each in roles if _is_open(each)]
     open_kept = [each for each in roles if each.kept is Verdict.INCONCLUSIVE]
     conditions = (
         Condition(
             "the current run serves some roles well",
             _any(well, open_served),
             _listed(well or open_served or roles),
-            tuple(more_role(each, margin) for each in open_served),
+            tuple(more_role(each, gates.criteria) for each in open_served),
         ),
         Condition(
             "it serves others clearly worse than the base",
             _any(lost, open_kept),
             _listed(lost or open_kept or roles),
-            tuple(more_role(each, margin) for each in open_kept),
+            tuple(more_role(each, gates.criteria) for each in open_kept),
         ),
     )
     because = (
@@ -139,6 +137,10 @@ def _hybrid(gates: Gates, roles: Sequence[RoleEvidence]) -> Rule:
         " base: route each role to the run that serves it."
     )
     return Rule(Action.HYBRID, because, conditions)
+
+
+def _is_open(role: RoleEvidence) -> bool:
+    return role.served is Verdict.INCONCLUSIVE
 
 
 def _any(found: Sequence[object], undecided: Sequence[object]) -> Holds:
@@ -162,17 +164,15 @@ def _retrain(
     comparisons: Sequence[Comparison],
     roles: Sequence[RoleEvidence],
 ) -> Rule:
-    margin = gates.criteria.role_margin_points / 100
     code, others = _parted(gates, roles)
-    undecided = [each for each in code if each.served is Verdict.INCONCLUSIVE]
     below: Holds = _NOT[_passes(report)]
-    together, found = _together(others, margin)
+    badly, found = _badly(others, gates.criteria)
     conditions = (
         Condition(
             f"code roles ({', '.join(gates.criteria.code_roles)}) hold",
             _HOLDS[worst(each.served for each in code)] if code else "no",
             _listed(code) if code else "no prompt is of a code role",
-            tuple(more_role(each, margin) for each in undecided),
+            tuple(more_role(each, gates.criteria) for each in code if _is_open(each)),
         ),
         Condition(
             "the whole is below its targets",
@@ -182,9 +182,9 @@ def _retrain(
         ),
         Condition(
             "the other roles are served badly",
-            together,
+            badly,
             found,
-            tuple(more_role(each, margin) for each in others),
+            tuple(more_role(each, gates.criteria) for each in others if _is_open(each)),
         ),
     )
     because = (
@@ -201,23 +201,17 @@ def _parted(
     return code, [each for each in roles if each.role not in gates.criteria.code_roles]
 
 
-def _together(others: Sequence[RoleEvidence], margin: float) -> tuple[Holds, str]:
-    """Whether the roles beside code are clearly served badly: one of them, or all of them as one.
-
-    Roles that are each too small to tell may tell together, each as heavy as its prompts.
-    """
+def _badly(others: Sequence[RoleEvidence], criteria: Criteria) -> tuple[Holds, str]:
+    """Whether the roles beside code are clearly served badly: one of them, or all taken as one."""
     if not others:
         return "no", "no prompt is of another role"
-    if any(each.served is Verdict.FAIL for each in others):
-        return "yes", _listed([each for each in others if each.served is Verdict.FAIL])
-    if all(each.served is Verdict.PASS for each in others):
-        return "no", _listed(others)
-    strata = [part.difference for each in others for part in each.slices if part.difference]
-    faults = any(part.faults for each in others for part in each.slices)
-    if strata and not faults:
-        pooled = stratified_difference(strata, weights=[float(each.n) for each in strata])
-        if holds_margin(pooled, margin) is Verdict.FAIL:
-            return "yes", f"together {in_points(pooled)}"
+    served = worst(each.served for each in others)
+    if served is not Verdict.INCONCLUSIVE:
+        shown = [each for each in others if each.served is served]
+        return _NOT[_HOLDS[served]], _listed(shown)
+    as_one, found = together(others, criteria)
+    if as_one is Verdict.FAIL:
+        return "yes", f"together {found}"
     return "unclear", _listed([each for each in others if each.served is not Verdict.PASS])
 
 

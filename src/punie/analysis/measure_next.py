@@ -5,8 +5,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from punie.analysis.role_evidence import RoleEvidence
-from punie.records.comparison import Comparison, Difference
-from punie.records.gate import GateResult, Verdict
+from punie.analysis.statistics import z_value
+from punie.analysis.unpaired import implied_n
+from punie.records.comparison import Comparison, Difference, SliceComparison
+from punie.records.gate import Criteria, GateResult, Verdict
+from punie.records.summary import Estimate
 from punie.text import one_line
 
 MOST = 5000
@@ -22,16 +25,39 @@ def more_gate(results: Sequence[GateResult]) -> Iterator[str]:
             yield f"{each.name}: {each.why or each.found}"
 
 
-def more_role(role: RoleEvidence, margin: float) -> str:
-    """How few prompts a role has, and about how many would settle a loss of `margin`."""
+def more_role(role: RoleEvidence, criteria: Criteria) -> str:
+    """How few prompts a role has, and about how many would settle what is open of it."""
     name, has = one_line(role.role, 60), f"{role.prompts:,} prompts"
-    needed = [wanted(each.difference, margin) for each in role.slices if each.difference]
+    needed = [number for each in role.slices for number in _wanted(role, each, criteria)]
     known = [each for each in needed if each is not None]
-    if not needed:
+    if not role.prompts:
         return f"role {name}: nothing is compared, it needs prompts that expect something"
-    if len(known) < len(needed) or max(known) > MOST:
+    if not known or len(known) < len(needed) or max(known) > MOST:
         return f"role {name}: {has} are too few, several times as many are wanted"
     return f"role {name}: {has} are too few, about {max(known):,} are wanted"
+
+
+def _wanted(role: RoleEvidence, each: SliceComparison, criteria: Criteria) -> Iterator[int | None]:
+    floor = criteria.role_floor_percent
+    if role.kept is Verdict.INCONCLUSIVE and each.difference:
+        yield wanted(each.difference, criteria.role_margin_points / 100)
+    if floor is not None and role.served is Verdict.INCONCLUSIVE and each.current:
+        yield wanted_for_floor(each.current, floor / 100)
+
+
+def wanted_for_floor(estimate: Estimate, floor: float) -> int | None:
+    """About how many prompts settle whether a score reaches a floor below 1, did the mean stay.
+
+    Wilson's interval ends at the floor where n (mean - floor)² = z² floor (1 - floor). None where
+    the mean is the floor.
+    """
+    if estimate.value == floor:
+        return None
+    square = z_value(0.95) ** 2 * floor * (1 - floor)
+    # Prompts that share a passage count for less, and as many more of them are needed.
+    each = max(1.0, estimate.n / implied_n(estimate))
+    needed = each * square / (estimate.value - floor) ** 2
+    return max(estimate.n + 1, math.ceil(needed))
 
 
 def wanted(difference: Difference, margin: float) -> int | None:

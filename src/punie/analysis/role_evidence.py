@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from punie.analysis.gate_wording import percent, points
+from punie.analysis.paired import stratified_difference
 from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both
+from punie.analysis.statistics import mean_of_means
 from punie.records.comparison import Comparison, Difference, SliceComparison
 from punie.records.gate import Criteria, Route, Verdict
 from punie.records.summary import Estimate
@@ -28,6 +30,8 @@ class RoleEvidence:
     gains: Verdict
     """Whether the current run is better than the base."""
     slices: tuple[SliceComparison, ...]
+    whole: bool
+    """Whether no fault took a prompt of it, and no test ended its runs early."""
     found: str
     """The numbers, with their intervals."""
 
@@ -61,6 +65,26 @@ def route_of(role: RoleEvidence) -> Route:
     ahead = math.fsum(each.value * each.n for each in differences)
     arm: Literal["current", "base"] = "current" if ahead > 0 else "base"
     return _route(role, arm, "too few prompts to tell", sure=False)
+
+
+def together(roles: Sequence[RoleEvidence], criteria: Criteria) -> tuple[Verdict, str]:
+    """Whether the current run serves several roles well, taken as one, weighted by their prompts.
+
+    Roles that are each too small to tell may tell together. Also gives the numbers; undecided where
+    faults or an early end leave room for doubt.
+    """
+    parts = [part for each in roles for part in each.slices if part.difference and part.current]
+    if not parts or not all(each.whole for each in roles):
+        return Verdict.INCONCLUSIVE, ""
+    if criteria.role_floor_percent is not None:
+        scores = [part.current for part in parts if part.current]
+        limits = [(each.value, (each.low, each.high)) for each in scores]
+        value, (low, high) = mean_of_means(limits, weights=[float(each.n) for each in scores])
+        now = Estimate(value=value, low=low, high=high, n=sum(each.n for each in scores))
+        return holds_floor(now, criteria.role_floor_percent / 100), in_percent(now)
+    differences = [part.difference for part in parts if part.difference]
+    pooled = stratified_difference(differences, weights=[float(each.n) for each in differences])
+    return holds_margin(pooled, criteria.role_margin_points / 100), in_points(pooled)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -103,7 +127,15 @@ def _role(
         + _said(comparison, each, criteria)
         for comparison, each in found
     )
-    return RoleEvidence(name, served, kept, gains, tuple(each for _, each in found), said)
+    return RoleEvidence(
+        role=name,
+        served=served,
+        kept=kept,
+        gains=gains,
+        slices=tuple(each for _, each in found),
+        whole=not any(comparison.stopped_early or each.faults for comparison, each in found),
+        found=said,
+    )
 
 
 def _said(comparison: Comparison, each: SliceComparison, criteria: Criteria) -> str:
