@@ -7,6 +7,7 @@
 import io
 import math
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,11 +16,23 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import entropy
 
-from punie.analysis.consistency import consistency, curve_steps, unseen_rate
+from punie.analysis.consistency import (
+    FAINT_RATE,
+    consistency,
+    curve_steps,
+    losses_of,
+    unseen_rate,
+)
 from punie.analysis.greedy import against_greedy, is_greedy_twin
-from punie.analysis.repeated import entropy_bits, pair_agreement
+from punie.analysis.repeated import capability, entropy_bits, pair_agreement
 from punie.errors import InputError
-from punie.records.consistency import Capability, Cause, Consistency, Mark
+from punie.records.consistency import (
+    Capability,
+    Cause,
+    Consistency,
+    Mark,
+    PromptConsistency,
+)
 from punie.records.expect import Expect, Number
 from punie.records.result import Completion, EvalFault, EvalResult, FaultKind, Outcome
 from punie.records.run import ModelIdentity, Provenance, Run, RunStatus
@@ -158,6 +171,56 @@ def test_the_cause_is_said_by_category():
             "(or in less than 52.7 % of draws)."
         ),
     }
+
+
+def drawn(rates: Sequence[float], k: int, random: Random) -> list[PromptConsistency]:
+    """Prompts that are right at these rates, each asked k times."""
+    rights = [sum(random.random() < rate for _ in range(k)) for rate in rates]
+    return [
+        PromptConsistency(
+            id=str(at),
+            hash="",
+            marks=(),
+            answers=k,
+            scored=k,
+            right=right,
+            capability=capability(k, right),
+        )
+        for at, right in enumerate(rights)
+    ]
+
+
+@pytest.mark.parametrize("k", [2, 4, 8, 16])
+@pytest.mark.parametrize("n", [4, 12, 40])
+def test_half_of_the_prompts_being_unstable_is_rarely_called_capability(k: int, n: int):
+    """At the rate that counts just so, where repeats see the least of it."""
+    random = Random(k * n)
+    rates = [FAINT_RATE] * (n // 2) + [0.0] * (n // 2)
+    causes = [losses_of(drawn(rates, k, random), k) for _ in range(400)]
+    wrong = sum(each is not None and each.cause is Cause.CAPABILITY for each in causes)
+    assert wrong <= 0.05 * 400
+
+
+@pytest.mark.parametrize("n", [4, 12, 40])
+def test_half_of_the_prompts_being_beyond_it_is_rarely_called_inconsistency(n: int):
+    random = Random(n)
+    rates = [0.5] * (n // 2) + [0.0] * (n // 2)
+    causes = [losses_of(drawn(rates, 16, random), 16) for _ in range(400)]
+    wrong = sum(each is not None and each.cause is Cause.INCONSISTENCY for each in causes)
+    assert wrong <= 0.05 * 400
+
+
+def test_few_answers_to_few_prompts_are_not_called_capability():
+    rows = [row for at in range(6) for row in answers_to(f"p{at}", [1, 2])]
+    found = found_in(rows, a_run(2))
+    assert words.verdict(found) == "Capability and inconsistency are not told apart"
+    assert words.sentence(found, found.overall) == (
+        "Not told apart: of 6 prompts not always right, 0 (0 % [0–39]) are right sometimes, "
+        "6 never (or in less than 77.6 % of draws)."
+    )
+    assert words.advice(found).endswith(
+        "14 repeats would show rates of right answers down to 20.0 %."
+    )
 
 
 def test_overall_is_the_mean_over_categories():

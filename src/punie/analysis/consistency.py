@@ -32,6 +32,8 @@ MOST_HAVE = 0.9
 """Unless it is told, k is the number of answers that so many of the prompts have."""
 EVERY_STEP = 20
 """A curve has every k up to here, and then ever wider steps."""
+FAINT_RATE = 0.2
+"""A prompt that is right in this share of draws, or more, is not called beyond the model."""
 UNSEEN = 0.05
 """Chance of not seeing any right answer at `Consistency.unseen_rate`."""
 
@@ -188,7 +190,7 @@ def _slice(
         ),
         counts={word: sum(each.capability is word for each in whole) for word in Capability},
         shares={word: share for word, share in shares.items() if share},
-        losses=_losses(whole, sampled=sampled),
+        losses=losses_of(whole, k) if sampled else None,
     )
 
 
@@ -224,23 +226,28 @@ def _mean_point(points: tuple[CurvePoint, ...]) -> CurvePoint:
     return CurvePoint(k=points[0].k, pass_at=one, pass_hat=all_)
 
 
-def _losses(whole: Sequence[PromptConsistency], *, sampled: bool) -> Losses | None:
+def losses_of(whole: Sequence[PromptConsistency], k: int) -> Losses | None:
     """Whether what is lost is lost on prompts that are never right, or on such as are sometimes.
 
-    The cause is said only where the interval of the share lies on one side of a half.
+    `whole` have at least k scored answers each; None without any. A prompt that was right and wrong
+    is unstable for certain, so inconsistency needs only that the interval of the unstable share
+    lies above a half. One that was never right may be unstable unseen: of those that are right in
+    `FAINT_RATE` of draws, k answers show 1 - (1 - rate)^k. So capability needs an interval below
+    half of that: then at most half of what fails is right so often.
     """
-    if not whole or not sampled:
-        return None
     failing = [each for each in whole if each.capability is not Capability.CAN]
+    if not whole:
+        return None
     share = _share_of(Capability.UNSTABLE, failing)
     if share is None:
         return Losses(cause=Cause.NONE)
     wrong = sum(each.scored - each.right for each in failing)
     unstable = [each for each in failing if each.capability is Capability.UNSTABLE]
+    seen = 1 - (1 - FAINT_RATE) ** k
     cause = Cause.BOTH
     if share.low > 0.5:
         cause = Cause.INCONSISTENCY
-    elif share.high < 0.5:
+    elif share.high < 0.5 * seen:
         cause = Cause.CAPABILITY
     lost = sum(each.scored - each.right for each in unstable)
     return Losses(cause=cause, unstable=share, to_inconsistency=lost / wrong)

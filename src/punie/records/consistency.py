@@ -37,15 +37,15 @@ class Mark(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why prompts are not always answered rightly: the interval of their share decides."""
+    """Why prompts are not always answered rightly; see `analysis.consistency.losses_of`."""
 
     NONE = "nothing lost"
     CAPABILITY = "capability"
-    """Most of them are never right."""
+    """Most of them are never right, or so rarely that it does not count."""
     INCONSISTENCY = "inconsistency"
     """Most of them are right sometimes."""
     BOTH = "not told apart"
-    """Too few of them, or about as many of either kind."""
+    """Too few prompts or answers, or about as many of either kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=SLIM)

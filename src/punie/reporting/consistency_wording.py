@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from punie.analysis.consistency import FAINT_RATE
 from punie.records.comparison import Difference
 from punie.records.consistency import (
     Capability,
@@ -26,8 +27,6 @@ SAME_ANSWER = (
     "JSON value, the program; every other answer is its text without case and white space. Of "
     "equally frequent answers the one that came first is the majority."
 )
-FAINT_RATE = 0.1
-"""The rate of right answers that the advice on more repeats is about."""
 
 
 class Row(NamedTuple):
