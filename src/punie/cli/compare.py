@@ -36,6 +36,18 @@ FORMATS = ("text", "markdown", "html", "json", "github")
     help="Write it to a .md, .html or .json file too.",
 )
 @click.option("--format", "wanted", type=click.Choice(FORMATS), help="Of stdout [default: text].")
+@click.option(
+    "--judge",
+    metavar="ENDPOINT|MODEL",
+    help="Have a model say which answer to each prompt is better, asked in both orders.",
+)
+@click.option("--judge-model", metavar="M", help="The judge's name, where --judge is a URL.")
+@click.option(
+    "--rubric",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What the judge decides by [default: correctness, completeness, format].",
+)
 @picture_options
 @click.option(
     "--routes",
@@ -55,6 +67,9 @@ def compare_command(
     unpaired: bool,
     output: Path | None,
     wanted: str | None,
+    judge: str | None,
+    judge_model: str | None,
+    rubric: Path | None,
     svg: Path | None,
     png: Path | None,
     routes: Path | None,
@@ -70,9 +85,11 @@ def compare_command(
     """
     from punie.cli.compare_output import Found, draw, refuse_output, show, write_journal
     from punie.cli.comparing import contenders, exit_code, match
+    from punie.cli.dueling import duel_wish, duelled
     from punie.cli.output import err
     from punie.cli.routes_file import write_routes
     from punie.gates.find import find_gates
+    from punie.reporting.runs_map import map_rows
     from punie.settings import load_settings
 
     if intersect and unpaired:
@@ -88,6 +105,7 @@ def compare_command(
     refuse_output(output, wanted, several=len(current) > 1)
     how: How = "intersected" if intersect else "unpaired" if unpaired else "paired"
     settings = load_settings(Path.cwd())
+    wish = duel_wish(judge, judge_model, rubric, settings, quiet=as_json)
     gates = find_gates(gate) if gate else None
     with contenders(settings) as known:
         first, *others = [known.find(each) for each in (base, *current)]
@@ -101,10 +119,15 @@ def compare_command(
             gated=gates is not None,
             fail_on_regression=fail_on_regression,
         )
+        if wish:
+            matches, ended = duelled(wish, settings, matches)
+            code = code or ended
+        several = [first, *others] if len(others) > 1 else []
         found = Found(
             tuple(matches),
-            _matrix([first, *others], how) if len(others) > 1 else None,
+            _matrix(several, how) if several else None,
             (warning,) if warning else (),
+            tuple(map_rows([each.arm for each in several])),
         )
         show(found, settings, store, wanted="json" if as_json else wanted or "text", output=output)
         for path in draw(found, svg=svg, png=png):

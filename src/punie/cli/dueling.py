@@ -5,21 +5,29 @@ What it says is kept by content; the same command goes on with a judging that wa
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from punie.cli.comparing import Contender
+from punie.cli.comparing import Contender, Match
 from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric
-from punie.errors import InputError
+from punie.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RUNTIME,
+    EXIT_UNMEASURED,
+    InputError,
+)
 from punie.records.duel import Duel, DuelSummary
 from punie.records.judgement import Rubric
 from punie.settings import Loaded
 
 if TYPE_CHECKING:
     from punie.cli.judge_at_work import AtWork, RunsCache
-    from punie.judging.matches import Match, Matches
+    from punie.judging.matches import Match as Answers
+    from punie.judging.matches import Matches
 
 
 class DuelRun(NamedTuple):
@@ -30,6 +38,53 @@ class DuelRun(NamedTuple):
     """Somebody asked for its end."""
     gone: bool = False
     """The judge answered no more."""
+
+    @property
+    def exit_code(self) -> int:
+        """The worst that happened, as `punie --help` lists it."""
+        if self.stopped:
+            return EXIT_INTERRUPTED
+        if not self.summary.overall.judged:
+            return EXIT_UNMEASURED
+        return EXIT_RUNTIME if self.gone or self.summary.overall.faults else EXIT_OK
+
+
+def duel_wish(
+    judge: str | None, model: str | None, rubric: Path | None, settings: Loaded, *, quiet: bool
+) -> JudgeWish | None:
+    """Who should judge, None for nobody; looked at before anything is compared.
+
+    Raises InputError for a judge, or a rubric, that cannot be.
+    """
+    if judge is None:
+        for flag, value in (("--judge-model", model), ("--rubric", rubric)):
+            if value is not None:
+                raise InputError(f"{flag} is for a judge", hint="say who judges with --judge")
+        return None
+    wish = JudgeWish(judge=judge, model=model, rubric=rubric, quiet=quiet)
+    checked_judge(wish, settings)
+    chosen_rubric(rubric)
+    return wish
+
+
+def duelled(wish: JudgeWish, settings: Loaded, matches: Sequence[Match]) -> tuple[list[Match], int]:
+    """The matches with what the judge says of each, and the exit code of the first that ended ill.
+
+    Once somebody asked for an end, or the judge is gone, the others are left as they are.
+    """
+    found: list[Match] = []
+    code = EXIT_OK
+    over = False
+    for each in matches:
+        if over:
+            found.append(each)
+            continue
+        run = duel_runs(wish, settings, each.base, each.current)
+        compared = each.compared.model_copy(update={"duel": run.summary})
+        found.append(replace(each, compared=compared))
+        code = code or run.exit_code
+        over = run.stopped or run.gone
+    return found, code
 
 
 def duel_runs(wish: JudgeWish, settings: Loaded, base: Contender, current: Contender) -> DuelRun:
@@ -90,7 +145,7 @@ async def _duel(
             heard=heard,
         ) as work:
             duels, whole = await judged(work, rubric, matches.found, quiet=wish.quiet)
-    summary = _summary(duels, matches, work, base=base, current=current)
+    summary = _summary(duels, matches, work, project=settings.project, base=base, current=current)
     stopped = work.stop.is_set() and not whole
     return DuelRun(summary, stopped=stopped, gone=not (whole or stopped))
 
@@ -98,7 +153,7 @@ async def _duel(
 async def judged(
     work: "AtWork",
     rubric: Rubric,
-    matches: "list[Match]",
+    matches: "list[Answers]",
     *,
     quiet: bool,
 ) -> tuple[list[Duel], bool]:
@@ -128,14 +183,18 @@ def _summary(
     matches: "Matches",
     work: "AtWork",
     *,
+    project: Path,
     base: Contender,
     current: Contender,
 ) -> DuelSummary:
     from punie.analysis.duel import summarize
     from punie.analysis.kinship import kinship
+    from punie.datasets.names import LABELS
+    from punie.judging.calibration_file import find_calibration, told
 
     identity = work.judge.identity
     summary = summarize(duels, judge=identity, unanswered=matches.unanswered)
+    calibration = find_calibration(project / LABELS, identity)
     kin = [kinship(identity, each.run.model) for each in (current, base)]
     left = len(matches.found) - len(duels)
     of = f"{left} of {len(matches.found)} pairs"
@@ -143,6 +202,7 @@ def _summary(
         update={
             "cost": _cost(summary, work.prices),
             "family": next(filter(None, kin), ""),
+            "calibrated": told(calibration),
             "warnings": (
                 *([f"{of} were not judged; the same command goes on"] if left else []),
                 *summary.warnings,

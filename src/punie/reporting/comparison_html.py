@@ -23,7 +23,6 @@ from punie.reporting.comparison_tables import (
     matrix_of,
     standings_of,
 )
-from punie.reporting.duel import duel_notes
 from punie.reporting.flipped import FlippedRow, telling
 from punie.reporting.flips_chart import MEANINGS, flips_bar
 from punie.reporting.heat_map import HeatRow, heat_map
@@ -106,7 +105,6 @@ def render_comparison(
         splits=list(islice(splits(prompts), MOST_LINES)),
         more_splits=max(0, sum(1 for _ in splits(prompts)) - MOST_LINES),
         duel=duel_of(compared.duel),
-        duel_notes=duel_notes(compared.duel) if compared.duel else [],
         provenance=_provenance(first.base, first.current),
         created=date(first.current.created_at),
     )

@@ -7,6 +7,7 @@ from punie.records.comparison import Bucket, Comparison
 from punie.records.gate import Decision, GateReport
 from punie.reporting import comparison_wording as words
 from punie.reporting import numbers
+from punie.reporting.duel_markdown import duel_markdown
 from punie.reporting.escaping import code, defang, escape, fence, table
 
 LISTED = 100
@@ -33,6 +34,7 @@ def comparison_markdown(compared: Compared, *, answers: Answers | None = None) -
         *(_guard(each) for each in guards),
         _flips(first),
         _answers(first, answers or {}),
+        duel_markdown(compared.duel),
         _speed(first),
         _gate(compared.gate) if compared.gate else "",
         _decision(compared.decision) if compared.decision else "",

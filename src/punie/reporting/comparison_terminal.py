@@ -12,6 +12,7 @@ from punie.records.comparison import Bucket, Comparison, Word
 from punie.records.gate import Decision, GateReport, Verdict
 from punie.reporting import comparison_wording as words
 from punie.reporting import numbers
+from punie.reporting.duel_terminal import duel_view
 from punie.text import one_line
 
 _WIDEST = 100
@@ -71,6 +72,9 @@ class _View:
         if speed := list(words.speed_rows(first)):
             yield Text()
             yield _speed(speed)
+        if compared.duel:
+            yield Text()
+            yield duel_view(compared.duel)
         for guard in guards:
             yield Text()
             yield Text(f"On {words.suite_of(guard)}", style="bold")

@@ -1,0 +1,96 @@
+"""`punie compare --judge`: served over HTTP, in every report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from answered_runs import BASE, TUNED, two_runs
+from punie.records.duel import DuelSummary
+from test_calibration import judge
+from test_eval_command import punie
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """24 prompts in two categories: four equal answers, the others longer in the tuned run."""
+    answers = [(f"Fact {n}", f"Fact {n}" if n < 4 else f"Fact {n}, at length") for n in range(24)]
+    two_runs(tmp_path, answers, categories=2)
+    return tmp_path
+
+
+def compared(folder: Path, url: str, *words: str) -> tuple[int, dict[str, Any]]:
+    asked = ("compare", BASE, TUNED, "--judge", url, "--judge-model", "m")
+    done = punie(folder, *asked, "--json", *words)
+    return done.returncode, json.loads(done.stdout)
+
+
+def duel_in(said: dict[str, Any]) -> DuelSummary:
+    return DuelSummary.model_validate(said["data"]["compared"][0]["duel"])
+
+
+def test_wins_losses_and_ties_stand_in_every_report(folder: Path):
+    with judge("longer") as url:
+        code, said = compared(folder, url)
+        asked = ("compare", BASE, TUNED, "--judge", url, "--judge-model", "m")
+        shown = punie(folder, *asked)
+        narrow = punie(folder, *asked, env={"COLUMNS": "40"})
+        markdown = punie(folder, *asked, "--format", "markdown")
+        page = punie(folder, *asked, "--format", "html")
+
+    duel = duel_in(said)
+    assert code == 0
+    assert (duel.overall.wins, duel.overall.losses, duel.overall.ties) == (20, 0, 4)
+    assert (duel.equal, duel.asked, duel.cached) == (4, 40, 0)
+    assert [each.name for each in duel.categories] == ["category-0", "category-1"]
+    assert all(each.too_small for each in duel.categories)
+    assert duel.consistency is not None
+    assert duel.consistency.value == 1
+    assert duel.length.longer_wins is not None
+    assert duel.length.longer_wins.value == 1
+    for done in (shown, narrow, markdown, page):
+        assert done.returncode == 0, done.stderr
+        assert "20/0/4" in done.stdout or ">20<" in done.stdout
+        assert "Not calibrated" in done.stdout
+        assert "Position consistency" in " ".join(done.stdout.split())
+    assert "40 judgements known from before" in shown.stdout
+    assert "### What a judge prefers" in markdown.stdout
+
+
+def test_a_judge_of_places_makes_ties_and_is_told_off(folder: Path):
+    with judge("first") as url:
+        code, said = compared(folder, url)
+
+    duel = duel_in(said)
+    assert code == 0
+    assert (duel.overall.wins, duel.overall.losses, duel.overall.ties) == (0, 0, 24)
+    assert any("first place" in line for line in duel.warnings)
+
+
+def test_a_judge_that_answers_prose_leaves_the_comparison_as_it_is(folder: Path):
+    with judge("prose") as url:
+        code, said = compared(folder, url)
+
+    duel = duel_in(said)
+    assert code == 1
+    assert (duel.overall.judged, duel.overall.faults) == (4, 20)
+    assert said["data"]["compared"][0]["comparisons"][0]["score"] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--judge-model", "m"), 2, "--judge-model is for a judge"),
+        (("--judge", "http://127.0.0.1:9/v1"), 2, "which model"),
+        (("--judge", "http://127.0.0.1:9/v1", "--judge-model", "m"), 5, "cannot connect"),
+        (("--judge", "x", "--rubric", "none.yaml"), 2, "none.yaml"),
+        (("--judge", "no/such/folder"), 5, "no/such/folder"),
+    ],
+)
+def test_what_cannot_judge_is_a_message(folder: Path, words: tuple[str, ...], code: int, said: str):
+    done = punie(folder, "compare", BASE, TUNED, *words, env={"HF_HUB_OFFLINE": "1"})
+
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
