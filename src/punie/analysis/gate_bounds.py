@@ -14,6 +14,7 @@ from punie.analysis.gate_wording import (
 from punie.analysis.measure_next import MOST, wanted
 from punie.analysis.power import more_prompts
 from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both
+from punie.analysis.sequential import decided
 from punie.analysis.statistics import wilson
 from punie.analysis.unpaired import implied_n
 from punie.errors import InputError
@@ -91,7 +92,8 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
     if score is None:
         return _open(name, asked, "nothing", NOT_SCORED)
     if part.comparison.stopped_early:
-        return _when_decided(name, asked, part, gain=bound if rule is holds_gain else None)
+        gain = bound if rule is holds_gain else None
+        return _when_decided(name, asked, part, gain=gain, margin=bound)
     verdict, why = rule(score, bound), ""
     lose, win = part.if_faults_lose, part.if_faults_win
     if lose is not None and win is not None:
@@ -118,25 +120,30 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
     )
 
 
-def _when_decided(name: str, asked: str, part: _Part, *, gain: float | None) -> GateResult:
-    """A run that ended when the direction was decided tells the direction, and no size.
+def _when_decided(
+    name: str, asked: str, part: _Part, *, gain: float | None, margin: float
+) -> GateResult:
+    """What a run that ended when the direction was decided tells: the direction, and no size.
 
     The test looked after each prompt, so intervals for a number of prompts fixed before are too
-    narrow. Better than before is a gain above 0 and no loss; worse is no gain. `gain` is None where
-    a margin is asked.
+    narrow. Better than before is a gain above 0 and no loss; worse is no gain, and a loss where the
+    observed drop is at least the margin. `gain` is None where a margin is asked. The run may have
+    ended against another one than this: so the test is asked again, which it allows at any time,
+    with what faulted on the other side.
     """
-    score = part.score
+    score, faults = part.score, len(part.comparison.faulted)
     assert score is not None
     found = f"{points(score.value)} points, {part.gained} gained and {part.lost} lost"
-    better = part.gained > part.lost and score.value > 0
-    worse = part.gained < part.lost and score.value < 0
-    decided = part.name == part.comparison.current.suite_name
+    whole = part.name == part.comparison.current.suite_name
+    up, down = (part.gained, part.lost + faults), (part.gained + faults, part.lost)
+    better = whole and up[0] > up[1] and score.value > 0 and decided(*up)
+    worse = whole and down[0] < down[1] and score.value < 0 and decided(*down)
     why = "the run ended when the sequential test had decided"
-    if decided and better and not gain:
+    if better and not gain:
         return GateResult(name=name, asked=asked, found=found, verdict=Verdict.PASS, why=why)
-    if decided and worse and gain is not None:
+    if worse and (gain is not None or -score.value >= margin):
         return GateResult(name=name, asked=asked, found=found, verdict=Verdict.FAIL, why=why)
-    why += " the direction, which tells nothing of this bound: ask the whole suite"
+    why = "a run ended when a test had decided, which does not tell this: ask the whole suite"
     return _open(name, asked, found, why)
 
 
