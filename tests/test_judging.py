@@ -71,6 +71,14 @@ async def test_a_judgement_is_asked_once_and_then_known() -> None:
     assert "response_format" not in body
 
 
+async def test_equal_questions_at_the_same_time_are_one() -> None:
+    slow = Behaviour(first_token_s=0.05)
+    async with FakeServer(slow, replies=coded(verdict)) as server, judge_at(server) as judge:
+        both = await asyncio.gather(told(judge), told(judge))
+    assert sorted(isinstance(each, Told) and each.cached for each in both) == [False, True]
+    assert len(server.requests) == 1
+
+
 async def test_another_judge_or_another_rubric_is_asked_anew() -> None:
     model = ModelIdentity(name="judge", backend="endpoint", url="http://127.0.0.1:1/v1")
     keys = {

@@ -97,15 +97,21 @@ class Judge:
         self._patience = patience or Patience()
         self._stop = stop or asyncio.Event()
         self._pacer = Pacer(client.endpoint.requests_per_minute)
+        self._asking: dict[str, asyncio.Lock] = {}
 
     async def ask(self, question: Question[T]) -> Told[T] | Untold | None:
-        """The judge's answer, from the cache where it is there; None once `stop` is set."""
+        """The judge's answer, from the cache where it is there; None once `stop` is set.
+
+        Of equal questions at the same time one is asked, the others wait for its reply.
+        """
         key = question.key(self.identity.key)
-        known = self._known(key, question)
-        if known is not None:
-            return known
-        if self._stop.is_set():
-            return None
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            known = self._known(key, question)
+            if known is not None:
+                return known
+            return None if self._stop.is_set() else await self._asked(question, key)
+
+    async def _asked(self, question: Question[T], key: str) -> Told[T] | Untold | None:
         spent = _Spent()
         complaint = ""
         problem = UnreadableError(JudgeFaultKind.UNANSWERED, "")
