@@ -31,7 +31,7 @@ from punie.reporting.page import drawing, own, template
 from punie.reporting.provenance import date, provenance
 from punie.reporting.runs_map import MOST_LINES, splits
 from punie.reporting.soundness import Soundness, checks_line, findings, soundness
-from punie.reporting.transcripts import NOT_KEPT, Transcript, Transcripts, transcript
+from punie.reporting.transcripts import NOT_KEPT, Transcript, Transcripts, answered, asked
 from punie.reporting.verdict_style import VERDICT_CSS
 from punie.reporting.wording import culprit_words
 from punie.text import one_line
@@ -262,18 +262,16 @@ def _rows(
 def _transcript(row: FlippedRow, titles: tuple[str, str], *, words: bool) -> Transcript:
     """What both were asked, once, and the answer of each that says most."""
     arms: list[Transcript] = []
-    asked: Transcript = {}
     for name, title, outcomes in (
         ("Base", titles[0], row.base),
         ("Current", titles[1], row.current),
     ):
         at, outcome = telling(outcomes)
-        shown = transcript(row.prompt, outcome, words=words)
-        asked = {key: shown.pop(key) for key in ("messages", "tools", "expected", "traits")}
         passed = sum(status(each) == "pass" for each in outcomes)
         which = f", answer {at + 1} of {len(outcomes)}, {passed} passed" if outcomes[1:] else ""
-        arms.append({"title": f"{name}: {title}{which}", "status": status(outcome), **shown})
-    return {**asked, "arms": arms}
+        head = {"title": f"{name}: {title}{which}", "status": status(outcome)}
+        arms.append(head | answered(outcome, words=words))
+    return asked(row.prompt, words=words) | {"arms": arms}
 
 
 class Sound(NamedTuple):

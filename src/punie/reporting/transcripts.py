@@ -60,49 +60,55 @@ def transcript(prompt: EvalPrompt, outcome: Outcome, *, words: bool = True) -> T
 
     Without `words` it says that they were not kept, instead of showing none.
     """
-    shown = _with_words(prompt, outcome)
-    if not words:
-        shown["messages"] = [{"role": "user", "title": "", "text": NOT_KEPT}]
-        shown["expected"] = [{"title": "", "text": NOT_KEPT}]
-        if "fault" in shown:
-            shown["fault"]["text"] = NOT_KEPT
-        else:
-            shown["answer"]["text"] = NOT_KEPT
-            for made in shown["answer"]["calls"]:
-                made["text"] = NOT_KEPT
-    return shown
+    return asked(prompt, words=words) | answered(outcome, words=words)
 
 
-def _with_words(prompt: EvalPrompt, outcome: Outcome) -> Transcript:
+def asked(prompt: EvalPrompt, *, words: bool = True) -> Transcript:
+    """What was sent and expected."""
     shown: Transcript = {
-        "messages": [_message(each) for each in prompt.messages],
+        "messages": [{"role": "user", "title": "", "text": NOT_KEPT}],
         "tools": [
             {"name": tool.name, "text": f"{visible(tool.description)}\n{pretty(tool.parameters)}"}
             for tool in prompt.tools
         ],
-        "expected": [
-            {"title": each.kind.replace("_", " "), "text": expectation(each, multiline=True)}
-            for each in prompt.expect
-        ],
+        "expected": [{"title": "", "text": NOT_KEPT}],
         "traits": _traits(prompt),
     }
+    if words:
+        shown["messages"] = [_message(each) for each in prompt.messages]
+        shown["expected"] = [
+            {"title": each.kind.replace("_", " "), "text": expectation(each, multiline=True)}
+            for each in prompt.expect
+        ]
+    return shown
+
+
+def answered(outcome: Outcome, *, words: bool = True) -> Transcript:
+    """What came back: a fault, or an answer with its scores."""
     if isinstance(outcome, EvalFault):
-        words = fault_words(outcome.kind)
-        shown["fault"] = {
-            "title": str(outcome.kind),
-            "text": visible(outcome.message),
-            "meaning": f"{words.meaning} {words.remedy}",
+        told = fault_words(outcome.kind)
+        return {
+            "fault": {
+                "title": str(outcome.kind),
+                "text": visible(outcome.message) if words else NOT_KEPT,
+                "meaning": f"{told.meaning} {told.remedy}",
+            },
+            "facts": _facts(
+                ("attempts", numbers.count(outcome.attempts)),
+                ("failed before", _failures(outcome)),
+                ("given up after", numbers.duration(outcome.elapsed_s)),
+                ("started", outcome.started_at),
+            ),
         }
-        shown["facts"] = _facts(
-            ("attempts", numbers.count(outcome.attempts)),
-            ("failed before", _failures(outcome)),
-            ("given up after", numbers.duration(outcome.elapsed_s)),
-            ("started", outcome.started_at),
-        )
-        return shown
-    shown["answer"] = _answer(outcome.completion)
-    shown["scores"] = [_score(each) for each in outcome.scores]
-    shown["facts"] = _answer_facts(outcome)
+    shown: Transcript = {
+        "answer": _answer(outcome.completion),
+        "scores": [_score(each) for each in outcome.scores],
+        "facts": _answer_facts(outcome),
+    }
+    if not words:
+        shown["answer"]["text"] = NOT_KEPT
+        for made in shown["answer"]["calls"]:
+            made["text"] = NOT_KEPT
     return shown
 
 
