@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
             "punie.cli.consistency:consistency_command",
             "Tell capability from inconsistency.",
         ),
-        "report": ("punie.cli.report:report_command", "Write a run's HTML report."),
+        "report": ("punie.cli.report:report_command", "Write the HTML report of a run or of two."),
         "runs": ("punie.cli.runs:runs", "List, show, export and delete runs."),
         "journal": ("punie.cli.journal:journal", "Write, render and check the journal."),
         "suites": ("punie.cli.suites:suites", "List, show and check suites."),
