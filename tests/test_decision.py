@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -361,6 +362,18 @@ def test_nothing_fires_on_a_point_estimate():
     for counts in [(0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 2), (2, 0, 0, 0), (0, 1, 1, 0)]:
         found = decided(a_comparison({"coder": counts}), OPEN)
         assert found.action is Action.MEASURE
+
+
+def test_five_unchanged_roles_are_rarely_called_a_hybrid():
+    """Each prompt is right in one run as likely as in the other; one in five differs."""
+    chance, tables, hybrids = Random(11), 300, 0
+    for _ in range(tables):
+        roles: dict[str, Counts] = {}
+        for name in ("coder", "tester", "researcher", "coordinator", "reviewer"):
+            drawn = chance.choices(range(4), (0.6, 0.1, 0.1, 0.2), k=40)
+            roles[name] = (drawn.count(0), drawn.count(1), drawn.count(2), drawn.count(3))
+        hybrids += decided(a_comparison(roles)).action is Action.HYBRID
+    assert hybrids / tables <= 0.015
 
 
 CELLS = st.tuples(*[st.integers(0, 12)] * 4).filter(lambda cells: sum(cells) > 0)

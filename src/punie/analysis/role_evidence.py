@@ -7,6 +7,7 @@ verdict on a whole suite does.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 from punie.analysis.gate_wording import percent, points
@@ -47,7 +48,7 @@ def roles_of(comparisons: Sequence[Comparison], criteria: Criteria) -> tuple[Rol
     for comparison in comparisons:
         for each in comparison.roles:
             slices.setdefault(each.name, []).append((comparison, each))
-    return tuple(_role(name, found, criteria) for name, found in slices.items())
+    return tuple(_role(name, found, criteria, len(slices)) for name, found in slices.items())
 
 
 def route_of(role: RoleEvidence) -> Route:
@@ -112,10 +113,15 @@ def in_percent(estimate: Estimate | None) -> str:
 
 
 def _role(
-    name: str, found: Sequence[tuple[Comparison, SliceComparison]], criteria: Criteria
+    name: str,
+    found: Sequence[tuple[Comparison, SliceComparison]],
+    criteria: Criteria,
+    roles: int,
 ) -> RoleEvidence:
     margin = criteria.role_margin_points / 100
-    kept = worst(_under_faults(*each, lambda d: holds_margin(d, margin)) for each in found)
+    kept = worst(
+        _under_faults(*each, lambda d: holds_margin(_one_of(d, roles), margin)) for each in found
+    )
     gains = worst(_under_faults(*each, lambda d: holds_gain(d, 0)) for each in found)
     served = kept
     if criteria.role_floor_percent is not None:
@@ -136,6 +142,17 @@ def _role(
         whole=not any(comparison.stopped_early or each.faults for comparison, each in found),
         found=said,
     )
+
+
+def _one_of(difference: Difference, roles: int) -> Difference:
+    """The difference with an upper bound that holds at 99 % for all roles together (Bonferroni).
+
+    The reach of the bound grows as the normal quantile does.
+    """
+    normal = NormalDist()
+    wider = normal.inv_cdf(1 - 0.01 / roles) / normal.inv_cdf(0.99)
+    upper = difference.value + wider * (difference.upper - difference.value)
+    return difference.model_copy(update={"upper": upper})
 
 
 def _said(comparison: Comparison, each: SliceComparison, criteria: Criteria) -> str:
