@@ -32,16 +32,6 @@ def find_gates(name_or_path: str | Path) -> Gates:
     )
 
 
-def gate_names() -> list[str]:
-    """Name the gates that come with punie."""
-    return [*_examples()]
-
-
-def gate_text(name: str) -> str:
-    """Give the file of a built-in gate, to copy and change. Raises KeyError for an unknown name."""
-    return _examples()[name].read_text(encoding="utf-8")
-
-
 def _examples() -> dict[str, Traversable]:
     folder = files("punie.gates") / "examples"
     found = [each for each in folder.iterdir() if each.name.endswith(SUFFIXES[0])]
