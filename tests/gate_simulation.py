@@ -49,11 +49,30 @@ def graded(draw: random.Random, n: int, discordance: float, loss: float) -> Diff
     return paired_difference(first, second)
 
 
+def passages(draw: random.Random, n: int, discordance: float, loss: float) -> Difference:
+    """Right-or-wrong answers in groups of five, of which some lose and gain more than others."""
+    first: list[float] = []
+    second: list[float] = []
+    for _ in range(n // 5):
+        # Beta distributions of mean `each` that are as informative as five observations.
+        gains, losses = (
+            draw.betavariate(5 * each, 5 * (1 - each))
+            for each in (discordance - loss, discordance + loss)
+        )
+        for _ in range(5):
+            right = draw.random() < 0.5
+            changes = draw.random() < (losses if right else gains)
+            first.append(float(right))
+            second.append(float(right != changes))
+    return paired_difference(first, second, clusters=[at // 5 for at in range(len(first))])
+
+
 KINDS: dict[str, Draw] = {
     "half right": one_category(0.5),
     "four of five right": one_category(0.8),
     "four categories": four_categories,
     "graded": graded,
+    "passages of five": passages,
 }
 
 

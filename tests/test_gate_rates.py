@@ -18,7 +18,12 @@ def rate(kind: str, n: int, discordance: float, loss: float, verdict: Verdict) -
     return sum(holds_margin(each, MARGIN) is verdict for each in made) / ROUNDS
 
 
-CELLS = [("half right", 50, 0.3), ("four categories", 100, 0.2), ("graded", 50, 0.2)]
+CELLS = [
+    ("half right", 50, 0.3),
+    ("four categories", 100, 0.2),
+    ("graded", 50, 0.2),
+    ("passages of five", 50, 0.2),
+]
 
 
 @pytest.mark.parametrize(("kind", "n", "discordance"), CELLS)

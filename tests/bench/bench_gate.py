@@ -5,7 +5,7 @@ python tests/bench/bench_gate.py [--fast] [--rounds N]
 - The gate: two runs of 50 to 400 prompts, of which 10 to 30 % come out differently. How often does
   a model that lost the whole margin (5 points) pass, and one that did not change fail? One category
   and four (the headline is the mean over categories), base models that are right in half and in
-  four of five cases, and graded scores whose losses are rare and large.
+  four of five cases, graded scores whose losses are rare and large, prompts that share passages.
 - The sequential test: how many prompts decide a gain of 25 points, and how often it decides between
   equal models, over all looks.
 - Speed: 10,000 bootstrap samples at 1,000 values; `punie compare` of two runs of 5,000 prompts.
