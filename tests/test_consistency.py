@@ -196,7 +196,7 @@ def test_half_of_the_prompts_being_unstable_is_rarely_called_capability(k: int, 
     """At the rate that counts just so, where repeats see the least of it."""
     random = Random(k * n)
     rates = [FAINT_RATE] * (n // 2) + [0.0] * (n // 2)
-    causes = [losses_of(drawn(rates, k, random), k) for _ in range(400)]
+    causes = [losses_of(drawn(rates, k, random)) for _ in range(400)]
     wrong = sum(each is not None and each.cause is Cause.CAPABILITY for each in causes)
     assert wrong <= 0.05 * 400
 
@@ -205,7 +205,7 @@ def test_half_of_the_prompts_being_unstable_is_rarely_called_capability(k: int, 
 def test_half_of_the_prompts_being_beyond_it_is_rarely_called_inconsistency(n: int):
     random = Random(n)
     rates = [0.5] * (n // 2) + [0.0] * (n // 2)
-    causes = [losses_of(drawn(rates, 16, random), 16) for _ in range(400)]
+    causes = [losses_of(drawn(rates, 16, random)) for _ in range(400)]
     wrong = sum(each is not None and each.cause is Cause.INCONSISTENCY for each in causes)
     assert wrong <= 0.05 * 400
 
@@ -359,11 +359,17 @@ def test_a_greedy_run_is_one_of_the_same_suite_model_and_adapter():
     assert not is_greedy_twin(greedy.model_copy(update={"suite_name": "quick"}), sampled)
 
 
-@pytest.mark.parametrize("width", [40, 72, 120])
-def test_no_line_is_wider_than_the_window(width: int):
-    found = found_in(three_categories())
+@pytest.mark.parametrize("width", [40, 60, 64, 72, 96, 120])
+def test_no_line_is_wider_than_the_window_and_no_number_cut(width: int):
+    long = [
+        row for at in range(9) for row in answers_to(f"x{at}", [42, 7], category="a long name" * 3)
+    ]
+    found = found_in(three_categories() + long, k=2)
     lines = shown(found, width).splitlines()
     assert max(map(len, lines)) <= width
+    (head,) = (line.split() for line in lines if "pass@1" in line)
+    assert head[:3] == ["pass@1", "pass@2", "pass^2"]
+    assert head[3:] == (["cannot", "unstable", "can"] if width >= 64 else [])
     assert "Inconsistency in wavering" in " ".join(" ".join(lines).split())
 
 

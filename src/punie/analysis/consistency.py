@@ -190,7 +190,7 @@ def _slice(
         ),
         counts={word: sum(each.capability is word for each in whole) for word in Capability},
         shares={word: share for word, share in shares.items() if share},
-        losses=losses_of(whole, k) if sampled else None,
+        losses=losses_of(whole) if sampled else None,
     )
 
 
@@ -226,13 +226,13 @@ def _mean_point(points: tuple[CurvePoint, ...]) -> CurvePoint:
     return CurvePoint(k=points[0].k, pass_at=one, pass_hat=all_)
 
 
-def losses_of(whole: Sequence[PromptConsistency], k: int) -> Losses | None:
+def losses_of(whole: Sequence[PromptConsistency]) -> Losses | None:
     """Whether what is lost is lost on prompts that are never right, or on such as are sometimes.
 
-    `whole` have at least k scored answers each; None without any. A prompt that was right and wrong
-    is unstable for certain, so inconsistency needs only that the interval of the unstable share
-    lies above a half. One that was never right may be unstable unseen: of those that are right in
-    `FAINT_RATE` of draws, k answers show 1 - (1 - rate)^k. So capability needs an interval below
+    `whole` have several scored answers each; None without any. A prompt that was right and wrong is
+    unstable for certain, so inconsistency needs only that the interval of the unstable share lies
+    above a half. One that was never right may be unstable unseen: of those that are right in
+    `FAINT_RATE` of draws, n answers show 1 - (1 - rate)^n. So capability needs an interval below
     half of that: then at most half of what fails is right so often.
     """
     failing = [each for each in whole if each.capability is not Capability.CAN]
@@ -243,7 +243,7 @@ def losses_of(whole: Sequence[PromptConsistency], k: int) -> Losses | None:
         return Losses(cause=Cause.NONE)
     wrong = sum(each.scored - each.right for each in failing)
     unstable = [each for each in failing if each.capability is Capability.UNSTABLE]
-    seen = 1 - (1 - FAINT_RATE) ** k
+    seen = 1 - (1 - FAINT_RATE) ** min(each.scored for each in failing)
     cause = Cause.BOTH
     if share.low > 0.5:
         cause = Cause.INCONSISTENCY

@@ -16,7 +16,7 @@ from punie.text import one_line
 _WIDEST = 110
 _ROOMY = 96
 """Columns from which on each share shows its interval."""
-_MIDDLING = 60
+_MIDDLING = 64
 """Columns from which on cannot, unstable and can are counted in the table."""
 _LISTED = 10
 """Prompts whose answers vary most that are shown; the page and the JSON have all."""
@@ -77,10 +77,12 @@ def _table(found: Consistency, width: int) -> Table:
     k = numbers.count(found.k)
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     grid.add_column("", overflow="ellipsis", no_wrap=True, min_width=6)
-    heads = ["pass@1", f"pass@{k}", f"pass^{k}"]
-    heads += [word.value for word in Capability] if middling else []
-    for head in heads:
-        grid.add_column(head, justify="right", no_wrap=True)
+    chances = ["pass@1", f"pass@{k}", f"pass^{k}"]
+    capabilities = [word.value for word in Capability] if middling else []
+    for head in (*chances, *capabilities):
+        # Where columns are few, the names give way.
+        least = max(len(head), 8 if head in chances else 0)
+        grid.add_column(head, justify="right", no_wrap=True, min_width=least)
     before = ""
     for kind, each in words.rows(found):
         if kind not in ("overall", before):
@@ -91,10 +93,9 @@ def _table(found: Consistency, width: int) -> Table:
             grid.add_row(Text(name), numbers.NOTHING)
             continue
         one, many = points
-        chances = (one.pass_at, many.pass_at, many.pass_hat)
         cells = [
             numbers.percent_interval(chance) if roomy else numbers.percent(chance.value)
-            for chance in chances
+            for chance in (one.pass_at, many.pass_at, many.pass_hat)
         ]
         counts = [numbers.count(each.counts[word]) for word in Capability]
         grid.add_row(Text(name), *cells, *(counts if middling else []))
