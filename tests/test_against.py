@@ -202,6 +202,14 @@ async def test_a_run_that_is_not_whole_is_refused(folder: Path) -> None:
         assert "asked 24 of 99 prompts, decided" in (await refused(folder, new)).message
 
 
+async def test_a_rate_without_prompts_is_no_other_arm(folder: Path) -> None:
+    metrics = {"total_interactions": 9, "successful_interactions": 8, "success_rate": 8 / 9}
+    (folder / "m.json").write_text(json.dumps(metrics))
+    async with Asked() as new:
+        error = await refused(folder, new, against="m.json")
+    assert "m.json" in error.message
+
+
 async def test_a_url_has_no_base(folder: Path) -> None:
     async with Asked() as new:
         error = await refused(folder, new, against="base")

@@ -125,10 +125,10 @@ def test_two_servers_are_timed_in_turns(project: Project) -> None:
     assert len(project.heads()) == 4
 
 
-def test_a_pair_that_is_cut_short_says_so_and_leaves_nothing_to_compare(project: Project) -> None:
-    write_suite(project.folder / "mini.yaml", "mini", 400)
+def cut_short(project: Project, *words: str) -> dict[str, Any]:
+    """The data of an eval that gets Ctrl-C once the store has an answer."""
     started = subprocess.Popen(
-        project.argv("--against", "base", "--latency"),
+        project.argv(*words),
         cwd=project.folder,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -143,13 +143,31 @@ def test_a_pair_that_is_cut_short_says_so_and_leaves_nothing_to_compare(project:
     finally:
         started.kill()
     assert started.returncode == 130
-    data = json.loads(text)["data"]
+    data: dict[str, Any] = json.loads(text)["data"]
     assert data["comparison"] is None
+    return data
+
+
+def test_a_pair_that_is_cut_short_says_so_and_leaves_nothing_to_compare(project: Project) -> None:
+    write_suite(project.folder / "mini.yaml", "mini", 400)
+    data = cut_short(project, "--against", "base", "--latency")
     assert data["resume"] is None
     one, other = project.heads()
     assert {one.status, other.status} == {RunStatus.INTERRUPTED}
     assert one.summary is not None
     assert 0 < one.summary.prompts < 400
+
+
+def test_a_base_that_is_cut_short_is_gone_on_with(project: Project) -> None:
+    write_suite(project.folder / "mini.yaml", "mini", 300)
+    began = cut_short(project, "--against", "base")["run"]
+    assert began["model"]["adapter"] is None
+    assert began["status"] == "interrupted"
+    base, current = runs_of(project.eval("--against", "base"))
+    assert base["id"] == began["id"]
+    assert base["status"] == "done"
+    assert base["summary"]["answered"] == current["summary"]["answered"] == 300
+    assert len(project.heads()) == 2
 
 
 def answers(project: Project) -> bool:

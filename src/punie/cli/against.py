@@ -113,19 +113,22 @@ async def _had(arm: Arm, title: str) -> tuple[Run, Measured | None]:
             told = f"{title}: run {found.id} of {age_of(found)} ago, {percent_interval(score)}"
             _note(arm.wish, told)
             return found, None
-    _note(arm.wish, f"{title}: none like it is there, so it is measured")
-    measured = await _measured(arm, None)
+        begun = arm.unfinished(store, faults=True)
+    _note(arm.wish, f"{title}: none like it is there and whole, so it is measured")
+    measured = await _measured(arm, begun, None)
     return measured.report.run, measured
 
 
 async def _current(arm: Arm, known: dict[str, bool] | None) -> Measured:
     """Measure the arm that was asked for. That it was measured before is no reason not to."""
     decide = None
+    with RunStore(arm.settings.project) as store:
+        begun = arm.unfinished(store)
     if known is not None:
         from punie.analysis.sequential import decided
 
         decide = UntilDecided(arm.suite.prompts, known, decided)
-    measured = await _measured(arm, decide)
+    measured = await _measured(arm, begun, decide)
     if decide is None or not is_whole(measured):
         return measured
     asked, total = measured.report.summary.prompts, len(arm.suite.prompts)
@@ -140,12 +143,11 @@ async def _current(arm: Arm, known: dict[str, bool] | None) -> Measured:
     return replace(measured, warnings=(told, *measured.warnings))
 
 
-async def _measured(arm: Arm, decide: UntilDecided | None) -> Measured:
-    with RunStore(arm.settings.project) as store:
-        begun = arm.unfinished(store)
+async def _measured(arm: Arm, begun: Run | None, decide: UntilDecided | None) -> Measured:
+    """Measure an arm, or what is left of a run that was begun."""
     wish = arm.wish
     if begun:
-        _note(wish, f"going on with run {begun.id}, which was cut short {age_of(begun)} ago")
+        _note(wish, f"going on with run {begun.id}, which was begun {age_of(begun)} ago")
         wish = Wish(
             resume=begun.id,
             url=wish.url,

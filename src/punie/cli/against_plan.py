@@ -133,6 +133,11 @@ def _other(reference: str, settings: Loaded) -> _Other:
     """The run that is named; `last` is another one once something was measured."""
     with contenders(settings) as among:
         found = among.find(reference)
+        if found.asked is not None:
+            raise InputError(
+                f"{reference} tells how often, and not which: nothing of it can be asked again",
+                hint=f"measure first, and then: punie compare --unpaired {reference} last",
+            )
         hashes = {prompt.hash for prompt, _ in found.rows()}
         return _Other(found.run.id if found.stored else reference, found.run, hashes)
 

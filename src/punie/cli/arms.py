@@ -10,6 +10,7 @@ from punie.evaluation.ask import IN_PROMPT, NATIVE
 from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.records.suite import EvalSuite, Sampling
 from punie.reporting.numbers import duration
+from punie.reporting.soundness import is_owed
 from punie.settings import Loaded
 from punie.store.runs import RunStore
 
@@ -43,17 +44,21 @@ class Arm:
             None,
         )
 
-    def unfinished(self, store: RunStore) -> Run | None:
+    def unfinished(self, store: RunStore, *, faults: bool = False) -> Run | None:
         """The newest run of the store that would be this one if it were not cut short.
 
-        One that was timed beside another is not: such a pair is measured anew.
+        With `faults` also one that is done and could not measure all. One that was timed beside
+        another is none: such a pair is measured anew.
         """
         wanted = chosen_by(self.wish)
+        ended = {RunStatus.INTERRUPTED, RunStatus.FAILED, *([RunStatus.DONE] if faults else [])}
         return next(
             (
                 run
                 for run in store.heads(suite=self.suite.name)
-                if run.status in {RunStatus.INTERRUPTED, RunStatus.FAILED}
+                if run.status in ended
+                and run.summary is not None
+                and is_owed(run, run.summary)
                 and run.sources is not None
                 and run.timed_with is None
                 and run.selection == wanted

@@ -13,7 +13,7 @@ from punie.records.run import Run, RunStatus, Sources
 from punie.records.suite import EvalSuite, prompt_hash
 from punie.records.trust import Incident, IncidentKind
 from punie.reporting.numbers import counted
-from punie.reporting.soundness import command_of, is_asked_until_decided
+from punie.reporting.soundness import begun_by, command_of, is_asked_until_decided
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite
@@ -82,12 +82,12 @@ def refuse_a_part(run: Run, *, decided: bool) -> None:
         raise InputError(
             f"run {run.id} was timed side by side with {run.timed_with}: a part of such a pair says"
             " nothing of the other's speed",
-            hint=f"measure both anew: {run.provenance.command}",
+            hint=f"measure both anew: {begun_by(run)}",
         )
     if is_asked_until_decided(run) and run.status is not RunStatus.DONE and not decided:
         raise InputError(
             f"run {run.id} is asked until it is decided against another run",
-            hint=f"go on with the command that began it: {run.provenance.command}",
+            hint=f"go on with the same command: {begun_by(run)}",
         )
 
 

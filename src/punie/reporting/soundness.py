@@ -253,11 +253,20 @@ def command_of(run: Run) -> str:
     asked until it is decided goes on with the command that began it, which knows the other run.
     """
     if is_asked_until_decided(run) and run.status is not RunStatus.DONE:
-        return one_line(run.provenance.command, 400)
+        return begun_by(run)
     command = f"punie eval --resume {shlex.quote(one_line(run.id, 80))}"
     url = run.sources.url if run.sources else None
     # A configured endpoint's name is enough: its key is configured with it.
     return f"{command} --url {shlex.quote(one_line(url, 400))}" if url and "://" in url else command
+
+
+def begun_by(run: Run) -> str:
+    """The command that began a run, each word quoted: what a database says may be anybody's."""
+    try:
+        words = shlex.split(one_line(run.provenance.command, 1000))
+    except ValueError:  # cut off within quotes
+        words = []
+    return shlex.join(words) if words[:2] == ["punie", "eval"] else "the command that began it"
 
 
 def is_asked_until_decided(run: Run) -> bool:
