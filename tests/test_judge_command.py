@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -255,3 +256,26 @@ def test_a_journal_entry_shows_the_judge_and_names_no_address(folder: Path, serv
     assert "Not calibrated" in text
     assert "127.0.0.1" not in text + (entry / "run.json").read_text()
     assert punie(folder, "journal", "check").returncode == 0
+
+
+def test_a_model_judges_once_the_candidates_server_has_ended(
+    folder: Path, tiny_model: Path
+) -> None:
+    pytest.importorskip("mlx_lm")
+    (folder / "short.yaml").write_text(
+        "max_tokens: 64\ndimensions: {right: {question: Is it?, levels: {1: no, 5: yes}}}\n"
+    )
+    words = ("--model", str(tiny_model), "--sample", "1", "--max-tokens", "4", "--concurrency", "1")
+    judge = ("--judge", str(tiny_model), "--rubric", "short.yaml")
+    done = punie(folder, "eval", "mini.yaml", *words, *judge, "--json")
+    run = data_of(done, code=1)["run"]  # what it says is no judgement
+    assert run["judged"]["faults"] == 1
+    assert run["judged"]["score"] is None
+    assert run["judged"]["family"] == "The judge has the very weights that it judges."
+    assert run["judged"]["judge"]["url"] is None
+    logs = folder / ".punie" / "runs" / run["id"]
+    times = [
+        re.findall(r"^\d{4}-\d\d-\d\d [\d:,]+", (logs / name).read_text(), re.MULTILINE)
+        for name in ("server.log", "judge.log")
+    ]
+    assert times[0][-1] < times[1][0]
