@@ -12,7 +12,7 @@ from punie.reporting.verdict_style import STANDALONE_VERDICT_CSS, leaning
 from punie.text import one_line
 
 _LEFT, _SPAN, _STEP, _TOP = 184, 268, 28, 84
-_WIDTH = 760
+_WIDTH = 800
 _NEAR = 8
 """Percent of a cell's width within which two labels would touch."""
 

@@ -19,7 +19,7 @@ VERDICT_CSS = """
 .chart .fixed{fill:var(--pass)}
 .chart .regressed{fill:var(--fail)}
 .chart .failing{fill:var(--muted)}
-.chart .kept{fill:var(--track)}
+.chart .kept{fill:var(--track);stroke:var(--line)}
 .chart .stripe{stroke:var(--surface);stroke-width:2.5}
 """
 STANDALONE_VERDICT_CSS = (
