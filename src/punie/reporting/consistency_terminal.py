@@ -18,6 +18,8 @@ _ROOMY = 96
 """Columns from which on each share shows its interval."""
 _MIDDLING = 64
 """Columns from which on cannot, unstable and can are counted in the table."""
+_SHARE, _INTERVAL = 8, 17
+"""Columns of the widest share, without and with its interval: `> 99.9 %`, `99.7 % [98.2–100]`."""
 _LISTED = 10
 """Prompts whose answers vary most that are shown; the page and the JSON have all."""
 _STRIP = 16
@@ -76,19 +78,21 @@ def _table(found: Consistency, width: int) -> Table:
     roomy, middling = width >= _ROOMY, width >= _MIDDLING
     k = numbers.count(found.k)
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    grid.add_column("", overflow="ellipsis", no_wrap=True, min_width=6)
-    chances = ["pass@1", f"pass@{k}", f"pass^{k}"]
-    capabilities = [word.value for word in Capability] if middling else []
-    for head in (*chances, *capabilities):
-        # Where columns are few, the names give way.
-        least = max(len(head), 8 if head in chances else 0)
-        grid.add_column(head, justify="right", no_wrap=True, min_width=least)
+    grid.add_column("", no_wrap=True)
+    heads = ["pass@1", f"pass@{k}", f"pass^{k}"]
+    heads += [word.value for word in Capability] if middling else []
+    for head in heads:
+        grid.add_column(head, justify="right", no_wrap=True)
+    # Names give way to numbers, which are no wider than this.
+    taken = sum(max(len(head), _INTERVAL if roomy else _SHARE) + 2 for head in heads[:3])
+    taken += sum(len(head) + 2 for head in heads[3:])
+    room = max(4, width - taken - 4)
     before = ""
     for kind, each in words.rows(found):
         if kind not in ("overall", before):
             grid.add_row(Text(kind.capitalize(), style="dim"))
         before = kind
-        name = "overall" if kind == "overall" else f"  {one_line(each.name, 40)}"
+        name = "overall" if kind == "overall" else f"  {one_line(each.name, room)}"
         if (points := words.ends(each)) is None:
             grid.add_row(Text(name), numbers.NOTHING)
             continue
