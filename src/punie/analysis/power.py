@@ -1,7 +1,7 @@
 """How much so many prompts can show, and how many it takes to show so much.
 
 By the normal approximation of the paired difference; see `smallest_detectable`. Effects, margins
-and shares are in [0, 1], standard deviations those of one prompt's difference.
+and shares are in [0, 1]; a variance is that of one prompt's difference.
 """
 
 import math
