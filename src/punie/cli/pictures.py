@@ -7,6 +7,7 @@ from typing import TypeVar
 import click
 
 from punie.errors import InputError
+from punie.reporting.png import has_font, png_of
 from punie.reporting.svg import Chart
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -15,7 +16,13 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 def picture_options(command: _Command) -> _Command:
     """Give a command both options; their values come as `svg` and `png`."""
     folder = click.Path(path_type=Path, file_okay=False)
-    png = click.option("--png", metavar="FOLDER", type=folder, help="Write the charts as PNG too.")
+    png = click.option(
+        "--png",
+        metavar="FOLDER",
+        type=folder,
+        callback=_checked,
+        help="Write the charts as PNG too.",
+    )
     svg = click.option("--svg", metavar="FOLDER", type=folder, help="Write the charts as SVG too.")
     return svg(png(command))
 
@@ -25,11 +32,12 @@ def write_pictures(
 ) -> list[Path]:
     """Write each chart into the folders that were asked for; gives the files.
 
-    Raises InputError where a folder cannot be written, where the renderer is not installed, or
-    where the machine has no font.
+    Raises InputError where a folder cannot be written, and what `require_png` raises.
     """
+    if png is not None:
+        require_png()
     written: list[Path] = []
-    for folder, suffix, content in ((svg, ".svg", _bytes), (png, ".png", _drawn)):
+    for folder, suffix, content in ((svg, ".svg", str.encode), (png, ".png", png_of)):
         if folder is None:
             continue
         try:
@@ -43,22 +51,24 @@ def write_pictures(
     return written
 
 
-def _bytes(svg: str) -> bytes:
-    return svg.encode()
-
-
-def _drawn(svg: str) -> bytes:
-    from punie.reporting.png import NoFontError, png_of
-
+def require_png() -> None:
+    """Raise InputError where the renderer is not installed, or the machine has no font."""
     try:
-        return png_of(svg)
+        able = has_font()
     except ImportError as error:
         raise InputError(
             "PNG needs resvg-py, which is not installed",
             hint="pip install 'punie[png]', or --svg FOLDER",
         ) from error
-    except NoFontError as error:
+    if not able:
         raise InputError(
             "no font on this machine: a PNG would have no words",
             hint="install one, e.g. apt install fonts-dejavu-core, or --svg FOLDER",
-        ) from error
+        )
+
+
+def _checked(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
+    """Find out before anything is measured or compared whether a PNG can be drawn."""
+    if folder is not None:
+        require_png()
+    return folder

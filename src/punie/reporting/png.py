@@ -13,24 +13,21 @@ _LETTERS = '<text x="2" y="14" font-size="14" font-family="sans-serif">punie</te
 _PROBE = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20">{}</svg>'
 
 
-class NoFontError(Exception):
-    """The machine has no font to write a chart's words with."""
-
-
 def png_of(svg: str, *, scale: float = 2.0) -> bytes:
     """Draw a standalone chart in its light colours, `scale` pixels to each of its units.
 
-    Raises ImportError where resvg is not installed, NoFontError where no font is.
+    Raises ImportError where resvg is not installed.
     """
     from resvg_py import svg_to_bytes  # noqa: PLC0415 - an extra
 
-    if not _writes():
-        raise NoFontError
     return svg_to_bytes(svg_string=_resolved(svg), zoom=scale)
 
 
-def _writes() -> bool:
-    """Whether letters leave a mark: without any font they are left out in silence."""
+def has_font() -> bool:
+    """Whether letters leave a mark here: without any font resvg leaves them out in silence.
+
+    Raises ImportError where resvg is not installed.
+    """
     from resvg_py import svg_to_bytes  # noqa: PLC0415 - an extra
 
     blank, written = (svg_to_bytes(svg_string=_PROBE.format(each)) for each in ("", _LETTERS))
