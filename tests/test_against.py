@@ -202,6 +202,20 @@ async def test_a_run_that_is_not_whole_is_refused(folder: Path) -> None:
         assert "asked 24 of 99 prompts, decided" in (await refused(folder, new)).message
 
 
+async def test_the_times_of_a_url_are_not_compared(folder: Path, tiny_model: Path) -> None:
+    async with Asked() as old, Asked() as new:
+        await a_run(folder, old)
+        assert "a URL" in (await refused(folder, new, aim={"latency": True})).message
+        endpoint = f'backend = "endpoint"\n[endpoints.lab]\nurl = "{new.url}"\n'
+        (folder / "punie.toml").write_text(endpoint)
+        error = await refused(folder, new, aim={"latency": True}, url=None)
+        assert "a URL" in error.message
+        (folder / "punie.toml").unlink()
+        local = {"url": None, "model": str(tiny_model)}
+        error = await refused(folder, new, aim={"latency": True}, **local)
+    assert "cannot be served here" in error.message
+
+
 async def test_a_rate_without_prompts_is_no_other_arm(folder: Path) -> None:
     metrics = {"total_interactions": 9, "successful_interactions": 8, "success_rate": 8 / 9}
     (folder / "m.json").write_text(json.dumps(metrics))
@@ -216,7 +230,7 @@ async def test_a_url_has_no_base(folder: Path) -> None:
         assert "--against RUN" in error.hint
     with pytest.raises(InputError, match="there is no adapter"):
         await measure_against(
-            Wish(suite="mini.yaml", model="smollm2-135m"), settings(folder), Aim(against="base")
+            Wish(suite="mini.yaml", model="nowhere"), settings(folder), Aim(against="base")
         )
 
 
@@ -227,8 +241,7 @@ async def test_a_url_has_no_base(folder: Path) -> None:
         ({"until_decided": True}, {"repeats": 2}, "--repeats"),
         ({"latency": True}, {"repeats": 2}, "--repeats"),
         ({"latency": True}, {"concurrency": 8}, "--concurrency 8"),
-        ({"latency": True}, {}, "--url"),
-        ({"latency": True}, {"url": None, "judge": "m"}, "--judge"),
+        ({"latency": True}, {"judge": "m"}, "--judge"),
         ({"latency": True, "until_decided": True}, {}, "--until-decided"),
     ],
 )

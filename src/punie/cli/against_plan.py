@@ -12,6 +12,7 @@ from punie.cli.guards import other_suites
 from punie.cli.measure import refuse_journal
 from punie.cli.other_run import asked_as_wished, asked_like, drawn, refuse_unpaired
 from punie.cli.resume import as_it_was
+from punie.cli.served import is_remote
 from punie.cli.wish import Questions, Wish
 from punie.errors import InputError
 from punie.models.manifest import read_manifest
@@ -58,32 +59,30 @@ class Plan:
 
 def refuse_contradictions(wish: Wish, aim: Aim) -> None:
     """Raise InputError for flags that do not go together, with what to do."""
-    local = "their times cannot be compared: nobody knows what else it serves"
     several = wish.repeats is not None and wish.repeats > 1
     for wrong, what, hint in (
-        (wish.resume, "--resume with --against", "the same command goes on with what was begun"),
+        (wish.resume, "--resume and --against", "the same command goes on with what was begun"),
         (
             aim.latency and aim.until_decided,
-            "--latency with --until-decided",
+            "--latency and --until-decided",
             "times need all prompts: drop one of them",
         ),
-        (several and aim.until_decided, "--until-decided with --repeats", "drop --repeats"),
-        (several and aim.latency, "--latency with --repeats", "drop --repeats"),
+        (several and aim.until_decided, "--until-decided and --repeats", "drop --repeats"),
+        (several and aim.latency, "--latency and --repeats", "drop --repeats"),
         (
             aim.latency and wish.concurrency not in {None, 1},
-            f"--latency with --concurrency {wish.concurrency}",
+            f"--latency and --concurrency {wish.concurrency}",
             "one request at a time is timed: drop --concurrency",
         ),
-        (aim.latency and wish.url, "--latency with --url", local),
-        (aim.latency and wish.judge, "--latency with --judge", "judge it later: punie judge"),
+        (aim.latency and wish.judge, "--latency and --judge", "judge it later: punie judge"),
         (
             aim.against == BASE and wish.url,
-            "--against base with --url",
+            "--against base and --url",
             "give the run to compare with: --against RUN",
         ),
     ):
         if wrong:
-            raise InputError(f"{what} contradicts itself", hint=hint)
+            raise InputError(f"{what} contradict each other", hint=hint)
 
 
 def planned(wish: Wish, settings: Loaded, aim: Aim) -> Plan:
@@ -97,6 +96,7 @@ def planned(wish: Wish, settings: Loaded, aim: Aim) -> Plan:
     how: How = "paired"
     if other is None:
         wish, settings = with_adapter(wish, settings)
+        _require_adapter(wish, settings)
         questions = asked_as_wished(wish, settings)
     else:
         wish, questions = asked_like(wish, settings, other.run)
@@ -105,6 +105,11 @@ def planned(wish: Wish, settings: Loaded, aim: Aim) -> Plan:
     if aim.until_decided:
         _require_right_or_wrong(questions, other.run if other else None)
     if aim.latency:
+        if is_remote(wish, settings):
+            raise InputError(
+                "the times of a URL cannot be compared: nobody knows what else it is asked",
+                hint="--latency is for models that punie serves",
+            )
         wish = replace(wish, repeats=1, concurrency=1)
     goal = _goal(wish, settings, questions)
     wish, settings = _unjournaled(wish, settings)
@@ -156,12 +161,15 @@ def _unjournaled(wish: Wish, settings: Loaded) -> tuple[Wish, Loaded]:
     return replace(wish, journal=None), replace(settings, values=values)
 
 
-def _without_adapter(wish: Wish, settings: Loaded, questions: Questions) -> Arm:
+def _require_adapter(wish: Wish, settings: Loaded) -> None:
     if adapter_of(wish, settings) is None:
         raise InputError(
             "--against base compares an adapter with its model, and there is no adapter",
             hint="give --adapter NAME, or a run to compare with: --against RUN",
         )
+
+
+def _without_adapter(wish: Wish, settings: Loaded, questions: Questions) -> Arm:
     values = settings.values.model_copy(update={"adapter": None})
     bare = replace(wish, adapter=None, output=None, judge=None)
     return arm_of(bare, replace(settings, values=values), questions)
