@@ -100,6 +100,16 @@ def test_what_was_written_comes_back_in_the_suite_s_order(tmp_path: Path) -> Non
     assert (tmp_path / ".punie" / ".gitignore").read_text() == "*\n"
 
 
+def test_rows_can_be_those_of_some_prompts_alone(tmp_path: Path) -> None:
+    with RunStore(tmp_path) as store:
+        store.create(a_run(), a_suite())
+        results = [a_result(f"p{at}").model_copy(update={"prompt_hash": f"h{at}"}) for at in (2, 0)]
+        fault = EvalFault(prompt_id="p1", prompt_hash="h1", kind=FaultKind.TIMEOUT, message="")
+        store.add("r1", [*results, fault])
+        assert [prompt.id for prompt, _ in store.rows("r1", {"h2", "h1", "other"})] == ["p1", "p2"]
+        assert not list(store.rows("r1", ()))
+
+
 def test_prompts_are_kept_once_and_go_with_their_last_run(tmp_path: Path) -> None:
     with RunStore(tmp_path) as store:
         store.create(a_run("r1"), a_suite())

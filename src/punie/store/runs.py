@@ -1,10 +1,11 @@
 """`RunStore`: runs, their prompts and their outcomes."""
 
+import json
 import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,16 +243,21 @@ class RunStore:
             prices=run.sources.prices if run.sources else None,
         )
 
-    def rows(self, run_id: str) -> Iterator[Row]:
-        """Each outcome with its prompt, in the suite's order; of a prompt asked again the last."""
+    def rows(self, run_id: str, hashes: Collection[str] | None = None) -> Iterator[Row]:
+        """Each outcome with its prompt, in the suite's order; of a prompt asked again the last.
+
+        With `hashes` only those of these prompts.
+        """
         cursor = self._execute(
             "SELECT p.body, o.fault, o.body FROM runs r"
             " JOIN prompts p ON p.key = r.prompts_key"
             " JOIN outcomes o ON o.run = r.id AND o.prompt_id = p.id"
-            " WHERE r.id = ? AND o.round = (SELECT max(round) FROM outcomes x WHERE x.run = o.run"
+            " WHERE r.id = ?1 AND o.round = (SELECT max(round) FROM outcomes x WHERE x.run = o.run"
             " AND x.prompt_id = o.prompt_id AND x.repeat = o.repeat)"
+            " AND (?2 IS NULL OR json_extract(o.body, '$.prompt_hash') IN"
+            " (SELECT value FROM json_each(?2)))"
             " ORDER BY p.position, o.repeat",
-            (run_id,),
+            (run_id, None if hashes is None else json.dumps(sorted(hashes))),
         )
         try:
             for prompt, fault, body in cursor:
