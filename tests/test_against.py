@@ -277,7 +277,7 @@ async def test_until_decided_asks_in_a_drawn_order_and_stops(folder: Path) -> No
         assert run.status is RunStatus.DONE
         assert len(asked) == found.measured.report.summary.prompts == 8
         assert asked != [f"q{i}" for i in range(8)]
-        assert run.selection == {"order": "5"}
+        assert run.selection == {"order": "seed 5"}
         told = found.measured.warnings[0]
         assert told == "decided after 8 prompts (8 gained, 0 lost): 16 of 24 saved"
         assert found.found is not None
@@ -287,6 +287,27 @@ async def test_until_decided_asks_in_a_drawn_order_and_stops(folder: Path) -> No
         again = await contest(folder, new, first.id, aim={"until_decided": True}, seed=6)
         assert new.questions != asked
     assert the(again).id != run.id
+
+
+async def test_a_decided_run_owes_its_faults_and_nothing_else(folder: Path) -> None:
+    async with Asked(wrong=PROMPTS) as old, Asked() as new:
+        first = (await a_run(folder, old)).report.run
+        aim = {"until_decided": True}
+        await contest(folder, new, first.id, aim=aim)
+        order = new.questions
+        new.refused = {order[1]}
+        found = await contest(folder, new, first.id, aim=aim)
+        run = the(found)
+        assert run.decided_after == 9  # the fault is neither gained nor lost
+        assert code_of(found) == 1
+        assert found.as_json()["resume"] == f"punie eval --resume {run.id} --url {new.url}"
+        new.refused = set()
+        new.bodies.clear()
+        done = await measure(Wish(resume=run.id, url=new.url, quiet=True), settings(folder))
+        assert new.questions == [order[1]]
+    assert done.report.run.status is RunStatus.DONE
+    assert done.report.run.decided_after == 9
+    assert (done.report.summary.prompts, done.report.summary.faults) == (9, 0)
 
 
 async def test_until_decided_says_where_nothing_was(folder: Path) -> None:

@@ -17,7 +17,7 @@ from punie.suites.select import in_drawn_order, select
 from punie.text import one_line
 
 ORDER = "order"
-"""Where the selection of a run keeps the seed of the order in which it was asked."""
+"""Where the selection of a run tells the seed of the order in which it was asked."""
 
 NAMED = 5
 """Prompts that a message names before it counts the others."""
@@ -67,7 +67,7 @@ def asked_as_wished(wish: Wish, settings: Loaded) -> Questions:
 def drawn(questions: Questions, seed: int) -> Questions:
     """The same questions in an order drawn by `seed`, which is noted."""
     suite = in_drawn_order(questions.suite, seed)
-    return Questions(suite, {**questions.selection, ORDER: str(seed)})
+    return Questions(suite, {**questions.selection, ORDER: f"seed {seed}"})
 
 
 def right_or_wrong(rows: Iterable[tuple[EvalPrompt, Outcome]]) -> dict[str, bool]:
