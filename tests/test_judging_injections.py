@@ -130,7 +130,7 @@ def test_no_heap_of_fragments_becomes_a_token(parts: list[str]) -> None:
 
 def test_an_honest_answer_is_left_as_it_is() -> None:
     block = "```python\nif a < b | c > d:\n    x = [[1, 2], [3]]\n```\n"
-    code = block + "<b>é</b> 👩\u200d💻 ❤\ufe0f naïve 日本\n\n- [x] a"
+    code = block + "[[bin]]\nname = 'x'\n" + "<b>é</b> 👩\u200d💻 ❤\ufe0f naïve 日本\n\n- [x] a"
     shown = quoted(code)
     assert (shown.text, shown.altered, shown.clipped) == (code, False, False)
     assert quoted("a\r\nb").text == "a\nb"

@@ -39,7 +39,7 @@ _CONTROL = re.compile(
     rf"|{_OPEN}{_OPEN}/?SYS{_CLOSE}{_CLOSE}"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|THINK"
     r"|g?MASK|CLS|SEP|PAD|UNK|BOS|EOS|SYSTEM|USER|ASSISTANT)\]"
-    r"|\[\[[ \t]*(?:END[ \t]+|BEGIN[ \t]+)?[A-Z]{3,20}\b",  # our own marker lines
+    r"|\[\[[ \t]*(?:END[ \t]+)?(?:QUESTION|REFERENCE|ANSWER|FIRST|SECOND)\b",  # our marker lines
     re.IGNORECASE,
 )
 
@@ -84,7 +84,7 @@ def _name(found: re.Match[str]) -> str:
 
 def fenced(name: str, text: str, code: str) -> str:
     """A harmless text between its marker lines, a bar before each of its lines."""
-    lines = "\n".join(f"{BAR}{line}".rstrip() for line in text.split("\n"))
+    lines = "\n".join(f"{BAR}{line}" if line else BAR.strip() for line in text.split("\n"))
     return f"[[{name} {code}]]\n{lines}\n[[END {name} {code}]]"
 
 
