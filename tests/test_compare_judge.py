@@ -58,6 +58,25 @@ def test_wins_losses_and_ties_stand_in_every_report(folder: Path):
     assert "### What a judge prefers" in markdown.stdout
 
 
+def test_an_entry_keeps_the_duels_and_its_numbers_follow_from_them(folder: Path):
+    with judge("longer") as url:
+        done = punie(
+            folder, "compare", BASE, TUNED, "--judge", url, "--judge-model", "m",
+            "--journal", "longer answers",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (record,) = (folder / "journal").rglob("comparison.json")
+    assert "What a judge prefers" in record.with_name("entry.md").read_text()
+    assert url not in record.read_text()
+    assert "I say" not in record.read_text()  # the judge's words
+    assert punie(folder, "journal", "check").returncode == 0
+
+    changed = record.read_text().replace('"wins":20', '"wins":21')
+    assert changed != record.read_text()
+    record.write_text(changed)
+    assert punie(folder, "journal", "check").returncode == 3
+
+
 def test_a_judge_of_places_makes_ties_and_is_told_off(folder: Path):
     with judge("first") as url:
         code, said = compared(folder, url)

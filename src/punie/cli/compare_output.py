@@ -162,15 +162,24 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
 
 
 def draw(found: Found, *, svg: Path | None, png: Path | None) -> list[Path]:
-    """Write the charts of each match, of several each into a folder named for its current run."""
+    """Write the charts of each match, of several each into a folder named for its current run.
+
+    Of several runs there is a map of all prompts too.
+    """
     from punie.cli.pictures import write_pictures
     from punie.reporting.comparison_charts import charts_of_comparison
+    from punie.reporting.heat_map import heat_map
+    from punie.reporting.svg import Chart
 
     written: list[Path] = []
     for each in found.matches:
         own = each.current.run.id if found.matches[1:] else ""
         folders = {"svg": svg and svg / own, "png": png and png / own}
         written += write_pictures(charts_of_comparison(each.compared), **folders)
+    if found.prompts:
+        title = "Every prompt in every run"
+        drawn = heat_map(found.prompts, columns="run", title=title, standalone=True)
+        written += write_pictures({"prompts.svg": Chart(title, drawn)}, svg=svg, png=png)
     return written
 
 
@@ -220,6 +229,7 @@ def write_journal(match: Match, settings: Loaded, goal: str) -> Path:
         missing=match.compared.missing,
         seed=match.compared.seed,
         training=trained_manifest(match.current.run, settings.project),
+        duel=match.compared.duel,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue
 
 from punie.analysis.compared import Versus, compared_of
+from punie.analysis.duel import settled, summarize
 from punie.analysis.pairing import Arm, Asked, How, Paired, pair
 from punie.errors import InputError
 from punie.journal.entry import GOAL_LENGTH
@@ -23,6 +24,7 @@ from punie.records.adapter import AdapterManifest
 from punie.records.base import Record
 from punie.records.compared import Compared
 from punie.records.comparison import Side
+from punie.records.duel import DuelOutcome, DuelSummary
 from punie.records.gate import Gates
 from punie.records.result import Culprit, FaultKind
 from punie.records.run import Run
@@ -143,6 +145,8 @@ class ComparisonRecord(NoteRecord):
     seed: int = 0
     training: AdapterManifest | None = None
     """Of the adapter that was compared, where punie made it."""
+    duel: DuelSummary | None = None
+    """What a judge said of the two runs' answers, without its words."""
 
     @cached_property
     def compared(self) -> Compared:
@@ -150,9 +154,10 @@ class ComparisonRecord(NoteRecord):
         versus = [
             Versus(two.base, two.current, self._paired(at)) for at, two in enumerate(self.runs)
         ]
-        return compared_of(
+        compared = compared_of(
             versus, self.gates, own_suite=self.own_suite, missing=self.missing, seed=self.seed
         )
+        return compared.model_copy(update={"duel": self.duel})
 
     def _paired(self, number: int) -> Paired:
         return pair(self.arm(number, "base"), self.arm(number, "current"), self.how)
@@ -216,6 +221,8 @@ class ComparisonKind(NoteKind[ComparisonRecord]):
         for at, runs in enumerate(record.runs):
             yield from _doubts(runs.base, record.arm(at, "base"))
             yield from _doubts(runs.current, record.arm(at, "current"))
+        if record.duel:
+            yield from _duel_doubts(record.duel)
         training, current = record.training, record.runs[0].current
         if training and training.adapter_hash != current.model.adapter_hash:
             what = f"training made {short_hash(training.adapter_hash)}, "
@@ -277,6 +284,22 @@ def _doubts(run: Run, arm: Sequence[Asked]) -> Iterator[Doubt]:
             yield Doubt("runs", f"run {run.id} has {name} {stated}, its rows give {found}")
 
 
+def _duel_doubts(duel: DuelSummary) -> Iterator[Doubt]:
+    """What is said of the duels follows from each of them; its cost and kin are taken as stated."""
+    for each in duel.duels:
+        if each.current_first and each.base_first:
+            follows = settled(each.current_first, each.base_first)
+        else:
+            follows = DuelOutcome.TIE if each.equal else None
+        if each.outcome is not follows:
+            yield Doubt("duel", f"{one_line(each.id)} is {each.outcome}, its orders give {follows}")
+    anew = summarize(duel.duels, judge=duel.judge, unanswered=duel.unanswered)
+    stated = ("warnings", "cost", "family", "calibrated")
+    told = {name: getattr(duel, name) for name in stated}
+    if anew.model_copy(update=told) != duel:
+        yield Doubt("duel", "its numbers do not follow from its duels")
+
+
 def write_comparison_entry(
     project: Path,
     versus: Sequence[Versus],
@@ -288,6 +311,7 @@ def write_comparison_entry(
     missing: tuple[str, ...] = (),
     seed: int = 0,
     training: AdapterManifest | None = None,
+    duel: DuelSummary | None = None,
     supersedes: str | None = None,
     now: datetime | None = None,
 ) -> Path:
@@ -318,6 +342,7 @@ def write_comparison_entry(
             missing=tuple(privacy.text(each) for each in missing),
             seed=seed,
             training=private(training, project) if training else None,
+            duel=privacy.duel(duel) if duel else None,
         )
 
     return write_note(COMPARISON_KIND, project, make, goal=goal, supersedes=supersedes, now=now)

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from punie.records.adapter import AdapterManifest
 from punie.records.benchmark import BenchmarkResult
+from punie.records.duel import DuelSummary
 from punie.records.run import Run
 
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://[^\s'\"]*", re.IGNORECASE)
@@ -71,6 +72,13 @@ class Privacy:
         rewritten = Run.model_validate(head)
         # The summary's names are those of prompts and categories, which stay as they are.
         return rewritten.model_copy(update={"summary": run.summary})
+
+    def duel(self, duel: DuelSummary) -> DuelSummary:
+        """Rewrite who judged, and leave out the judge's words: they may hold those of answers."""
+        judge = duel.judge.model_copy(update={"url": None, "model": self.text(duel.judge.model)})
+        said = {name: self.text(getattr(duel, name)) for name in ("family", "calibrated")}
+        duels = tuple(replace(each, reasons=(), fault_message="") for each in duel.duels)
+        return duel.model_copy(update={"judge": judge, "duels": duels, **said})
 
     def manifest(self, manifest: AdapterManifest) -> AdapterManifest:
         """Rewrite every text of an adapter's manifest; of findings no row's words are kept."""
