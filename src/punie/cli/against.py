@@ -15,6 +15,7 @@ from punie.evaluation.until_decided import UntilDecided
 from punie.records.run import Run, RunStatus
 from punie.reporting.comparison_wording import points
 from punie.reporting.numbers import count, counted, percent_interval
+from punie.reporting.wording import model_title
 from punie.settings import Loaded
 from punie.store.runs import RunStore
 
@@ -114,7 +115,6 @@ async def _had(arm: Arm, title: str) -> tuple[Run, Measured | None]:
             _note(arm.wish, told)
             return found, None
         begun = arm.unfinished(store, faults=True)
-    _note(arm.wish, f"{title}: none like it is there and whole, so it is measured")
     measured = await _measured(arm, begun, None)
     return measured.report.run, measured
 
@@ -146,8 +146,11 @@ async def _current(arm: Arm, known: dict[str, bool] | None) -> Measured:
 async def _measured(arm: Arm, begun: Run | None, decide: UntilDecided | None) -> Measured:
     """Measure an arm, or what is left of a run that was begun."""
     wish = arm.wish
-    if begun:
-        _note(wish, f"going on with run {begun.id}, which was begun {age_of(begun)} ago")
+    what = f"{model_title(arm.model)} on {arm.suite.name}"
+    if begun is None:
+        _note(wish, f"measuring {what}")
+    else:
+        _note(wish, f"going on with {what}: run {begun.id}, begun {age_of(begun)} ago")
         wish = Wish(
             resume=begun.id,
             url=wish.url,

@@ -23,7 +23,7 @@ def run_against(wish: Wish, versus: dict[str, Any], *, as_json: bool) -> int:
     try:
         contest = asyncio.run(measure_against(wish, load_settings(Path.cwd()), Aim(**versus)))
     except asyncio.CancelledError:  # by the second Ctrl-C
-        click.echo(SAME_AGAIN, err=True)
+        click.echo(ANEW if versus["latency"] else SAME_AGAIN, err=True)
         raise KeyboardInterrupt from None
     if as_json:
         warnings = (*contest.measured.warnings, *contest.warnings)
