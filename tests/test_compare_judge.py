@@ -92,8 +92,8 @@ def test_a_judge_that_answers_prose_leaves_the_comparison_as_it_is(folder: Path)
         code, said = compared(folder, url)
 
     duel = duel_in(said)
-    assert code == 1
-    assert (duel.overall.judged, duel.overall.faults) == (4, 20)
+    assert code == 5
+    assert (duel.overall.judged, duel.overall.faults) == (4, 20)  # four are equal answers
     assert said["data"]["compared"][0]["comparisons"][0]["score"] is not None
 
 

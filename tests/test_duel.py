@@ -10,12 +10,16 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from punie.analysis.duel import SMALL, kendall_tau, length_bias, settled, summarize
-from punie.records.duel import Duel, DuelOutcome
+from punie.records.duel import Duel, DuelOutcome, DuelSummary
 from punie.records.judgement import JudgeFaultKind, JudgeIdentity
+from punie.reporting.duel import verdict
+from punie.reporting.duel_markdown import duel_markdown
+from punie.reporting.duel_terminal import duel_view
 
 WIN, LOSS, TIE = DuelOutcome.WIN, DuelOutcome.LOSS, DuelOutcome.TIE
 JUDGE = JudgeIdentity(model="judge", backend="endpoint", prompt_hash="p", rubric_hash="r")
@@ -233,3 +237,59 @@ def test_tau_is_scipys(rows: list[tuple[int, float]]):
 @pytest.mark.parametrize("rows", [([], []), ([1], [1]), ([1, 2], [1, 1]), ([3, 3], [0, 1])])
 def test_tau_of_what_never_varies_is_nothing(rows: tuple[list[float], list[float]]):
     assert kendall_tau(*rows) is None
+
+
+def many() -> DuelSummary:
+    return summarize(
+        [each for name, row in S3.items() for each in of_counts(row[0], row[1], row[2], name)],
+        judge=JUDGE,
+    )
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 160])
+def test_the_table_fits_its_window(width: int):
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(duel_view(many()))
+    shown = capture.get()
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "33/7/10" in shown
+    assert "…" not in shown
+    assert ("4.71:1" in shown) == (width >= 100)
+    assert ("only 5 pairs" in shown) == (width >= 60)
+    assert "Too few pairs to say anything: creativity." in " ".join(shown.split())
+
+
+def test_markdown_shows_names_and_does_not_obey_them():
+    hostile = "![x](http://evil.example/p.png) | <img src=x> @someone"
+    summary = summarize(of_counts(2, 1, 0, hostile), judge=JUDGE)
+
+    written = duel_markdown(summary)
+
+    assert "<img" not in written
+    assert "![" not in written
+    assert "http://" not in written
+    assert "@someone" not in written
+    assert duel_markdown(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("duels", "said"),
+    [
+        (of_counts(150, 48, 57), "The current run is preferred 150 to 48"),
+        (of_counts(10, 40, 0), "The base run is preferred 10 to 40"),
+        (of_counts(5, 4, 3), "No clear winner: 5 to 4"),
+        (of_counts(0, 0, 9), "The judge calls every pair a tie."),
+        ([Duel(id="e", hash="e", outcome=TIE, equal=True)], "nothing to judge"),
+        (
+            [
+                Duel(id="e", hash="e", outcome=TIE, equal=True),
+                Duel(id="f", hash="f", fault=JudgeFaultKind.PROSE),
+            ],
+            "no usable word on any pair",
+        ),
+    ],
+)
+def test_the_verdict_in_one_sentence(duels: list[Duel], said: str):
+    assert said in verdict(summarize(duels, judge=JUDGE))

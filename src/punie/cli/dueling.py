@@ -44,8 +44,8 @@ class DuelRun(NamedTuple):
         """The worst that happened, as `punie --help` lists it."""
         if self.stopped:
             return EXIT_INTERRUPTED
-        if not self.summary.overall.judged:
-            return EXIT_UNMEASURED
+        if self.summary.overall.faults and self.summary.overall.judged == self.summary.equal:
+            return EXIT_UNMEASURED  # a tie of equal answers is no word of the judge
         return EXIT_RUNTIME if self.gone or self.summary.overall.faults else EXIT_OK
 
 

@@ -67,8 +67,7 @@ def label_command(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError(
             "labels come from a person at a terminal, and this is none",
-            hint="run punie label in a terminal window; specs/labels.md says what a label looks"
-            " like, should you have some already",
+            hint="run punie label in a terminal window",
         )
     rubric = _rubric(rubric_file, right_wrong=right_wrong, paired=against is not None)
     project = find_project(Path.cwd())

@@ -72,8 +72,10 @@ def duel_title(summary: DuelSummary) -> str:
 def verdict(summary: DuelSummary) -> str:
     """What the sign test makes of the wins and losses, in one sentence."""
     overall = summary.overall
-    if not overall.judged:
-        return "The judge gave no usable word on any pair."
+    if overall.judged == summary.equal:
+        if not overall.faults:
+            return "Both runs gave the same answers, so there was nothing to judge."
+        return "The judge gave no usable word on any pair of different answers."
     if overall.sign_p is None:
         return "The judge calls every pair a tie."
     told = f"sign test {p_value(overall.sign_p)}"
