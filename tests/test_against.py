@@ -284,6 +284,9 @@ async def test_until_decided_asks_in_a_drawn_order_and_stops(folder: Path) -> No
         compared = found.found.compared.comparisons[0]
         assert compared.stopped_early
         assert (compared.pairs, compared.how) == (8, "paired")
+        listed = CliRunner().invoke(cli, ["runs", "list"]).output
+        assert f"decided 8/{PROMPTS}" in listed
+        assert run.id in listed
         again = await contest(folder, new, first.id, aim={"until_decided": True}, seed=6)
         assert new.questions != asked
     assert the(again).id != run.id

@@ -62,7 +62,7 @@ def _table(heads: list[Run]) -> object:
     from rich.table import Table
 
     from punie.reporting.numbers import counted, percent, percent_interval
-    from punie.reporting.wording import decided_part, half_measured
+    from punie.reporting.wording import half_measured
 
     width = out().width
     wide, narrow = width >= WIDE, width < NARROW
@@ -90,7 +90,9 @@ def _table(heads: list[Run]) -> object:
         partial = bool(summary and half_measured(summary))
         cells += [shown + (PARTIAL if partial else " " if any_partial else "")]
         cells += [str(summary.prompts) if summary else "–"] if wide else []
-        status = (decided_part(run, summary) if summary else "") or run.status.value
+        status = run.status.value
+        if summary and run.decided_after is not None:  # no measurement of its whole suite
+            status = f"decided {summary.prompts}/{run.decided_of}"
         cells += [] if narrow else [status + faults]
         table.add_row(*(safe(cell) for cell in cells))
     return table
