@@ -187,9 +187,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def judge(name: str) -> Generator[str]:
+def judge(name: str, *flags: str) -> Generator[str]:
     """The URL of a judge of fake_judge.py, in a process of its own."""
-    argv = [sys.executable, str(FAKE), "--port", "0", "--judge", name]
+    argv = [sys.executable, str(FAKE), "--port", "0", "--judge", name, *flags]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         yield f"http://127.0.0.1:{json.loads(server.stdout.readline())['port']}/v1"
@@ -280,10 +280,16 @@ def test_duels_are_calibrated_in_both_orders(tmp_path: Path):
             )
     with judge("longer") as url:
         code, said = calibrated(tmp_path, url)
+        asked = ("compare", BASE, TUNED, "--judge", url, "--judge-model", "m", "--json")
+        compared = json.loads(punie(tmp_path, *asked).stdout)
 
     found = said["data"]["calibration"]
     assert code == 0
     assert found["kind"] == "duel"
+    duel = compared["data"]["compared"][0]["duel"]
+    assert duel["cached"] == 110  # what was asked for the calibration is not asked again
+    assert duel["calibrated"].startswith("Compared with people on 55 answers (which is better)")
+    assert "it gates nothing" in duel["calibrated"]
     assert found["agreements"][0]["table"] == [[0, 0, 5], [0, 0, 0], [0, 0, 50]]
     assert not found["usable"]  # the judge never says anything else
 

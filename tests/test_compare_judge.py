@@ -1,6 +1,9 @@
 """`punie compare --judge`: served over HTTP, in every report."""
 
 import json
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from answered_runs import BASE, TUNED, two_runs
 from punie.records.duel import DuelSummary
 from test_calibration import judge
-from test_eval_command import punie
+from test_eval_command import PUNIE, environment, punie
 
 
 @pytest.fixture
@@ -113,3 +116,27 @@ def test_what_cannot_judge_is_a_message(folder: Path, words: tuple[str, ...], co
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_interrupted_judging_goes_on_where_it_was(folder: Path, tmp_path: Path):
+    log = tmp_path / "requests.jsonl"
+    flags = ("--first-token-s", "0.3", "--log", str(log))
+    with judge("longer", *flags) as url:
+        asked = [*PUNIE, "compare", BASE, TUNED, "--judge", url, "--judge-model", "m", "--json"]
+        process = subprocess.Popen(
+            asked, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        while not log.exists() or log.read_text().count("chat/completions") < 12:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        code, again = compared(folder, url)
+
+    first, second = duel_in(json.loads(out)), duel_in(again)
+    assert process.returncode == 130
+    assert 0 < first.overall.wins < 20
+    assert any("were not judged; the same command goes on" in line for line in first.warnings)
+    assert code == 0
+    assert second.overall.wins == 20
+    assert second.cached >= 2 * first.overall.wins

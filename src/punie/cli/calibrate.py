@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from punie.cli.calibrating import Calibrated
 
 
-@click.command("calibrate")
+@click.command("calibrate", short_help="Hold a judge against people's labels.")
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.option(
     "--judge",
