@@ -42,7 +42,10 @@ VERSUS = ("against", "gate", "fail_on_regression", "until_decided", "latency")
     "--sample", metavar="N", type=click.IntRange(1), help="Only N prompts, drawn by --seed."
 )
 @click.option(
-    "--seed", metavar="S", type=click.IntRange(0), help="For --sample, and for sampling above 0."
+    "--seed",
+    metavar="S",
+    type=click.IntRange(0),
+    help="For --sample, --until-decided, and sampling above 0.",
 )
 @click.option(
     "--repeats",
@@ -125,7 +128,8 @@ def eval_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click 
 
     Without arguments: the project's suite and model, or in a folder without any a short demo on a
     small built-in model. Every answer is kept the moment it comes; Ctrl-C ends the run and keeps
-    what was measured, and --resume goes on with it.
+    what was measured, and --resume goes on with it. With --against it ends in a comparison, and the
+    same command, given again, goes on with what was cut short.
     """
     from punie.cli.measure import measure
     from punie.cli.wish import Wish
