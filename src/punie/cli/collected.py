@@ -50,7 +50,9 @@ def collected(path: Path) -> Contender:
         status=RunStatus.DONE,
     )
     arm = _arm(baseline, baseline.success)
-    return Contender(run, tuple, words=False, stored=False, asked=arm, notes=(_note(baseline),))
+    return Contender(
+        run, lambda _: (), words=False, stored=False, asked=arm, notes=(_note(baseline),)
+    )
 
 
 def _arm(baseline: Baseline, success: Estimate) -> Arm:

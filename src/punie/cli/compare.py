@@ -85,7 +85,6 @@ def compare_command(
     """
     from punie.cli.compare_output import Found, draw, refuse_output, show, write_journal
     from punie.cli.comparing import contenders, exit_code, match
-    from punie.cli.dueling import duel_wish, duelled
     from punie.cli.output import err
     from punie.cli.routes_file import write_routes
     from punie.gates.find import find_gates
@@ -105,7 +104,11 @@ def compare_command(
     refuse_output(output, wanted, several=len(current) > 1)
     how: How = "intersected" if intersect else "unpaired" if unpaired else "paired"
     settings = load_settings(Path.cwd())
-    wish = duel_wish(judge, judge_model, rubric, settings, quiet=as_json)
+    wish = None
+    if judge or judge_model or rubric:
+        from punie.cli.dueling import duel_wish
+
+        wish = duel_wish(judge, judge_model, rubric, settings, quiet=as_json)
     gates = find_gates(gate) if gate else None
     with contenders(settings) as known:
         first, *others = [known.find(each) for each in (base, *current)]
@@ -120,6 +123,8 @@ def compare_command(
             fail_on_regression=fail_on_regression,
         )
         if wish:
+            from punie.cli.dueling import duelled
+
             matches, ended = duelled(wish, settings, matches)
             code = code or ended
         several = [first, *others] if len(others) > 1 else []

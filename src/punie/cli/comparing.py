@@ -1,6 +1,6 @@
 """From references to two contenders, and from these to everything that is said of them."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +27,8 @@ class Contender:
     """One run of a comparison, wherever it lies."""
 
     run: Run
-    rows: Callable[[], Iterable[Row]] = field(repr=False)
-    """Can be read again and again."""
+    read: Callable[[Collection[str] | None], Iterable[Row]] = field(repr=False)
+    """Begins to give its rows anew, all or those of the prompts with these hashes."""
     words: bool = True
     """Whether prompts and answers are known, as they are not in most run.json."""
     stored: bool = True
@@ -37,6 +37,10 @@ class Contender:
     """What is compared of it, where it has no rows."""
     notes: tuple[str, ...] = ()
     """What a reader of a comparison with it must know."""
+
+    def rows(self, hashes: Collection[str] | None = None) -> Iterable[Row]:
+        """Its rows, all or those of the prompts with these hashes."""
+        return self.read(hashes)
 
     @property
     def arm(self) -> Arm:
@@ -105,7 +109,7 @@ def stored(store: RunStore, run: Run) -> Contender:
             f"run {head.id} has no answers: there is nothing to compare",
             hint=f"punie eval --resume {head.id}",
         )
-    return Contender(head, lambda: store.rows(run.id))
+    return Contender(head, lambda hashes: store.rows(run.id, hashes))
 
 
 def _of_file(path: Path) -> Contender:
@@ -125,7 +129,7 @@ def _recorded(path: Path) -> Contender:
     if record.run.summary is None:
         raise InputError(f"{path}: the run has no numbers")
     words = record.entry.text
-    return Contender(record.run, lambda: rows_of(record), words=words, stored=False)
+    return Contender(record.run, lambda hashes: rows_of(record, hashes), words=words, stored=False)
 
 
 def match(

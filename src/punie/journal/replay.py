@@ -1,6 +1,6 @@
 """From a run record back to a report: what results are written from and numbers recomputed from."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from punie.journal.record import PromptRow, RunRecord
 from punie.records.expect import Expect
@@ -110,10 +110,16 @@ def _wordless(forms: tuple[CallForm, ...]) -> tuple[ToolCall, ...]:
     return tuple(ToolCall(name="", arguments=None, form=form) for form in forms)
 
 
-def rows_of(record: RunRecord) -> Iterator[tuple[EvalPrompt, Outcome]]:
-    """Each row as its prompt and its outcome, in the record's order."""
+def rows_of(
+    record: RunRecord, hashes: Collection[str] | None = None
+) -> Iterator[tuple[EvalPrompt, Outcome]]:
+    """Each row as its prompt and its outcome, in the record's order.
+
+    With `hashes` only those of the prompts that have them.
+    """
     for row in record.rows:
-        yield prompt_of(row), outcome_of(row)
+        if hashes is None or row.hash in hashes:
+            yield prompt_of(row), outcome_of(row)
 
 
 def report_of(record: RunRecord) -> EvalReport:

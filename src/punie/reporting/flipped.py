@@ -1,6 +1,6 @@
 """The prompts that flipped, with what was asked and what each run answered, in order of worth."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from punie.records.comparison import Bucket, Flip
 from punie.records.result import EvalFault, Outcome
 from punie.records.suite import EvalPrompt
 
-_Rows = Callable[[], Iterable[tuple[EvalPrompt, Outcome]]]
+_Rows = Callable[[Collection[str]], Iterable[tuple[EvalPrompt, Outcome]]]
 _Asked = tuple[EvalPrompt, tuple[Outcome, ...]]
 _Key = tuple[str, str]
 
@@ -25,14 +25,15 @@ class FlippedRow(NamedTuple):
 def flipped_rows(flips: Sequence[Flip], base: _Rows, current: _Rows) -> Iterator[FlippedRow]:
     """Regressed prompts first, then fixed ones, then those that fail still.
 
-    `base` and `current` begin to give a run's rows anew; each is read once for every bucket. The
-    texts of one prompt are held at a time where both runs asked in the same order, and no more than
-    a bucket's in any other.
+    `base` and `current` begin to give a run's rows anew, those of the prompts with given hashes;
+    each is read once for every bucket. The texts of one prompt are held at a time where both runs
+    asked in the same order, and no more than a bucket's in any other.
     """
     for bucket in Bucket:
         wanted = {(flip.id, flip.hash): flip for flip in flips if flip.bucket is bucket}
         if wanted:
-            yield from _of_bucket(wanted, _asked(base()), _asked(current()))
+            hashes = {digest for _, digest in wanted}
+            yield from _of_bucket(wanted, _asked(base(hashes)), _asked(current(hashes)))
 
 
 def telling(outcomes: Sequence[Outcome]) -> tuple[int, Outcome]:
@@ -57,11 +58,10 @@ def _of_bucket(
     wanted: dict[_Key, Flip], base: Iterator[_Asked], current: Iterator[_Asked]
 ) -> Iterator[FlippedRow]:
     """A flip has the id that its prompt has in the current run; in the base it may have another."""
-    hashes = {digest for _, digest in wanted}
     before: dict[_Key, tuple[Outcome, ...]] = {}
     after: dict[_Key, _Asked] = {}
     for one, other in zip_longest(base, current):
-        if one and one[0].hash in hashes:
+        if one:
             before[one[0].id, one[0].hash] = one[1]
         if other and (key := (other[0].id, other[0].hash)) in wanted:
             after[key] = other
