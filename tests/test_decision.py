@@ -215,7 +215,7 @@ def test_scenario_3_needs_code_roles_that_are_there():
 def test_scenario_4_looks_at_data_and_settings_where_code_fails_too():
     found = decided(a_comparison({"coder": LOSES, "tester": LOSES, "researcher": LOSES}))
     assert found.action is Action.LOOK
-    assert found.because.startswith("Coder, tester are served badly too")
+    assert found.because.startswith("Code work (coder, tester) is served badly too")
     assert {each.serves for each in found.routes} == {"base"}
 
 

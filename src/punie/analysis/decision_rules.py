@@ -295,7 +295,9 @@ def _look(
         holds: Holds = _NOT[_HOLDS[served]]
         conditions.append(Condition("code roles are served badly too", holds, _listed(code)))
         if failed:
-            reasons.append(f"{_names(failed)} are served badly too, so it is not the base alone")
+            reasons.append(
+                f"code work ({_names(failed)}) is served badly too: it is not the base alone"
+            )
     for each in _own(comparisons):
         gained = _gains(each)
         holds = _NOT[gained]

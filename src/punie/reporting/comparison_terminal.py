@@ -202,7 +202,7 @@ def _gate(report: GateReport) -> Iterator[RenderableType]:
 def _decision(decision: Decision) -> Iterator[RenderableType]:
     yield Text.assemble((f"Decision: {decision.action.value}", "bold"), f". {decision.because}")
     marks = {"yes": "✓", "no": "✗", "unclear": "?"}
-    for each in decision.evidence:
+    for each in words.telling_evidence(decision):
         yield _hanging(Text(f"{marks[each.holds]} "), f"{each.rule}: {each.found}")
     for route in decision.routes:
         sure = "" if route.sure else " (the better guess)"

@@ -13,7 +13,7 @@ from punie.records.comparison import (
     SliceComparison,
     Word,
 )
-from punie.records.gate import Decision, GateReport, Verdict
+from punie.records.gate import Decision, Evidence, GateReport, Verdict
 from punie.records.run import Run
 from punie.reporting import numbers
 from punie.reporting.wording import model_title
@@ -256,6 +256,12 @@ def gate_line(report: GateReport) -> str:
 def decision_line(decision: Decision) -> str:
     """The action, and the rule that led to it."""
     return f"Decision: {decision.action.value}. {decision.because}"
+
+
+def telling_evidence(decision: Decision) -> list[Evidence]:
+    """The conditions of the rule that fired; where none did, those that are unclear."""
+    fired = [each for each in decision.evidence if each.rule.startswith(f"{decision.action}: ")]
+    return fired or [each for each in decision.evidence if each.holds == "unclear"]
 
 
 def subject(compared: Compared) -> str:
