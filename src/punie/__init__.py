@@ -7,10 +7,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from punie.analysis.compared import compare_reports as compare_reports
     from punie.backends.local import serve_model as serve_model
     from punie.evaluation.checks import self_check as self_check
     from punie.evaluation.run import new_run as new_run
     from punie.evaluation.run import run_evaluation as run_evaluation
+    from punie.records.comparison import Comparison as Comparison
     from punie.records.result import Completion as Completion
     from punie.records.result import EvalFault as EvalFault
     from punie.records.result import EvalResult as EvalResult
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from punie.suites.load import load_suite as load_suite
 
 _PLACES = {
+    "Comparison": "punie.records.comparison",
     "Completion": "punie.records.result",
     "Endpoint": "punie.serving.endpoint",
     "EvalFault": "punie.records.result",
@@ -36,6 +39,7 @@ _PLACES = {
     "EvalSuite": "punie.records.suite",
     "ServerConfig": "punie.serving.config",
     "ServerProcess": "punie.serving.process",
+    "compare_reports": "punie.analysis.compared",
     "find_suite": "punie.suites.catalog",
     "load_suite": "punie.suites.load",
     "new_run": "punie.evaluation.run",

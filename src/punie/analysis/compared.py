@@ -7,11 +7,12 @@ from punie.analysis.compare import compare
 from punie.analysis.decide import decide
 from punie.analysis.gate import apply_gates
 from punie.analysis.gate_entries import margin_of, purpose_of
-from punie.analysis.pairing import Paired
+from punie.analysis.pairing import Arm, Paired, arm_of, pair, refusal
 from punie.analysis.weighted import weighted_score
 from punie.records.compared import Compared
+from punie.records.comparison import Comparison
 from punie.records.gate import Gates
-from punie.records.run import Run
+from punie.records.run import EvalReport, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,20 @@ def compared_of(
         missing=missing,
         seed=seed,
     )
+
+
+def compare_reports(base: EvalReport, current: EvalReport, *, margin: float = 0.05) -> Comparison:
+    """Compare two reports of `run_evaluation` that hold their outcomes; `margin` is a share.
+
+    Raises InputError where they did not ask the same prompts.
+    """
+    paired = pair(_arm(base), _arm(current))
+    refused = refusal(base.run, current.run, paired)
+    if refused is not None:
+        raise refused
+    return compare(base.run, current.run, paired, margin=margin)
+
+
+def _arm(report: EvalReport) -> Arm:
+    prompts = {prompt.id: prompt for prompt in report.suite.prompts}
+    return arm_of((prompts[outcome.prompt_id], outcome) for outcome in report.outcomes)
