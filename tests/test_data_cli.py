@@ -1,31 +1,17 @@
 """`punie data` as it is typed."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from punie.cli.main import main
+from in_process import Command, command_in
 
 TOOL: dict[str, Any] = {
     "name": "find",
     "parameters": {"type": "object", "properties": {"item": {"type": "string"}}},
 }
-
-
-class Ended(NamedTuple):
-    code: int | str | None
-    stdout: str
-    stderr: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.stdout)["data"]
-
-
-Punie = Callable[..., Ended]
 
 
 def row(i: int) -> dict[str, Any]:
@@ -52,33 +38,21 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def punie(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Punie:
-    """Run `punie data …` in the project, as the program does."""
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["punie", "data", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Ended(ended.value.code, said.out, said.err)
-
-    return run
+) -> Command:
+    return command_in(project, monkeypatch, capsys, "data")
 
 
-def test_a_file_is_split_listed_and_shown(project: Path, punie: Punie):
+def test_a_file_is_split_listed_and_shown(project: Path, punie: Command):
     split = punie("split", "boxes.jsonl", "--seed", "7")
-    assert (split.code, split.stderr) == (0, "")
-    assert split.stdout.splitlines() == [
+    assert (split.code, split.err) == (0, "")
+    assert split.out.splitlines() == [
         "data/boxes: 32 train, 4 valid, 4 test",
         "data/suites/boxes.jsonl: punie eval boxes",
     ]
     (listed,) = punie("list", "--json").data
     assert (listed["name"], listed["pinned"], listed["forms"]) == ("boxes", True, ["messages"])
     assert listed["version"]["splits"]["train"]["rows"] == 32
-    shown = punie("show", "boxes").stdout
+    shown = punie("show", "boxes").out
     assert "category: boxes 50%, crates 50%" in shown
     assert 'assistant: find(item="box ' in shown
     assert str(project) not in shown
@@ -88,45 +62,45 @@ def test_a_file_is_split_listed_and_shown(project: Path, punie: Punie):
     assert data["first"]["messages"][0] == {"role": "system", "content": "You help."}
 
 
-def test_the_list_fits_a_narrow_terminal(punie: Punie, monkeypatch: pytest.MonkeyPatch):
+def test_the_list_fits_a_narrow_terminal(punie: Command, monkeypatch: pytest.MonkeyPatch):
     punie("split", "boxes.jsonl")
     monkeypatch.setenv("COLUMNS", "40")
     listed = punie("list")
-    assert "boxes" in listed.stdout
-    assert max(map(len, listed.stdout.splitlines())) <= 40
+    assert "boxes" in listed.out
+    assert max(map(len, listed.out.splitlines())) <= 40
 
 
-def test_changed_rows_are_named_and_pinned(project: Path, punie: Punie):
+def test_changed_rows_are_named_and_pinned(project: Path, punie: Command):
     punie("split", "boxes.jsonl", "--name", "mine", "--shares", "75/25")
     file = project / "data/mine/train.jsonl"
     file.write_text(file.read_text() + json.dumps(row(99)) + "\n")
     listed = punie("list")
-    assert "changed" in listed.stdout
-    assert "train.jsonl has 31 rows, no longer 30" in listed.stderr
-    assert "punie data pin mine" in punie("show", "mine").stderr
+    assert "changed" in listed.out
+    assert "train.jsonl has 31 rows, no longer 30" in listed.err
+    assert "punie data pin mine" in punie("show", "mine").err
     pinned = punie("pin", "mine")
     assert pinned.code == 0
-    assert "pinned at" in pinned.stdout
-    assert punie("list").stderr == ""
+    assert "pinned at" in pinned.out
+    assert punie("list").err == ""
     assert punie("pin", "mine", "--json").data["splits"]["train"]["rows"] == 31
 
 
-def test_without_a_test_part_there_is_no_suite(project: Path, punie: Punie):
+def test_without_a_test_part_there_is_no_suite(project: Path, punie: Command):
     split = punie("split", "boxes.jsonl", "--shares", "80/20", "--json")
     assert split.data["suite"] is None
     assert not (project / "data/suites").exists()
 
 
-def test_an_empty_project_says_how_to_begin(punie: Punie):
+def test_an_empty_project_says_how_to_begin(punie: Command):
     listed = punie("list")
-    assert (listed.code, listed.stdout) == (0, "")
-    assert "punie data split FILE" in listed.stderr
+    assert (listed.code, listed.out) == (0, "")
+    assert "punie data split FILE" in listed.err
     assert punie("list", "--json").data == []
 
 
-def test_texts_are_shown_as_they_are(project: Path, punie: Punie):
+def test_texts_are_shown_as_they_are(project: Path, punie: Command):
     (project / "texts.jsonl").write_text('{"text": "Once \\u001b[31mupon a time"}\n')
-    shown = punie("show", "texts.jsonl").stdout
+    shown = punie("show", "texts.jsonl").out
     assert "Once ␛[31mupon a time" in shown
     assert "prompt" in shown
 
@@ -145,17 +119,17 @@ def test_texts_are_shown_as_they_are(project: Path, punie: Punie):
     ],
 )
 def test_bad_input_is_a_message(
-    project: Path, punie: Punie, arguments: tuple[str, ...], code: int, words: str
+    project: Path, punie: Command, arguments: tuple[str, ...], code: int, words: str
 ):
     (project / "bad.jsonl").write_text('{"text": "a"}\n{"text": ""}\n')
     ended = punie(*arguments)
     assert ended.code == code
-    assert words in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert words in json.loads(punie(*arguments, "--json").stdout)["error"]["message"]
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+    assert words in json.loads(punie(*arguments, "--json").out)["error"]["message"]
 
 
-def test_check_names_what_is_wrong_and_exits_3(project: Path, punie: Punie):
+def test_check_names_what_is_wrong_and_exits_3(project: Path, punie: Command):
     punie("split", "boxes.jsonl")
     folder = project / "data/boxes"
     leaked = (folder / "test.jsonl").read_text().splitlines(keepends=True)[0]
@@ -163,15 +137,15 @@ def test_check_names_what_is_wrong_and_exits_3(project: Path, punie: Punie):
         file.write(leaked)
     checked = punie("check", "boxes")
     assert checked.code == 3
-    assert "error: leakage:" in checked.stdout
-    assert "data/boxes/train.jsonl:33" in checked.stdout
-    assert "train.jsonl has 33 rows, no longer 32" in checked.stderr
+    assert "error: leakage:" in checked.out
+    assert "data/boxes/train.jsonl:33" in checked.out
+    assert "train.jsonl has 33 rows, no longer 32" in checked.err
     report = punie("check", "boxes", "--json")
     assert report.code == 3
     assert {each["severity"] for each in report.data["findings"]} >= {"error"}
 
 
-def test_check_of_sound_data_exits_0(project: Path, punie: Punie):
+def test_check_of_sound_data_exits_0(project: Path, punie: Command):
     words = ["amber", "birch", "cedar", "delta", "ember", "flint", "grove", "heath", "ivory"]
     rows = [
         {"prompt": f"{a} {b} {a} {a}", "completion": f"{b} {a}"}

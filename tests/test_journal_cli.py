@@ -1,12 +1,10 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import journal_run
-from punie.cli.main import main
+from in_process import Command, command_in
 from punie.journal.record import decode
 from punie.records.suite import EvalSuite
 from punie.store.runs import RunStore
@@ -25,89 +23,68 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Ended(NamedTuple):
-    returncode: int | str | None
-    stdout: str
-    stderr: str
-
-
-Punie = Callable[..., Ended]
-
-
 @pytest.fixture
 def punie(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Punie:
-    """Run `punie journal …` in the project, as the program does."""
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["punie", "journal", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Ended(ended.value.code, said.out, said.err)
-
-    return run
+) -> Command:
+    return command_in(project, monkeypatch, capsys, "journal")
 
 
-def test_an_entry_is_written_rendered_and_checked(project: Path, punie: Punie):
+def test_an_entry_is_written_rendered_and_checked(project: Path, punie: Command):
     new = punie("new", "First baseline")
-    entry = Path(new.stdout.strip())
-    assert (new.returncode, entry.name) == (0, "entry.md")
+    entry = Path(new.out.strip())
+    assert (new.code, entry.name) == (0, "entry.md")
     assert entry.is_relative_to(project / "journal")
     stale = punie("check")
-    assert stale.returncode == 0
-    assert "README.md: is missing: run punie journal render" in stale.stderr
-    assert punie("check", "--strict").returncode == 3
-    assert punie("render").stdout.strip().endswith("journal/README.md")
+    assert stale.code == 0
+    assert "README.md: is missing: run punie journal render" in stale.err
+    assert punie("check", "--strict").code == 3
+    assert punie("render").out.strip().endswith("journal/README.md")
     clean = punie("check", "--strict", "--json")
-    assert clean.returncode == 0
-    data = json.loads(clean.stdout)
+    assert clean.code == 0
+    data = json.loads(clean.out)
     assert data["command"] == "journal check"
     assert data["data"] == {"entries": [entry.parent.name], "findings": []}
 
 
-def test_findings_go_to_stdout_with_their_place_and_exit_code(punie: Punie):
-    entry = Path(json.loads(punie("new", "Goal", "--json").stdout)["data"]["entry"])
+def test_findings_go_to_stdout_with_their_place_and_exit_code(punie: Command):
+    entry = Path(json.loads(punie("new", "Goal", "--json").out)["data"]["entry"])
     path = entry / "entry.md"
     path.write_text(path.read_text().replace("seed: 7", "seed: 8"))
     found = punie("check", entry.name)
-    assert found.returncode == 3
+    assert found.code == 3
     where = f"journal/{entry.name[:4]}/{entry.name[4:6]}/{entry.name}/entry.md:9"
-    assert found.stdout == f"{where}: seed is 8, run.json gives 7\n"
-    assert json.loads(punie("check", "--json").stdout)["data"]["findings"] == [
+    assert found.out == f"{where}: seed is 8, run.json gives 7\n"
+    assert json.loads(punie("check", "--json").out)["data"]["findings"] == [
         {"file": where.removesuffix(":9"), "line": 9, "what": "seed is 8, run.json gives 7"}
     ]
 
 
-def test_the_database_is_asked_for_the_run(project: Path, punie: Punie):
+def test_the_database_is_asked_for_the_run(project: Path, punie: Command):
     punie("new", "Goal", "--text")
-    assert punie("check").returncode == 0
+    assert punie("check").code == 0
     with RunStore(project) as store:
         prompt, outcome = journal_run.rows()[-1]
         again = outcome.model_copy(update={"repeat": 2, "prompt_id": prompt.id})
         store.add("r1", [again])
     found = punie("check")
-    assert found.returncode == 3
-    assert "run.json:" in found.stdout
-    assert "prompt lost of the database is missing" in found.stdout
+    assert found.code == 3
+    assert "run.json:" in found.out
+    assert "prompt lost of the database is missing" in found.out
 
 
-def test_an_entry_is_written_again_from_its_record(project: Path, punie: Punie):
-    first = Path(json.loads(punie("new", "Goal", "--json").stdout)["data"]["entry"])
+def test_an_entry_is_written_again_from_its_record(project: Path, punie: Command):
+    first = Path(json.loads(punie("new", "Goal", "--json").out)["data"]["entry"])
     (project / ".punie" / "punie.db").unlink()
     again = punie("new", "Goal", "--run", str(first / "run.json"), "--supersedes", first.name)
-    second = Path(again.stdout.strip()).parent
+    second = Path(again.out.strip()).parent
     assert decode((second / "run.json").read_bytes()).rows == (
         decode((first / "run.json").read_bytes()).rows
     )
-    assert punie("check").returncode == 0
+    assert punie("check").code == 0
     refused = punie("new", "Goal", "--run", str(first / "run.json"), "--text")
-    assert (refused.returncode, "keeps no prompts" in refused.stderr) == (2, True)
-    assert punie("new", "Goal", "--run", "none.json").returncode == 2
+    assert (refused.code, "keeps no prompts" in refused.err) == (2, True)
+    assert punie("new", "Goal", "--run", "none.json").code == 2
 
 
 @pytest.mark.parametrize(
@@ -120,7 +97,7 @@ def test_an_entry_is_written_again_from_its_record(project: Path, punie: Punie):
         (["check", "x"], "x is no entry of this journal"),
     ],
 )
-def test_bad_input_is_a_message(punie: Punie, arguments: list[str], message: str):
+def test_bad_input_is_a_message(punie: Command, arguments: list[str], message: str):
     refused = punie(*arguments)
-    assert refused.returncode == 2
-    assert message in refused.stderr
+    assert refused.code == 2
+    assert message in refused.err

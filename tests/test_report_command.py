@@ -1,28 +1,17 @@
 """`punie report`: pages and pictures on disk."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import journal_run
-from punie.cli.main import main
+from in_process import Command, command_in
 from punie.journal.entry import write_entry
 from punie.records.run import Sources
 from punie.records.suite import EvalSuite
 from punie.store.runs import RunStore
 from synthetic_comparison import a_comparison, paired_rows
-
-
-class Ended(NamedTuple):
-    returncode: int | str | None
-    stdout: str
-    stderr: str
-
-
-Punie = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -42,27 +31,15 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def punie(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Punie:
-    """Run a command in the project, as the program does."""
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["punie", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Ended(ended.value.code, said.out, said.err)
-
-    return run
+) -> Command:
+    return command_in(project, monkeypatch, capsys)
 
 
-def test_the_charts_of_a_run_are_written_as_svg_and_png(project: Path, punie: Punie):
+def test_the_charts_of_a_run_are_written_as_svg_and_png(project: Path, punie: Command):
     plain = punie("report", "r1")
-    assert plain.stdout.splitlines() == [str(project / ".punie/runs/r1/report.html")]
+    assert plain.out.splitlines() == [str(project / ".punie/runs/r1/report.html")]
     told = punie("report", "r1", "--svg", "pictures", "--png", "pictures")
-    assert told.stdout.splitlines()[1:] == [
+    assert told.out.splitlines()[1:] == [
         "pictures/scores.svg",
         "pictures/latency.svg",
         "pictures/scores.png",
@@ -70,10 +47,10 @@ def test_the_charts_of_a_run_are_written_as_svg_and_png(project: Path, punie: Pu
     ]
     assert (project / "pictures/scores.png").read_bytes().startswith(b"\x89PNG")
     told = punie("report", "r1", "--svg", "again", "--json")
-    assert json.loads(told.stdout)["data"]["charts"] == ["again/scores.svg", "again/latency.svg"]
+    assert json.loads(told.out)["data"]["charts"] == ["again/scores.svg", "again/latency.svg"]
 
 
-def test_an_entry_has_the_same_charts_as_its_run(project: Path, punie: Punie):
+def test_an_entry_has_the_same_charts_as_its_run(project: Path, punie: Command):
     rows = journal_run.rows()
     entry = write_entry(project, journal_run.report(rows), rows, goal="Goal", text=False)
     punie("report", str(entry / "run.json"), "--output", "page.html", "--svg", "pictures")
@@ -81,11 +58,11 @@ def test_an_entry_has_the_same_charts_as_its_run(project: Path, punie: Punie):
         assert (project / "pictures" / name).read_bytes() == (entry / name).read_bytes()
 
 
-def test_a_folder_that_cannot_be_written_is_named(project: Path, punie: Punie):
+def test_a_folder_that_cannot_be_written_is_named(project: Path, punie: Command):
     (project / "taken").write_text("")
     refused = punie("report", "r1", "--svg", "taken")
-    assert refused.returncode == 2
-    assert "taken" in refused.stderr
+    assert refused.code == 2
+    assert "taken" in refused.err
 
 
 @pytest.fixture
@@ -109,10 +86,10 @@ def two(project: Path) -> Path:
     return project
 
 
-def test_two_runs_make_one_page_with_the_diff(two: Path, punie: Punie):
+def test_two_runs_make_one_page_with_the_diff(two: Path, punie: Command):
     told = punie("report", "20261121-0101-base", "20261121-0152-k3f9", "--png", "pictures")
-    assert told.returncode == 0, told.stderr
-    page, *pictures = told.stdout.splitlines()
+    assert told.code == 0, told.err
+    page, *pictures = told.out.splitlines()
     assert page == str(two / ".punie/runs/20261121-0152-k3f9/against-20261121-0101-base.html")
     assert "pictures/differences.png" in pictures
     written = Path(page).read_text()
@@ -120,20 +97,20 @@ def test_two_runs_make_one_page_with_the_diff(two: Path, punie: Punie):
     assert 'data-status="fixed"' in written
     assert "How warm is it" not in written  # packed, so that the page stays small
     data = json.loads(
-        punie("report", "20261121-0101", "20261121-0152", "--output", "two.html", "--json").stdout
+        punie("report", "20261121-0101", "20261121-0152", "--output", "two.html", "--json").out
     )["data"]
     assert (data["base"], data["run"]) == ("20261121-0101-base", "20261121-0152-k3f9")
     assert (two / "two.html").read_text() == written
     refused = punie("report", "r1", "20261121-0152-k3f9")
-    assert refused.returncode == 2
-    assert "prompt" in refused.stderr
+    assert refused.code == 2
+    assert "prompt" in refused.err
 
 
-def test_compare_writes_the_same_charts(two: Path, punie: Punie):
+def test_compare_writes_the_same_charts(two: Path, punie: Command):
     ids = ("20261121-0101-base", "20261121-0152-k3f9")
     punie("report", *ids, "--svg", "of-report")
     told = punie("compare", *ids, "--svg", "of-compare", "--png", "of-compare")
-    assert "chart  of-compare/differences.svg" in told.stderr
+    assert "chart  of-compare/differences.svg" in told.err
     for drawn in (two / "of-report").iterdir():
         assert (two / "of-compare" / drawn.name).read_bytes() == drawn.read_bytes()
         assert (two / "of-compare" / drawn.name).with_suffix(".png").is_file()

@@ -4,14 +4,12 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import journal_run
-from punie.cli.main import main
+from in_process import Command, command_in
 from punie.cli.output import emit_json
 from punie.journal.entry import write_entry
 from punie.records.result import Completion, EvalFault, EvalResult, FaultKind
@@ -37,36 +35,15 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Ended(NamedTuple):
-    returncode: int | str | None
-    stdout: str
-    stderr: str
-
-
-Punie = Callable[..., Ended]
-
-
 @pytest.fixture
 def punie(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Punie:
-    """Run a command in the project, as the program does."""
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr("sys.argv", ["punie", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Ended(ended.value.code, said.out, said.err)
-
-    return run
+) -> Command:
+    return command_in(project, monkeypatch, capsys)
 
 
-def test_faults_stand_apart_from_wrong_answers(punie: Punie):
-    shown = punie("runs", "show").stdout
+def test_faults_stand_apart_from_wrong_answers(punie: Command):
+    shown = punie("runs", "show").out
     machine, _, rest = shown.partition("Not passed")
     wrong, _, unmeasured = rest.partition("Not measured, neither right nor wrong")
     assert "server restarted: Killed (exit -9)" in machine
@@ -77,8 +54,8 @@ def test_faults_stand_apart_from_wrong_answers(punie: Punie):
     assert unmeasured.strip().startswith("lost  timed out: ")
 
 
-def test_a_score_without_whole_categories_is_marked_in_the_list(project: Path, punie: Punie):
-    assert "*" not in punie("runs", "list").stdout
+def test_a_score_without_whole_categories_is_marked_in_the_list(project: Path, punie: Command):
+    assert "*" not in punie("runs", "list").out
     rows = journal_run.rows()
     kept = [(prompt, outcome) for prompt, outcome in rows if prompt.category == "reasoning"]
     weather = next(prompt for prompt, _ in rows if prompt.id == "weather")
@@ -87,13 +64,13 @@ def test_a_score_without_whole_categories_is_marked_in_the_list(project: Path, p
     run = journal_run.report(kept).run.model_copy(update={"id": "r2"})
     with RunStore(project) as store:
         store.create(run, EvalSuite(name="s", prompts=tuple(prompt for prompt, _ in kept)))
-    shown = punie("runs", "list").stdout
+    shown = punie("runs", "list").out
     assert "%*" in shown.replace("]*", "%*")
     assert "* whole categories have no answer: punie runs show RUN" in shown
 
 
-def test_json_carries_checks_incidents_retries_and_the_way_on(punie: Punie):
-    data = json.loads(punie("runs", "show", "--json").stdout)["data"]
+def test_json_carries_checks_incidents_retries_and_the_way_on(punie: Command):
+    data = json.loads(punie("runs", "show", "--json").out)["data"]
     assert data["resume"] == "punie eval --resume r1"
     assert [each["name"] for each in data["run"]["checks"]["findings"]][:1] == ["seed"]
     assert data["run"]["incidents"][0]["kind"] == "server restarted"
@@ -101,23 +78,21 @@ def test_json_carries_checks_incidents_retries_and_the_way_on(punie: Punie):
     assert [each["failures"] for each in data["outcomes"] if each["failures"]] == [["server died"]]
 
 
-def test_a_transcript_says_why_it_was_asked_again_and_how_it_ended(project: Path, punie: Punie):
-    assert (
-        "answer (asked again: server died)" in punie("runs", "show", "--prompt", "weather").stdout
-    )
-    assert "ended by length" in punie("runs", "show", "--prompt", "hostile").stdout
+def test_a_transcript_says_why_it_was_asked_again_and_how_it_ended(project: Path, punie: Command):
+    assert "answer (asked again: server died)" in punie("runs", "show", "--prompt", "weather").out
+    assert "ended by length" in punie("runs", "show", "--prompt", "hostile").out
     with RunStore(project) as store:
         prompt = journal_run.prompts()[0]
         stopped = Completion(finish_reason="content_filter", latency_s=1)
         again = EvalResult(prompt_id="sum", prompt_hash=prompt.hash, repeat=2, completion=stopped)
         store.add("r1", [again])
-    shown = punie("runs", "show", "--prompt", "sum").stdout
+    shown = punie("runs", "show", "--prompt", "sum").out
     assert "ended by content_filter, stopped by the endpoint" in shown
 
 
 @pytest.mark.parametrize("wanted", ["csv", "json", "jsonl"])
-def test_an_export_to_a_terminal_does_nothing_to_it(punie: Punie, wanted: str):
-    shown = punie("runs", "export", "--format", wanted).stdout
+def test_an_export_to_a_terminal_does_nothing_to_it(punie: Command, wanted: str):
+    shown = punie("runs", "export", "--format", wanted).out
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", shown)
     if wanted == "csv":
         cells = list(csv.DictReader(io.StringIO(shown, newline="")))
@@ -136,7 +111,7 @@ def test_json_is_printed_whatever_it_holds(capsys: pytest.CaptureFixture[str]):
     assert not set(shown) & {"\x1b", "\x9b", "\u202e", "\ud800"}
 
 
-def test_hostile_faults_reach_the_terminal_as_text(project: Path, punie: Punie):
+def test_hostile_faults_reach_the_terminal_as_text(project: Path, punie: Command):
     prompt = journal_run.prompts()[-1]
     fault = EvalFault(
         prompt_id="lost", prompt_hash=prompt.hash, kind=FaultKind.REFUSED, message=HOSTILE * 1000
@@ -144,20 +119,20 @@ def test_hostile_faults_reach_the_terminal_as_text(project: Path, punie: Punie):
     with RunStore(project) as store:
         store.add("r1", [fault])
     for arguments in ((), ("--prompt", "lost")):
-        shown = punie("runs", "show", *arguments).stdout
+        shown = punie("runs", "show", *arguments).out
         assert "␛[31m⟨U+009B⟩2J⟨U+202E⟩" in shown
         assert not set(shown) & {"\x1b", "\x9b", "\u202e", "\0"}
         assert len(shown) < 10_000
 
 
 @pytest.mark.parametrize("text", [False, True])
-def test_a_report_is_written_from_an_entry(project: Path, punie: Punie, *, text: bool):
+def test_a_report_is_written_from_an_entry(project: Path, punie: Command, *, text: bool):
     rows = journal_run.rows()
     entry = write_entry(project, journal_run.report(rows), rows, goal="Goal", text=text)
     refused = punie("report", str(entry / "run.json"))
-    assert (refused.returncode, "--output" in refused.stderr) == (2, True)
+    assert (refused.code, "--output" in refused.err) == (2, True)
     written = punie("report", str(entry / "run.json"), "--output", "page.html")
-    assert written.stdout == "page.html\n"
+    assert written.out == "page.html\n"
     page = (project / "page.html").read_text()
     assert "Read with care: 1 request could not be measured" in page
     assert "--resume" not in page
@@ -170,9 +145,9 @@ def test_a_report_is_written_from_an_entry(project: Path, punie: Punie, *, text:
     ]
 
 
-def test_a_record_that_is_none_is_refused_with_its_line(project: Path, punie: Punie):
+def test_a_record_that_is_none_is_refused_with_its_line(project: Path, punie: Command):
     (project / "run.json").write_text('{\n"a": }')
     refused = punie("report", "run.json", "--output", "page.html")
-    assert refused.returncode == 2
-    assert "run.json:2: no JSON" in refused.stderr
-    assert punie("report", "none.json", "--output", "page.html").returncode == 2
+    assert refused.code == 2
+    assert "run.json:2: no JSON" in refused.err
+    assert punie("report", "none.json", "--output", "page.html").code == 2
