@@ -10,6 +10,8 @@ from compared_project import WRONG, a_suite, add_run
 from in_process import Command, command_in
 from punie.errors import EXIT_GATE, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_USAGE
 from punie.records.run import RunStatus
+from punie.records.suite import Sampling
+from punie.store.runs import RunStore
 
 GAIN = ("0" * 60, "1" * 50 + "0" * 10)
 LOSS = ("1" * 60, "1" * 40 + "0" * 20)
@@ -344,4 +346,26 @@ def test_runs_that_were_asked_otherwise_guard_nothing(project: Path, punie: Comm
     add_run(project, manners, "1" * 50 + "0" * 50, run_id="adapter-manners", adapter="desk")
     ended = punie("compare", *TWO)
     assert ended.code == EXIT_OK
+    assert "On manners 1" not in ended.out
+
+
+def test_a_seed_that_was_not_sent_keeps_no_guard_away(project: Path, punie: Command) -> None:
+    two(project, GAIN, model="tiny", adapter="desk")
+    manners = a_suite(100, name="manners")
+    add_run(project, manners, "1" * 100, run_id="base-manners")
+    seeded = manners.model_copy(update={"sampling": Sampling(seed=7)})
+    add_run(project, seeded, "1" * 50 + "0" * 50, run_id="adapter-manners", adapter="desk")
+    ended = punie("compare", *TWO)
+    assert "On manners 1" in ended.out
+
+
+def test_a_model_with_another_tokenizer_guards_nothing(project: Path, punie: Command) -> None:
+    two(project, GAIN, model="tiny", adapter="desk")
+    manners = a_suite(100, name="manners")
+    other = {"model_hash": "with another tokenizer"}
+    theirs = add_run(project, manners, "1" * 100, run_id="base-manners")
+    with RunStore(project) as store:
+        store.update(theirs.model_copy(update={"model": theirs.model.model_copy(update=other)}))
+    add_run(project, manners, "1" * 50 + "0" * 50, run_id="adapter-manners", adapter="desk")
+    ended = punie("compare", *TWO)
     assert "On manners 1" not in ended.out

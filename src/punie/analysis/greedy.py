@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from punie.analysis.estimates import clusters_of, estimate, mean_of_estimates
 from punie.analysis.paired import paired_difference, stratified_difference
 from punie.analysis.pairing import Arm, Asked, arm_of, pair
+from punie.analysis.same import same_model
 from punie.records.comparison import Difference, Pair, Side
 from punie.records.consistency import Consistency, GreedyComparison, PromptConsistency
 from punie.records.result import Outcome
-from punie.records.run import ModelIdentity, Run
+from punie.records.run import Run
 from punie.records.suite import EvalPrompt
 from punie.records.summary import Estimate
 
@@ -18,15 +19,9 @@ def is_greedy_twin(run: Run, sampled: Run) -> bool:
     return (
         run.sampling.temperature == 0
         and run.suite_name == sampled.suite_name
-        and _weights(run.model) == _weights(sampled.model)
+        and same_model(run.model, sampled.model)
         and run.tools_mode == sampled.tools_mode
     )
-
-
-def _weights(model: ModelIdentity) -> tuple[str | None, ...]:
-    """What a model is: its hashes, or where they are out of reach its name and address."""
-    known = (model.model_hash,) if model.model_hash else (model.name, model.backend, model.url)
-    return (*known, model.adapter_hash or model.adapter)
 
 
 def against_greedy(

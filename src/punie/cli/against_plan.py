@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from punie.analysis.pairing import How
+from punie.analysis.same import same_model
 from punie.cli.adapter import adapter_of, with_adapter
-from punie.cli.arms import Arm, arm_of, same_weights
+from punie.cli.arms import Arm, arm_of
 from punie.cli.comparing import contenders
 from punie.cli.guards import other_suites
 from punie.cli.measure import refuse_journal
@@ -193,7 +194,7 @@ def _arm_of_run(other: Run, wish: Wish, settings: Loaded, questions: Questions) 
         theirs, repeats=wish.repeats, output=None, journal=None, judge=None, tools=wish.tools
     )
     arm = arm_of(theirs, configured, questions)
-    if not same_weights(arm.model, other.model):
+    if not same_model(arm.model, other.model):
         raise InputError(
             f"the model, template or adapter of run {other.id} is another by now",
             hint="measure it again, and compare with that run",

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from punie.cli.adapter import adapter_of
+from punie.analysis.same import same_model, same_sampling
 from punie.cli.served import is_remote, local_model, remote_config
 from punie.cli.wish import Questions, Wish, chosen_by, chosen_concurrency, chosen_suite
 from punie.evaluation.ask import IN_PROMPT, NATIVE
 from punie.records.run import ModelIdentity, Run, RunStatus
-from punie.records.suite import EvalSuite, Sampling
+from punie.records.suite import EvalSuite
 from punie.reporting.numbers import duration
 from punie.reporting.soundness import is_owed
 from punie.settings import Loaded
@@ -72,8 +72,8 @@ class Arm:
         suite = self.suite
         return (
             run.suite_hash == suite.hash
-            and same_weights(run.model, self.model)
-            and effective(run.sampling) == effective(suite.sampling)
+            and same_model(run.model, self.model)
+            and same_sampling(run.sampling, suite.sampling)
             and run.repeats == (self.wish.repeats or 1)
             and run.tools_mode == self.tools_mode
             and chosen_concurrency(self.wish, self.settings) in _wanted_concurrency(run)
@@ -97,23 +97,6 @@ def arm_of(wish: Wish, settings: Loaded, questions: Questions) -> Arm:
         model, renders = local.identity, local.renders_tools
     native = renders if tools == "auto" else tools == NATIVE
     return Arm(wish, settings, model, NATIVE if native else IN_PROMPT)
-
-
-def same_weights(one: ModelIdentity, other: ModelIdentity) -> bool:
-    """Whether both are one model with one adapter; of a URL only address and name are known."""
-    if one.model_hash is None or other.model_hash is None:
-        return (one.backend, one.name, one.url) == (other.backend, other.name, other.url)
-    return (one.model_hash, one.adapter_hash) == (other.model_hash, other.adapter_hash)
-
-
-def effective(sampling: Sampling) -> Sampling:
-    """The sampling without a seed that is not sent: at temperature 0 none is."""
-    return sampling if sampling.temperature else sampling.model_copy(update={"seed": None})
-
-
-def has_adapter(wish: Wish, settings: Loaded) -> bool:
-    """Whether an adapter is asked for, or configured."""
-    return adapter_of(wish, settings) is not None
 
 
 def age_of(run: Run) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from punie.analysis.gate_entries import entry_for
+from punie.analysis.same import same_model, same_sampling
 from punie.models.manifest import ADAPTERS, read_manifest
 from punie.records.adapter import AdapterManifest
 from punie.records.gate import OTHERS, OWN, Gates
@@ -28,7 +29,7 @@ def guards_of(
     missing = [name for name, pair in found.items() if pair is None]
     if any(each.suite == OTHERS for each in gates.guards):
         known = store.heads() if store else []
-        taken = {run.suite_name for run in known if same_model(run, current)}
+        taken = {run.suite_name for run in known if same_model(run.model, current.model)}
         others = {
             name: _newest_pair(name, base, current, store)
             for name in sorted(taken - {*named, suite})
@@ -49,14 +50,18 @@ def _newest_pair(
     whole = [run for run in runs if run.status is RunStatus.DONE and run.decided_after is None]
     for ours in whole:
         for theirs in whole:
-            alike = same_model(ours, current) and same_model(theirs, base)
-            if alike and _asked(ours) == _asked(theirs):
+            alike = same_model(ours.model, current.model) and same_model(theirs.model, base.model)
+            if alike and _asked_alike(ours, theirs):
                 return theirs, ours
     return None
 
 
+def _asked_alike(one: Run, other: Run) -> bool:
+    return same_sampling(one.sampling, other.sampling) and _asked(one) == _asked(other)
+
+
 def _asked(run: Run) -> tuple[object, ...]:
-    return run.suite_hash, run.selection, run.sampling, run.repeats, run.tools_mode
+    return run.suite_hash, run.selection, run.repeats, run.tools_mode
 
 
 def trained_manifest(run: Run, project: Path) -> AdapterManifest | None:
@@ -80,15 +85,6 @@ def other_suites(gates: Gates, suite: str, own: str | None) -> Iterator[str]:
     for name in dict.fromkeys(named):
         if name is not None and name not in {OTHERS, suite}:
             yield name
-
-
-def same_model(one: Run, other: Run) -> bool:
-    """Whether two runs measured the same weights with the same adapter, as far as that is known."""
-    ours, theirs = one.model, other.model
-    if ours.weights_hash is None:
-        return (ours.name, ours.url) == (theirs.name, theirs.url)
-    mine = (ours.weights_hash, ours.template_hash, ours.adapter_hash)
-    return mine == (theirs.weights_hash, theirs.template_hash, theirs.adapter_hash)
 
 
 def _to_measure(suite: str, base: Run, current: Run) -> str:
