@@ -72,7 +72,7 @@ def compare(
         must_pass_unmeasured=tuple(sorted(unmeasured)),
         latency=latency_of(base, current, pairs, seed=seed),
         timing=timing_of(current, paired.current, seed=seed),
-        differs=differs(base, current),
+        differs=differs(base, current, unpaired=paired.how == "unpaired"),
         cautions=cautions(base, current, paired),
         stopped_early=base.decided_after is not None or current.decided_after is not None,
     )

@@ -13,17 +13,18 @@ _BESIDE = frozenset({"python", "pip", "pydantic", "click", "rich"})
 """Packages that neither write an answer nor score it."""
 
 
-def differs(base: Run, current: Run) -> tuple[Differing, ...]:
+def differs(base: Run, current: Run, *, unpaired: bool = False) -> tuple[Differing, ...]:
     """Every setting in which the runs differ, the compared adapter or model first.
 
-    `matters` where answers or scores may differ because of it. What neither run knows (the weights
-    of an endpoint) is not held to differ.
+    `matters` where answers or scores may differ because of it: `unpaired`, that is another suite
+    too, unless one side are collected interactions, which have none. What neither run knows (the
+    weights of an endpoint) is not held to differ.
     """
     return (
         *_subject(base.model, current.model),
         *_asking(base, current),
         *_sampling(base, current),
-        *_suite(base, current),
+        *_suite(base, current, unpaired=unpaired),
         *_machine(base, current),
     )
 
@@ -64,9 +65,10 @@ def _sampling(base: Run, current: Run) -> Iterator[Differing]:
         yield from _one(name, before[name], after[name], matters=drawn or name != "seed")
 
 
-def _suite(base: Run, current: Run) -> Iterator[Differing]:
+def _suite(base: Run, current: Run, *, unpaired: bool) -> Iterator[Differing]:
     """Only the same words are paired, so another version moves no score of theirs."""
-    yield from _one("suite", base.suite_name, current.suite_name, matters=False)
+    other = unpaired and bool(base.suite_hash and current.suite_hash)
+    yield from _one("suite", base.suite_name, current.suite_name, matters=other)
     yield from _one("suite version", base.suite_version, current.suite_version, matters=False)
     if (base.suite_version, base.suite_name) == (current.suite_version, current.suite_name):
         was, now = base.suite_hash[:12], current.suite_hash[:12]

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from punie.analysis.comparable import asked_otherwise, only_part
 from punie.analysis.gate_wording import (
     found_difference,
     found_estimate,
     part_of,
-    points,
     slice_of,
-    times,
 )
 from punie.analysis.measure_next import MOST, wanted
 from punie.analysis.power import more_prompts
@@ -21,6 +20,8 @@ from punie.errors import InputError
 from punie.records.comparison import Comparison, Difference, SliceComparison
 from punie.records.gate import GateResult, SliceGate, SuiteGate, Verdict
 from punie.records.summary import Estimate
+from punie.shares import points
+from punie.sizes import counted
 from punie.text import one_line
 
 Rule = Callable[[Difference | None, float], Verdict]
@@ -32,6 +33,8 @@ class _Part:
     """What was measured of a suite, or of a slice of it."""
 
     name: str
+    whole: bool
+    """Whether it is the suite."""
     comparison: Comparison
     score: Difference | None
     if_faults_lose: Difference | None
@@ -91,6 +94,10 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
     score = part.score
     if score is None:
         return _open(name, asked, "nothing", NOT_SCORED)
+    unfit = asked_otherwise(part.comparison) or (only_part(part.comparison) if part.whole else "")
+    if unfit:
+        found = found_difference(score, Verdict.INCONCLUSIVE)
+        return _open(name, asked, found, unfit)
     if part.comparison.stopped_early:
         gain = bound if rule is holds_gain else None
         return _when_decided(name, asked, part, gain=gain, margin=bound)
@@ -134,10 +141,9 @@ def _when_decided(
     score, faults = part.score, len(part.comparison.faulted)
     assert score is not None
     found = f"{points(score.value)} points, {part.gained} gained and {part.lost} lost"
-    whole = part.name == part.comparison.current.suite_name
     up, down = (part.gained, part.lost + faults), (part.gained + faults, part.lost)
-    better = whole and up[0] > up[1] and score.value > 0 and decided(*up)
-    worse = whole and down[0] < down[1] and score.value < 0 and decided(*down)
+    better = part.whole and up[0] > up[1] and score.value > 0 and decided(*up)
+    worse = part.whole and down[0] < down[1] and score.value < 0 and decided(*down)
     why = "the run ended when the sequential test had decided"
     if better and not gain:
         return GateResult(name=name, asked=asked, found=found, verdict=Verdict.PASS, why=why)
@@ -150,7 +156,7 @@ def _when_decided(
 def _why_open(score: Difference, rule: Rule, bound: float) -> str:
     if rule is holds_margin and score.upper < 0:
         return f"it is worse, but by less than {100 * bound:g} points where it was measured"
-    return f"{times(score.n, 'prompt')} tell too little"
+    return f"{counted(score.n, 'prompt')} tell too little"
 
 
 def _more(score: Difference, rule: Rule, bound: float) -> int | None:
@@ -170,20 +176,22 @@ def _floor(name: str, asked: str, part: _Part, floor: float) -> GateResult:
     if part.comparison.current.decided_after is not None:
         why = "the run ended when a test had decided, so its score is not that of the suite"
         return _open(name, asked, found_estimate(worst), why)
+    if part.whole and (unfit := only_part(part.comparison)):
+        return _open(name, asked, found_estimate(worst), unfit)
     verdict = under_both(holds_floor(worst, floor), holds_floor(best, floor))
     found, why, more = found_estimate(worst), "", None
     if worst != best:
         why = f"with what faulted as wrong {found_estimate(worst)}; as right {found_estimate(best)}"
         found = found_estimate(worst if verdict is Verdict.PASS else best)
     if verdict is Verdict.INCONCLUSIVE:
-        more = _more_for_floor(worst, floor)
-        why = why or f"{times(worst.n, 'prompt')} tell too little"
+        more = more_for_floor(worst, floor)
+        why = why or f"{counted(worst.n, 'prompt')} tell too little"
     return GateResult(
         name=name, asked=asked, found=found, verdict=verdict, why=why, more_prompts=more
     )
 
 
-def _more_for_floor(estimate: Estimate, floor: float) -> int | None:
+def more_for_floor(estimate: Estimate, floor: float) -> int | None:
     """How many more prompts bring one end of the interval past the floor, did the mean stay."""
     if estimate.value == floor:
         return None
@@ -217,6 +225,7 @@ def _whole(comparison: Comparison) -> _Part:
     discordance = comparison.discordance
     return _Part(
         name=comparison.current.suite_name,
+        whole=True,
         comparison=comparison,
         score=comparison.score,
         if_faults_lose=comparison.if_faults_lose,
@@ -242,6 +251,7 @@ def _sliced(bounds: SliceGate, comparison: Comparison, source: str) -> _Part:
     found = there[name]
     return _Part(
         name=part_of(comparison.current.suite_name, bounds),
+        whole=False,
         comparison=comparison,
         score=found.difference,
         if_faults_lose=found.if_faults_lose,

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from punie.analysis.gate_wording import times
+from punie.analysis.comparable import only_part
 from punie.records.comparison import Comparison, Timing
 from punie.records.gate import GateResult, Gates, LatencyGate, Verdict
-from punie.sizes import byte_size
+from punie.sizes import byte_size, counted
 from punie.text import one_line
 
 NAMED = 5
@@ -25,6 +25,11 @@ def must_pass_result(comparison: Comparison) -> GateResult | None:
     elif comparison.current.decided_after is not None and comparison.only_base:
         verdict = Verdict.INCONCLUSIVE
         why = "the run ended early, so some were perhaps not asked: ask the whole suite"
+    elif unasked := only_part(comparison):
+        verdict, why = Verdict.INCONCLUSIVE, unasked
+    elif "sample" in comparison.current.selection:
+        verdict = Verdict.INCONCLUSIVE
+        why = "a sample was asked, which perhaps left some out: ask the whole suite"
     else:
         verdict = Verdict.PASS
     return GateResult(
@@ -63,7 +68,7 @@ def _time(name: str, which: str, bound: float, timing: Timing | None) -> GateRes
         elif lower >= bound:
             verdict = Verdict.FAIL
         else:
-            why = f"{times(timing.n, 'prompt')} tell too little"
+            why = f"{counted(timing.n, 'prompt')} tell too little"
     return GateResult(name=name, asked=asked, found=found, verdict=verdict, why=why)
 
 
@@ -85,7 +90,7 @@ def _slower(percent: float, comparison: Comparison) -> GateResult:
         elif latency.upper <= bound:
             verdict = Verdict.PASS
         else:
-            why = f"{times(latency.n, 'prompt')} tell too little"
+            why = f"{counted(latency.n, 'prompt')} tell too little"
     return GateResult(name=name, asked=asked, found=found, verdict=verdict, why=why)
 
 

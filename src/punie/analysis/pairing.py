@@ -129,7 +129,13 @@ def refusal(base: Run, current: Run, paired: Paired) -> InputError | None:
 
     `paired` asks that both asked the same prompts: none changed, none missing but those that an
     early end spared. `intersected` asks for one prompt in common, `unpaired` for one in each.
+    A run beside itself says nothing of another one.
     """
+    if base.id == current.id:
+        return InputError(
+            f"{_named(base)} is given twice: a run cannot be compared with itself",
+            hint="punie runs list shows the others",
+        )
     if paired.how == "unpaired":
         empty = [run for run, arm in ((base, paired.base), (current, paired.current)) if not arm]
         return _nothing_in(empty[0]) if empty else None

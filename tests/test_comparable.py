@@ -1,0 +1,123 @@
+"""What is no answer to a gate's question: a part of a suite, or prompts asked in another way."""
+
+from typing import Any
+
+import pytest
+
+from punie.analysis.gate import apply_gates
+from punie.analysis.pairing import arm_of, pair, refusal
+from punie.records.comparison import Comparison
+from punie.records.gate import GateResult, Gates, SliceGate, SuiteGate, Verdict
+from punie.records.run import Run, RunStatus
+from punie.records.suite import Sampling
+from run_pairs import Rows, a_prompt, a_run, adapted, an_answer, compared, rows_of
+
+PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+GAINED = rows_of([0.0] * 40), rows_of([1.0] * 40)
+ASKED = SuiteGate(suite="greenhouse", minimum_gain_points=0, floor_percent=80)
+
+
+def held(comparison: Comparison, bounds: SuiteGate = ASKED) -> list[GateResult]:
+    """The results of one target."""
+    return list(apply_gates(Gates(targets=(bounds,)), [comparison]).results)
+
+
+def gained(*, base: dict[str, Any] | None = None, **current: Any) -> Comparison:
+    """40 prompts gained, between runs with these heads."""
+    return compared(*GAINED, runs=(a_run(**(base or {})), adapted(**current)))
+
+
+def test_a_whole_suite_passes() -> None:
+    assert [each.verdict for each in held(gained())] == [PASS, PASS]
+
+
+@pytest.mark.parametrize(
+    ("heads", "told"),
+    [
+        ({"selection": {"category": "easy"}}, "the current run asked only category easy"),
+        ({"base": {"selection": {"role": "coder"}}}, "the base run asked only role coder"),
+        ({"status": RunStatus.INTERRUPTED}, "the current run did not come to its end"),
+    ],
+)
+def test_a_part_of_a_suite_leaves_its_bounds_open(heads: dict[str, Any], told: str) -> None:
+    for each in held(gained(**heads)):
+        assert each.verdict is OPEN
+        assert told in each.why
+
+
+def test_a_drawn_sample_stands_for_its_suite() -> None:
+    selection = {"sample": "40", "seed": "0"}
+    comparison = gained(selection=selection, base={"selection": selection})
+    assert [each.verdict for each in held(comparison)] == [PASS, PASS]
+
+
+def test_a_slice_of_a_part_is_whole() -> None:
+    bounds = SuiteGate(
+        suite="greenhouse", slices=(SliceGate(category="general", minimum_gain_points=0),)
+    )
+    comparison = gained(selection={"category": "general"})
+    assert [each.verdict for each in held(comparison, bounds)] == [PASS]
+
+
+def _lacking() -> tuple[Rows, Rows]:
+    base, current = GAINED
+    return [
+        *base,
+        *((a_prompt(f"q{at}"), an_answer(a_prompt(f"q{at}"), 1.0)) for at in range(9)),
+    ], current
+
+
+def test_prompts_of_the_base_that_are_missing_or_changed_leave_bounds_open() -> None:
+    base, current = _lacking()
+    for each in held(compared(base, current, how="intersected")):
+        assert each.verdict is OPEN
+        assert "lacks 9 prompts of the base" in each.why
+    other = a_prompt("q0", words="in other words")
+    changed = compared(base[:41], [*current, (other, an_answer(other, 0.0))], how="intersected")
+    assert "1 prompt changed since the base" in held(changed)[0].why
+
+
+def test_must_pass_prompts_that_were_perhaps_left_out_are_no_pass() -> None:
+    rows = rows_of([1.0] * 20, must_pass=True)
+    for chosen in ({"category": "easy"}, {"sample": "20", "seed": "0"}):
+        comparison = compared(rows, rows, runs=(a_run(), adapted(selection=chosen)))
+        (result,) = apply_gates(Gates(), [comparison]).results
+        assert (result.name, result.verdict) == ("greenhouse: must pass", OPEN)
+    failed = rows_of([1.0] * 19 + [0.0], must_pass=True)
+    comparison = compared(rows, failed, runs=(a_run(), adapted(selection={"category": "easy"})))
+    assert apply_gates(Gates(), [comparison]).verdict is FAIL
+
+
+@pytest.mark.parametrize(
+    ("heads", "what"),
+    [
+        ({"sampling": Sampling(temperature=1.5, max_tokens=8)}, "max_tokens"),
+        ({"tools_mode": "prompt"}, "tools mode"),
+    ],
+)
+def test_prompts_asked_in_another_way_decide_nothing(heads: dict[str, Any], what: str) -> None:
+    gain, floor = held(gained(base=heads))
+    assert gain.verdict is OPEN
+    assert what in gain.why
+    assert floor.verdict is PASS  # it is of the current run alone
+
+
+def test_a_seed_that_is_never_sent_differs_in_nothing() -> None:
+    assert held(gained(base={"sampling": Sampling(seed=7)}))[0].verdict is PASS
+
+
+def test_two_samples_of_different_suites_tell_nothing_of_the_models() -> None:
+    heads = a_run(suite_name="hardest", suite_hash="f2" * 32), adapted()
+    comparison = compared(*GAINED, how="unpaired", runs=heads)
+    gain, _ = held(comparison)
+    assert (gain.verdict, "suite" in gain.why) == (OPEN, True)
+    collected = a_run(suite_name="collected interactions", suite_hash=""), adapted()
+    assert held(compared(*GAINED, how="unpaired", runs=collected))[0].verdict is PASS
+
+
+def test_a_run_is_not_compared_with_itself() -> None:
+    run: Run = a_run()
+    rows = rows_of([1.0] * 20)
+    refused = refusal(run, run, pair(arm_of(rows), arm_of(rows)))
+    assert refused is not None
+    assert "cannot be compared with itself" in str(refused)
