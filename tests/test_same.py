@@ -35,10 +35,10 @@ URL: dict[str, Any] = {"name": "m", "backend": "endpoint", "url": "http://lab/v1
 def test_a_model_is_told_by_its_hashes_and_else_by_its_names(
     one: dict[str, Any], other: dict[str, Any], same: bool
 ) -> None:
-    first, second = (
-        ModelIdentity(**(each if each.get("url") else {"name": "m", **LOCAL, **each}))
-        for each in (one, other)
-    )
+    made: list[dict[str, Any]] = [
+        each if each.get("url") else {"name": "m", **LOCAL, **each} for each in (one, other)
+    ]
+    first, second = (ModelIdentity(**each) for each in made)
     assert same_model(first, second) is same
     assert same_model(second, first) is same
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from punie.cli.against_plan import Aim, Plan, own_suite_of, planned
-from punie.cli.arms import Arm, age_of
 from punie.cli.comparing import Match, contenders, exit_code, match, stored
 from punie.cli.measure import Measured, measure
 from punie.cli.other_run import right_or_wrong
 from punie.cli.output import err, safe
+from punie.cli.planned_run import PlannedRun, age_of
 from punie.cli.wish import Wish
 from punie.evaluation.until_decided import UntilDecided
 from punie.records.run import Run, RunStatus
@@ -106,7 +106,7 @@ def _tell(plan: Plan) -> None:
         )
 
 
-async def _had(arm: Arm, title: str) -> tuple[Run, Measured | None]:
+async def _had(arm: PlannedRun, title: str) -> tuple[Run, Measured | None]:
     """The run of an arm: one that is there, the rest of one that was cut short, or a new one."""
     with RunStore(arm.settings.project) as store:
         if found := arm.complete(store):
@@ -119,7 +119,7 @@ async def _had(arm: Arm, title: str) -> tuple[Run, Measured | None]:
     return measured.report.run, measured
 
 
-async def _current(arm: Arm, known: dict[str, bool] | None) -> Measured:
+async def _current(arm: PlannedRun, known: dict[str, bool] | None) -> Measured:
     """Measure the arm that was asked for. That it was measured before is no reason not to."""
     decide = None
     with RunStore(arm.settings.project) as store:
@@ -143,7 +143,7 @@ async def _current(arm: Arm, known: dict[str, bool] | None) -> Measured:
     return replace(measured, warnings=(told, *measured.warnings))
 
 
-async def _measured(arm: Arm, begun: Run | None, decide: UntilDecided | None) -> Measured:
+async def _measured(arm: PlannedRun, begun: Run | None, decide: UntilDecided | None) -> Measured:
     """Measure an arm, or what is left of a run that was begun."""
     wish = arm.wish
     what = f"{model_title(arm.model)} on {arm.suite.name}"

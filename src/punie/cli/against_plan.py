@@ -7,11 +7,11 @@ from pathlib import Path
 from punie.analysis.pairing import How
 from punie.analysis.same import same_model
 from punie.cli.adapter import adapter_of, with_adapter
-from punie.cli.arms import Arm, arm_of
 from punie.cli.comparing import contenders
 from punie.cli.guards import other_suites
 from punie.cli.measure import refuse_journal
 from punie.cli.other_run import asked_as_wished, asked_like, drawn, refuse_unpaired
+from punie.cli.planned_run import PlannedRun, planned_run
 from punie.cli.resume import as_it_was
 from punie.cli.served import is_remote
 from punie.cli.wish import Questions, Wish
@@ -40,14 +40,14 @@ class Plan:
     """Everything that was found out before the first server is started."""
 
     aim: Aim
-    current: Arm
-    base: Arm | None = None
+    current: PlannedRun
+    base: PlannedRun | None = None
     """None where the base is a run that is there and is not served again."""
     other: str | None = None
     """What names that run, now and later."""
     how: How = "paired"
     gates: Gates | None = None
-    guards: tuple[tuple[str, Arm], ...] = ()
+    guards: tuple[tuple[str, PlannedRun], ...] = ()
     """Both arms of the gate's other suites, each with what it is called."""
     goal: str | None = None
     """Of the journal entry."""
@@ -115,12 +115,12 @@ def planned(wish: Wish, settings: Loaded, aim: Aim) -> Plan:
     goal = _goal(wish, settings, questions)
     wish, settings = _unjournaled(wish, settings)
     ours = drawn(questions, wish.seed or 0) if aim.until_decided else questions
-    current = arm_of(wish, settings, ours)
+    current = planned_run(wish, settings, ours)
     base = None
     if other is None:
         base = _without_adapter(wish, settings, questions)
     elif aim.latency:
-        base = _arm_of_run(other.run, wish, settings, questions)
+        base = _run_of(other.run, wish, settings, questions)
     plan = Plan(aim=aim, current=current, base=base, how=how, gates=gates, goal=goal)
     plan = replace(plan, other=other.reference if other else None)
     return replace(plan, guards=tuple(_guards(plan, other.run if other else None)))
@@ -170,13 +170,13 @@ def _require_adapter(wish: Wish, settings: Loaded) -> None:
         )
 
 
-def _without_adapter(wish: Wish, settings: Loaded, questions: Questions) -> Arm:
+def _without_adapter(wish: Wish, settings: Loaded, questions: Questions) -> PlannedRun:
     values = settings.values.model_copy(update={"adapter": None})
     bare = replace(wish, adapter=None, output=None, judge=None)
-    return arm_of(bare, replace(settings, values=values), questions)
+    return planned_run(bare, replace(settings, values=values), questions)
 
 
-def _arm_of_run(other: Run, wish: Wish, settings: Loaded, questions: Questions) -> Arm:
+def _run_of(other: Run, wish: Wish, settings: Loaded, questions: Questions) -> PlannedRun:
     """The model of a run, to be served again. Raises InputError where that cannot be."""
     if other.model.backend == "endpoint":
         raise InputError(
@@ -193,7 +193,7 @@ def _arm_of_run(other: Run, wish: Wish, settings: Loaded, questions: Questions) 
     theirs = replace(
         theirs, repeats=wish.repeats, output=None, journal=None, judge=None, tools=wish.tools
     )
-    arm = arm_of(theirs, configured, questions)
+    arm = planned_run(theirs, configured, questions)
     if not same_model(arm.model, other.model):
         raise InputError(
             f"the model, template or adapter of run {other.id} is another by now",
@@ -202,7 +202,7 @@ def _arm_of_run(other: Run, wish: Wish, settings: Loaded, questions: Questions) 
     return arm
 
 
-def _guards(plan: Plan, other: Run | None) -> Iterator[tuple[str, Arm]]:
+def _guards(plan: Plan, other: Run | None) -> Iterator[tuple[str, PlannedRun]]:
     """Both arms of each further suite of the gate; of a run that cannot be served, ours alone."""
     current, base = plan.current, plan.base
     wish, settings = current.wish, current.settings
@@ -221,13 +221,13 @@ def _guards(plan: Plan, other: Run | None) -> Iterator[tuple[str, Arm]]:
         )
         asked = asked_as_wished(further, settings)
         if base is not None:
-            yield f"base on {name}", arm_of(base.wish, base.settings, asked)
+            yield f"base on {name}", planned_run(base.wish, base.settings, asked)
         elif other is not None and other.sources and other.model.backend != "endpoint":
-            yield f"base on {name}", _arm_of_run(other, further, settings, asked)
-        yield f"current on {name}", arm_of(further, settings, asked)
+            yield f"base on {name}", _run_of(other, further, settings, asked)
+        yield f"current on {name}", planned_run(further, settings, asked)
 
 
-def own_suite_of(arm: Arm) -> tuple[str | None, Path | None]:
+def own_suite_of(arm: PlannedRun) -> tuple[str | None, Path | None]:
     """Name and file of the suite that was held out of an adapter's data, where they are known."""
     folder = adapter_of(arm.wish, arm.settings)
     manifest = read_manifest(folder) if folder else None

@@ -3,10 +3,10 @@
 import contextlib
 from collections.abc import Generator
 
-from punie.cli.arms import Arm
 from punie.cli.checked import checked
 from punie.cli.live import showing
 from punie.cli.measure import Measured, finish, head_of
+from punie.cli.planned_run import PlannedRun
 from punie.cli.served import local_model, served
 from punie.cli.signals import Signals, signals
 from punie.errors import StoreError
@@ -20,7 +20,7 @@ from punie.store.writer import OutcomeWriter
 ENDING = "ending after the request in flight; times need both runs whole, so none can be compared"
 
 
-async def measure_pair(base: Arm, current: Arm) -> tuple[Measured, Measured]:
+async def measure_pair(base: PlannedRun, current: PlannedRun) -> tuple[Measured, Measured]:
     """Time two arms side by side; both are runs of their own, and know each other.
 
     Raises ModelError, with the numbers, where both do not fit into memory at once.
@@ -39,7 +39,7 @@ async def measure_pair(base: Arm, current: Arm) -> tuple[Measured, Measured]:
                 return theirs, ours
 
 
-def require_both_fit(base: Arm, current: Arm) -> None:
+def require_both_fit(base: PlannedRun, current: PlannedRun) -> None:
     """Raise ModelError where both models at once take more memory than is free."""
     from punie.backends.preflight import require_room_for_all
 
@@ -48,7 +48,7 @@ def require_both_fit(base: Arm, current: Arm) -> None:
 
 
 async def _asked(
-    base: Arm, current: Arm, ids: tuple[str, str], store: RunStore, heard: Signals
+    base: PlannedRun, current: PlannedRun, ids: tuple[str, str], store: RunStore, heard: Signals
 ) -> tuple[Run, Run]:
     """Serve both, check both, then ask them in turns."""
     logs = [store.run_folder(each) / "server.log" for each in ids]

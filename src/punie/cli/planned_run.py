@@ -1,4 +1,4 @@
-"""Runs that are in the store already and are what a command is about to measure."""
+"""A run that a command is about to measure, and the same one where the store has it already."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ from punie.store.runs import RunStore
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """One run that a comparison needs: what leads to it, and what it will be."""
+class PlannedRun:
+    """One arm of a comparison: what leads to it, and what it will be."""
 
     wish: Wish
     settings: Loaded
@@ -81,8 +81,8 @@ class Arm:
         )
 
 
-def arm_of(wish: Wish, settings: Loaded, questions: Questions) -> Arm:
-    """The arm that a wish leads to, looked at without serving anything.
+def planned_run(wish: Wish, settings: Loaded, questions: Questions) -> PlannedRun:
+    """The run that a wish leads to, looked at without serving anything.
 
     Raises InputError or ModelError for a model or an adapter that cannot be served.
     """
@@ -96,7 +96,7 @@ def arm_of(wish: Wish, settings: Loaded, questions: Questions) -> Arm:
         local = local_model(wish, settings)
         model, renders = local.identity, local.renders_tools
     native = renders if tools == "auto" else tools == NATIVE
-    return Arm(wish, settings, model, NATIVE if native else IN_PROMPT)
+    return PlannedRun(wish, settings, model, NATIVE if native else IN_PROMPT)
 
 
 def age_of(run: Run) -> str:
