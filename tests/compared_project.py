@@ -91,9 +91,10 @@ def add_run(
         adapter=adapter,
         adapter_hash=f"adapter {adapter}" if adapter else None,
     )
+    began = head.pop("created_at", f"2026-11-21T10:00:{len(run_id) % 60:02}.000Z")
     run = Run(
         id=run_id,
-        created_at=f"2026-11-21T10:00:{len(run_id) % 60:02}.000Z",
+        created_at=began,
         suite_name=suite.name,
         suite_version=suite.version,
         suite_hash=suite.hash,

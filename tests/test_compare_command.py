@@ -349,6 +349,34 @@ def test_runs_that_were_asked_otherwise_guard_nothing(project: Path, punie: Comm
     assert "On manners 1" not in ended.out
 
 
+def test_a_part_or_an_older_version_of_a_suite_guards_nothing(
+    project: Path, punie: Command
+) -> None:
+    """The easy part was asked last, and an older version by both: the whole is what counts."""
+    (project / "gates.yaml").write_text(
+        "targets:\n  - suite: desk\n    minimum_gain_points: 0\n"
+        "guards:\n  - suite: manners\n    margin_points: 5\n"
+    )
+    two(project, GAIN)
+    manners = a_suite(100, name="manners")
+    older = manners.model_copy(update={"hash": "older"})
+    begun = "2026-11-20T10:00:00.000Z"
+    for name, model in (("base", "tiny"), ("current", "other")):
+        add_run(project, older, "1" * 100, run_id=f"{name}-old", model=model, created_at=begun)
+    add_run(project, manners, "1" * 50 + "0" * 50, run_id="current-new", model="other")
+    later, easy = "2026-11-22T10:00:00.000Z", {"category": "sums"}
+    for name, model in (("base", "tiny"), ("current", "other")):
+        heads: dict[str, Any] = {"model": model, "created_at": later, "selection": easy}
+        add_run(project, manners, "1" * 50, run_id=f"{name}-easy", **heads)
+    ended = punie("compare", *TWO, "--gate", "gates.yaml")
+    assert ended.code == EXIT_INCONCLUSIVE
+    assert "the gate's suite manners was not measured" in ended.out
+    add_run(project, manners, "1" * 100, run_id="base-new")
+    ended = punie("compare", *TWO, "--gate", "gates.yaml")
+    assert ended.code == EXIT_GATE
+    assert "On manners 1" in ended.out
+
+
 def test_a_seed_that_was_not_sent_keeps_no_guard_away(project: Path, punie: Command) -> None:
     two(project, GAIN, model="tiny", adapter="desk")
     manners = a_suite(100, name="manners")

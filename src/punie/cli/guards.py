@@ -28,12 +28,14 @@ def guards_of(
     found = {name: _newest_pair(name, base, current, store) for name in named}
     missing = [name for name, pair in found.items() if pair is None]
     if any(each.suite == OTHERS for each in gates.guards):
-        known = store.heads() if store else []
+        known = [run for run in (store.heads() if store else []) if _is_whole(run)]
         taken = {run.suite_name for run in known if same_model(run.model, current.model)}
         others = {
             name: _newest_pair(name, base, current, store)
             for name in sorted(taken - {*named, suite})
         }
+        theirs = {run.suite_name for run in known if same_model(run.model, base.model)}
+        missing += [name for name, pair in others.items() if pair is None and name in theirs]
         found |= others
         entry = entry_for(gates, suite, own)
         if entry and entry[1].suite != OTHERS and not any(found.values()) and not missing:
@@ -45,15 +47,26 @@ def guards_of(
 def _newest_pair(
     suite: str, base: Run, current: Run, store: RunStore | None
 ) -> tuple[Run, Run] | None:
-    """The newest two that were asked the same prompts in the same way."""
-    runs = store.heads(suite=suite) if store else []
-    whole = [run for run in runs if run.status is RunStatus.DONE and run.decided_after is None]
-    for ours in whole:
-        for theirs in whole:
-            alike = same_model(ours.model, current.model) and same_model(theirs.model, base.model)
-            if alike and _asked_alike(ours, theirs):
-                return theirs, ours
+    """The newest two that were asked the whole suite in the same way.
+
+    The version that the current model took last is the one that counts: what it lost there is not
+    made good by an older one, nor by the easy part of it.
+    """
+    runs = [run for run in (store.heads(suite=suite) if store else []) if _is_whole(run)]
+    ours = [run for run in runs if same_model(run.model, current.model)]
+    theirs = [run for run in runs if same_model(run.model, base.model)]
+    for mine in ours:
+        if mine.suite_hash != ours[0].suite_hash:
+            continue
+        for other in theirs:
+            if _asked_alike(mine, other):
+                return other, mine
     return None
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether all of the suite was asked."""
+    return run.status is RunStatus.DONE and run.decided_after is None and not run.selection
 
 
 def _asked_alike(one: Run, other: Run) -> bool:
@@ -61,7 +74,7 @@ def _asked_alike(one: Run, other: Run) -> bool:
 
 
 def _asked(run: Run) -> tuple[object, ...]:
-    return run.suite_hash, run.selection, run.repeats, run.tools_mode
+    return run.suite_hash, run.repeats, run.tools_mode
 
 
 def trained_manifest(run: Run, project: Path) -> AdapterManifest | None:
