@@ -36,6 +36,7 @@ def judged_report() -> tuple[EvalReport, Rows, dict[tuple[str, int], Judged]]:
         judge=JUDGE,
         rubric=RUBRIC,
         answers=len(answered),
+        unmarked=[prompt for prompt, each in rows if not isinstance(each, EvalResult)],
         prices=(1.0, 2.0),
     )
     run = report.run.model_copy(update={"judged": summary})

@@ -90,6 +90,18 @@ def agreement(
     )
 
 
+def kappa_of(found: Agreement) -> float | None:
+    """Kappa anew from its table; None where it has none, or where the table is no such table."""
+    levels = range(len(found.levels))
+    cells = [(a, b, n) for a, row in enumerate(found.table) for b, n in enumerate(row)]
+    square = len(found.table) == len(levels) and all(len(r) == len(levels) for r in found.table)
+    if not square or any(n < 0 for *_, n in cells) or sum(n for *_, n in cells) != found.n:
+        return None
+    said = [a for a, _, n in cells for _ in range(n)]
+    judged = [b for _, b, n in cells for _ in range(n)]
+    return cohen_kappa(said, judged, scale=levels if found.quadratic else None) if said else None
+
+
 def why_not(found: Sequence[Agreement]) -> str:
     """Why no gate may rest on this judge, in one sentence; empty where one may."""
     if not found:

@@ -7,6 +7,7 @@ from punie.analysis.compare import compare
 from punie.analysis.decide import decide
 from punie.analysis.gate import apply_gates
 from punie.analysis.gate_entries import margin_of, purpose_of
+from punie.analysis.gate_judge import JudgeWord
 from punie.analysis.pairing import Arm, Paired, arm_of, pair, refusal
 from punie.analysis.weighted import weighted_score
 from punie.records.compared import Compared
@@ -31,12 +32,14 @@ def compared_of(
     own_suite: str | None,
     missing: tuple[str, ...] = (),
     seed: int = 0,
+    word: JudgeWord | None = None,
 ) -> Compared:
     """Compare, hold against the gate, and decide.
 
     `versus` has the pair that was asked for first, then those of the gate's other suites; `missing`
     says which of these were not measured. `own_suite` is the one that was held out of the adapter's
-    data. Raises InputError where the gate names a slice that is not there.
+    data, `word` what a judge said of the pair that was asked for. Raises InputError where the gate
+    names a slice that is not there.
     """
     comparisons = tuple(
         compare(
@@ -49,15 +52,21 @@ def compared_of(
         )
         for each in versus
     )
-    report = apply_gates(gates, comparisons, own_suite=own_suite)
     weighted = weighted_score(comparisons[0], gates.weights) if gates.weights else None
-    return Compared(
-        comparisons=comparisons,
-        gate=report,
-        decision=decide(gates, report, comparisons, missing=missing),
-        weighted=weighted,
-        missing=missing,
-        seed=seed,
+    found = Compared(comparisons=comparisons, weighted=weighted, missing=missing, seed=seed)
+    return ruled(found, gates, own_suite=own_suite, word=word or JudgeWord())
+
+
+def ruled(found: Compared, gates: Gates, *, own_suite: str | None, word: JudgeWord) -> Compared:
+    """The same with the word of a judge, and with what gate and decision make of it all."""
+    report = apply_gates(gates, found.comparisons, own_suite=own_suite, word=word)
+    return found.model_copy(
+        update={
+            "gate": report,
+            "decision": decide(gates, report, found.comparisons, missing=found.missing),
+            "duel": word.duel,
+            "calibrations": word.calibrations,
+        }
     )
 
 

@@ -29,7 +29,9 @@ def settled(current_first: DuelOutcome, base_first: DuelOutcome) -> DuelOutcome:
     return current_first if current_first is base_first else DuelOutcome.TIE
 
 
-def summarize(duels: Sequence[Duel], *, judge: JudgeIdentity, unanswered: int = 0) -> DuelSummary:
+def summarize(
+    duels: Sequence[Duel], *, judge: JudgeIdentity, unanswered: int = 0, unasked: int = 0
+) -> DuelSummary:
     """All numbers of the duels, slices in the order in which they first appear.
 
     Overall and in each slice every pair counts the same, so that the rates follow from the counts.
@@ -47,6 +49,7 @@ def summarize(duels: Sequence[Duel], *, judge: JudgeIdentity, unanswered: int = 
         roles=_slices(duels, lambda each: each.role),
         equal=sum(each.equal for each in duels),
         unanswered=unanswered,
+        unasked=unasked,
         consistency=consistency,
         first_place=first_place,
         length=length,
@@ -59,6 +62,20 @@ def summarize(duels: Sequence[Duel], *, judge: JudgeIdentity, unanswered: int = 
         tokens_out=_sum(each.tokens_out for each in duels),
         warnings=tuple(_warnings(overall, consistency, first_place, length)),
     )
+
+
+def win_rate_if(summary: DuelSummary, worth: float) -> Estimate | None:
+    """The win rate with every pair that has no outcome counted as `worth`: 0 lost, 1 won.
+
+    These are the judge's faults, what the judging ended before, and what a run has no answer to.
+    Of the last two nobody notes the group: where pairs have groups, they are one of their own.
+    """
+    values = [worth if each.outcome is None else _WORTH[each.outcome] for each in summary.duels]
+    groups = [each.group for each in summary.duels]
+    other = "pairs that were not judged" if any(groups) else None
+    lacking = summary.unasked + summary.unanswered
+    values += [worth] * lacking
+    return estimate(values, [1.0] * len(values), [*groups, *([other] * lacking)])
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from punie.analysis.gate_bounds import suite_results, unmeasured_results
 from punie.analysis.gate_entries import entry_for, unmeasured
+from punie.analysis.gate_judge import JudgeWord, judge_results
 from punie.analysis.gate_machine import latency_results, memory_result, must_pass_results
 from punie.analysis.unpassable import facts_of_comparison, unpassable
 from punie.errors import InputError
@@ -14,17 +15,21 @@ _WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
 def apply_gates(
-    gates: Gates, comparisons: Sequence[Comparison], *, own_suite: str | None = None
+    gates: Gates,
+    comparisons: Sequence[Comparison],
+    *,
+    own_suite: str | None = None,
+    word: JudgeWord | None = None,
 ) -> GateReport:
     """Hold each bound against what was measured.
 
-    `comparisons` has the asked-for one first: bounds on times are for it. `own_suite` is the name
-    of the suite that was held out of the adapter's data. A suite that the gate names and nobody
-    measured leaves its bounds undecided. The worst verdict counts: fail, then inconclusive, then
-    pass. Raises InputError where the gate asks for a slice that a suite has not, or for nothing
-    that was compared.
+    `comparisons` has the asked-for one first: bounds on times and on a judge's `word` are for it.
+    `own_suite` is the name of the suite that was held out of the adapter's data. A suite that the
+    gate names and nobody measured leaves its bounds undecided. The worst verdict counts: fail, then
+    inconclusive, then pass. Raises InputError where the gate asks for a slice that a suite has not,
+    or for nothing that was compared.
     """
-    results = tuple(_results(gates, comparisons, own_suite))
+    results = tuple(_results(gates, comparisons, own_suite, word or JudgeWord()))
     if not results:
         raise InputError(
             f"{gates.source}: the gate asks for nothing on {_suites(comparisons)}",
@@ -41,7 +46,7 @@ def apply_gates(
 
 
 def _results(
-    gates: Gates, comparisons: Sequence[Comparison], own_suite: str | None
+    gates: Gates, comparisons: Sequence[Comparison], own_suite: str | None, word: JudgeWord
 ) -> Iterator[GateResult]:
     for purpose in ("target", "guard"):
         for comparison in comparisons:
@@ -54,6 +59,8 @@ def _results(
     yield from must_pass_results(gates, comparisons)
     if gates.latency and comparisons:
         yield from latency_results(gates.latency, comparisons[0])
+    if gates.judge and comparisons:
+        yield from judge_results(gates.judge, comparisons[0], word, gates.source)
     if gates.memory_gb is not None:
         yield memory_result(gates.memory_gb, comparisons)
 

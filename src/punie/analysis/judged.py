@@ -31,6 +31,8 @@ class _PromptMarks:
 
     prompt: EvalPrompt
     judgements: list[Judgement] = field(default_factory=list[Judgement])
+    lacking: int = 0
+    """How often it was asked and has no marks."""
 
 
 def judge_summary(
@@ -39,26 +41,36 @@ def judge_summary(
     judge: JudgeIdentity,
     rubric: Rubric,
     answers: int,
+    unmarked: Iterable[EvalPrompt] = (),
     prices: tuple[float, float] | None = None,
     family: str = "",
     calibrated: str = "",
 ) -> JudgeSummary:
     """All numbers of the judged answers, of `answers` that the run has.
 
+    `unmarked` has a prompt for each answer that was not judged yet, and for each fault of the run.
     `prices` are those of a million tokens read and written; the cost is None unless the judge's
     server counted them for every question that was asked. Faults have no part in a mean.
     """
     every = list(judged)
     prompts: dict[str, _PromptMarks] = {}
     for prompt, each in every:
+        of = prompts.setdefault(prompt.id, _PromptMarks(prompt))
         if isinstance(each, Judgement):
-            prompts.setdefault(prompt.id, _PromptMarks(prompt)).judgements.append(each)
+            of.judgements.append(each)
+        else:
+            of.lacking += 1
+    for prompt in unmarked:
+        prompts.setdefault(prompt.id, _PromptMarks(prompt)).lacking += 1
     marked = [each for _, each in every if isinstance(each, Judgement)]
     kinds = Counter(each.kind.value for _, each in every if isinstance(each, JudgeFault))
     by_category: dict[str, list[_PromptMarks]] = {}
     for each in prompts.values():
         by_category.setdefault(each.prompt.category, []).append(each)
-    groups = list(by_category.values())
+    whole = list(by_category.values())
+    marks_of = [[each for each in members if each.judgements] for members in whole]
+    groups = [members for members in marks_of if members]
+    lacks = bool(groups) and any(each.lacking for each in prompts.values())
     asked = [each for _, each in every if not (isinstance(each, Judgement) and each.cached)]
     tokens_in, tokens_out = _sum(e.tokens_in for e in asked), _sum(e.tokens_out for e in asked)
     return JudgeSummary(
@@ -74,6 +86,8 @@ def judge_summary(
         altered=sum(each.altered for _, each in every),
         clipped=sum(each.clipped for _, each in every),
         score=_mean(groups, lambda each: rubric.score(each.marks)),
+        at_worst=_with_lacking(whole, rubric, 0.0) if lacks else None,
+        at_best=_with_lacking(whole, rubric, 1.0) if lacks else None,
         dimensions=tuple(
             scored for each in rubric.dimensions if (scored := _dimension(each, groups))
         ),
@@ -106,9 +120,26 @@ def _dimension(dimension: Dimension, groups: Sequence[list[_PromptMarks]]) -> Di
 
 def _mean(groups: Sequence[list[_PromptMarks]], measure: _Measure) -> Estimate | None:
     """Mean over categories of the mean over prompts of the mean over repeats."""
+    return _mean_of(groups, lambda each: [measure(judgement) for judgement in each.judgements])
 
+
+def _with_lacking(
+    groups: Sequence[list[_PromptMarks]], rubric: Rubric, share: float
+) -> Estimate | None:
+    """The mean over the whole rubric, with this score for every answer that has no marks."""
+
+    def scores(prompt: _PromptMarks) -> list[float]:
+        given = [rubric.score(each.marks) for each in prompt.judgements]
+        return [*given, *([share] * prompt.lacking)]
+
+    return _mean_of(groups, scores)
+
+
+def _mean_of(
+    groups: Sequence[list[_PromptMarks]], scores: Callable[[_PromptMarks], list[float]]
+) -> Estimate | None:
     def of(prompt: _PromptMarks) -> float:
-        values = [measure(each) for each in prompt.judgements]
+        values = scores(prompt)
         return min(1.0, max(0.0, sum(values) / len(values)))
 
     return mean_of_estimates(

@@ -10,10 +10,17 @@ from punie.records.gate import Verdict
 from punie.records.summary import Estimate
 
 FEWEST = 8
-"""Pairs below which nothing is decided. Eight that all changed one way is what the sequential test
-asks for too; with fewer, the intervals of paired shares do not hold what they promise."""
+"""Independent prompts of equal weight below which nothing is decided: eight questions about one
+passage are one. Eight that all changed one way is what the sequential test asks for too; with
+fewer, the intervals of paired shares do not hold what they promise."""
 ROUNDING = 1e-9
 """A drop of 5 of 100 prompts is one of 5 points, whatever a mean of means rounds it to."""
+
+
+def too_few(difference: Difference) -> bool:
+    """Whether it rests on fewer independent prompts than tell anything."""
+    independent = difference.n if difference.independent is None else difference.independent
+    return independent < FEWEST - ROUNDING
 
 
 def word_of(difference: Difference | None, margin: float) -> Word | None:
@@ -23,7 +30,7 @@ def word_of(difference: Difference | None, margin: float) -> Word | None:
     """
     if difference is None:
         return None
-    if difference.n < FEWEST:
+    if too_few(difference):
         return Word.UNCLEAR
     if difference.lower > 0:
         return Word.BETTER
@@ -38,7 +45,7 @@ def holds_margin(difference: Difference | None, margin: float) -> Verdict:
     PASS if the one-sided 95 % lower bound is above -margin. FAIL if the one-sided 99 % upper bound
     is below 0 and the observed drop is at least the margin.
     """
-    if difference is None or difference.n < FEWEST:
+    if difference is None or too_few(difference):
         return Verdict.INCONCLUSIVE
     if difference.lower > -margin:
         return Verdict.PASS
@@ -52,7 +59,7 @@ def holds_gain(difference: Difference | None, gain: float) -> Verdict:
     PASS if the one-sided 95 % lower bound is above the gain, FAIL if the one-sided 99 % upper bound
     is below it.
     """
-    if difference is None or difference.n < FEWEST:
+    if difference is None or too_few(difference):
         return Verdict.INCONCLUSIVE
     if difference.lower > gain:
         return Verdict.PASS
@@ -69,6 +76,18 @@ def holds_floor(estimate: Estimate | None, floor: float) -> Verdict:
     if estimate.low >= floor:
         return Verdict.PASS
     return Verdict.FAIL if estimate.high < floor else Verdict.INCONCLUSIVE
+
+
+def holds_win_rate(rate: Estimate, bound: float) -> Verdict:
+    """Whether more than `bound` (a share) is won: PASS if the low end of the 95 % interval is so.
+
+    FAIL if the high end is below.
+    """
+    if rate.n < FEWEST:
+        return Verdict.INCONCLUSIVE
+    if rate.low > bound:
+        return Verdict.PASS
+    return Verdict.FAIL if rate.high < bound else Verdict.INCONCLUSIVE
 
 
 def under_both(first: Verdict, second: Verdict) -> Verdict:

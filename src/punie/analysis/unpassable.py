@@ -10,7 +10,7 @@ from punie.analysis.gate_wording import part_of, slice_of, times
 from punie.analysis.paired import PASSES, TWO_SIDED, newcombe_paired
 from punie.analysis.statistics import effective_n, mean_of_means, wilson
 from punie.records.comparison import Comparison, SliceComparison
-from punie.records.gate import Gates, SliceGate, SuiteGate
+from punie.records.gate import Gates, JudgeGate, SliceGate, SuiteGate
 from punie.records.suite import EvalPrompt, EvalSuite
 
 MOST = 100_000
@@ -30,6 +30,8 @@ class SuiteFacts:
     categories: Counts
     roles: Counts = field(default_factory=dict[str, float])
     tags: Counts = field(default_factory=dict[str, float])
+    prompts: int = 0
+    """All of them: a judge is asked about answers that nothing is expected of too."""
 
     def sizes(self, bounds: SuiteGate | SliceGate) -> list[float]:
         """The prompts that bounds rest on: of each category, or of one slice."""
@@ -48,6 +50,7 @@ def facts_of_suite(suite: EvalSuite) -> SuiteFacts:
         categories=_counted((each.category, each) for each in scored),
         roles=_counted((each.role, each) for each in scored if each.role is not None),
         tags=_counted((tag, each) for each in scored for tag in dict.fromkeys(each.tags)),
+        prompts=len(suite.prompts),
     )
 
 
@@ -62,6 +65,7 @@ def facts_of_comparison(comparison: Comparison) -> SuiteFacts:
         categories=counts(comparison.categories),
         roles=counts(comparison.roles),
         tags=counts(comparison.tags),
+        prompts=comparison.pairs,
     )
 
 
@@ -71,10 +75,13 @@ def unpassable(
     """A sentence for each bound on these suites that cannot be passed with so few prompts.
 
     It can be asked before a run. A floor is held against all answers right, a gain and a margin
-    against all wrong before and right now. Suites that the gate does not speak of have none.
+    against all wrong before and right now. The first suite is the one that was asked for: a judge's
+    bounds are for it. Suites that the gate does not speak of have none.
     """
     found: list[str] = []
-    for facts in suites:
+    for number, facts in enumerate(suites):
+        if gates.judge and number == 0:
+            found += _of_judge(gates.judge, facts.prompts)
         entry = entry_for(gates, facts.name, own_suite)
         if entry is not None:
             for bounds in (entry[1], *entry[1].slices):
@@ -100,6 +107,22 @@ def _sentences(bounds: SuiteGate | SliceGate, facts: SuiteFacts) -> Iterator[str
         if needed is not None:
             asked = f"a margin of {margin:g} points"
             yield f"{name}: {asked} needs {_there(sizes, needed, 'all gained')}"
+
+
+def _of_judge(gate: JudgeGate, prompts: int) -> Iterator[str]:
+    """A sentence for each bound that a judge who is all for the current run could not pass."""
+    if not prompts:
+        return
+    if (rate := gate.win_rate_percent) is not None:
+        needed = _needed([prompts], lambda each: _all_right(each) > rate / 100)
+        if needed is not None:
+            there = _there([prompts], needed, "all won")
+            yield f"judge: a win rate of more than {rate:g} % needs {there}"
+    if (score := gate.score_percent) is not None:
+        needed = _needed([prompts], lambda each: _all_right(each) >= score / 100)
+        if needed is not None:
+            there = _there([prompts], needed, "all with the highest marks")
+            yield f"judge: a score of {score:g} % needs {there}"
 
 
 def _there(sizes: Sequence[float], needed: float, how: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from punie.cli.pictures import picture_options
-from punie.errors import InputError
+from punie.errors import EXIT_OK, InputError
 
 if TYPE_CHECKING:
     from punie.analysis.pairing import How
@@ -117,16 +117,17 @@ def compare_command(
             match(first, each, gates, project=settings.project, how=how, store=store)
             for each in others
         ]
+        ended = EXIT_OK
+        if wish:
+            from punie.cli.dueling import duelled
+
+            matches, ended = duelled(wish, settings, matches)
         code, warning = exit_code(
             [each.compared for each in matches],
             gated=gates is not None,
             fail_on_regression=fail_on_regression,
         )
-        if wish:
-            from punie.cli.dueling import duelled
-
-            matches, ended = duelled(wish, settings, matches)
-            code = code or ended
+        code = code or ended
         several = [first, *others] if len(others) > 1 else []
         found = Found(
             tuple(matches),

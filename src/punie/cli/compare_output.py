@@ -230,6 +230,7 @@ def write_journal(match: Match, settings: Loaded, goal: str) -> Path:
         seed=match.compared.seed,
         training=trained_manifest(match.current.run, settings.project),
         duel=match.compared.duel,
+        calibrations=match.compared.calibrations,
     )
 
 

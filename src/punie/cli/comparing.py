@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from punie.analysis.compared import Versus, compared_of
+from punie.analysis.gate_judge import JudgeWord
 from punie.analysis.pairing import Arm, How, arm_of, pair, refusal
 from punie.cli.guards import guards_of, own_suite
+from punie.cli.judge_known import known_of
 from punie.errors import EXIT_GATE, EXIT_INCONCLUSIVE, EXIT_OK, InputError
 from punie.gates.default import default_gates
 from punie.records.compared import Compared
@@ -153,7 +155,10 @@ def match(
     for theirs, ours in pairs:
         assert store is not None
         versus.append(_versus(stored(store, theirs), stored(store, ours), how))
-    found = compared_of(versus, gates, own_suite=own, missing=missing)
+    known = known_of(gates, current.run, None, project)
+    found = compared_of(
+        versus, gates, own_suite=own, missing=missing, word=JudgeWord(calibrations=known)
+    )
     found = found.model_copy(update={"warnings": (*base.notes, *current.notes)})
     return Match(base, current, tuple(versus), found, gates, how, own)
 

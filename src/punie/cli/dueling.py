@@ -11,7 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from punie.analysis.compared import ruled
+from punie.analysis.gate_judge import JudgeWord
 from punie.cli.comparing import Contender, Match
+from punie.cli.judge_known import known_of
 from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric
 from punie.errors import (
     EXIT_INTERRUPTED,
@@ -20,6 +23,7 @@ from punie.errors import (
     EXIT_UNMEASURED,
     InputError,
 )
+from punie.records.compared import Compared
 from punie.records.duel import Duel, DuelSummary
 from punie.records.judgement import Rubric
 from punie.settings import Loaded
@@ -68,7 +72,9 @@ def duel_wish(
 
 
 def duelled(wish: JudgeWish, settings: Loaded, matches: Sequence[Match]) -> tuple[list[Match], int]:
-    """The matches with what the judge says of each, and the exit code of the first that ended ill.
+    """The matches with what the judge says of each, and what their gates make of it.
+
+    With the exit code of the first judging that ended ill.
 
     Once somebody asked for an end, or the judge is gone, the others are left as they are.
     """
@@ -80,11 +86,16 @@ def duelled(wish: JudgeWish, settings: Loaded, matches: Sequence[Match]) -> tupl
             found.append(each)
             continue
         run = duel_runs(wish, settings, each.base, each.current)
-        compared = each.compared.model_copy(update={"duel": run.summary})
-        found.append(replace(each, compared=compared))
+        found.append(replace(each, compared=_ruled(each, run.summary, settings.project)))
         code = code or run.exit_code
         over = run.stopped or run.gone
     return found, code
+
+
+def _ruled(match: Match, duel: DuelSummary, project: Path) -> Compared:
+    known = known_of(match.gates, match.current.run, duel, project)
+    word = JudgeWord(duel, known)
+    return ruled(match.compared, match.gates, own_suite=match.own_suite, word=word)
 
 
 def duel_runs(wish: JudgeWish, settings: Loaded, base: Contender, current: Contender) -> DuelRun:
@@ -193,10 +204,10 @@ def _summary(
     from punie.judging.calibration_file import find_calibration, told
 
     identity = work.judge.identity
-    summary = summarize(duels, judge=identity, unanswered=matches.unanswered)
     calibration = find_calibration(project / LABELS, identity)
     kin = [kinship(identity, each.run.model) for each in (current, base)]
     left = len(matches.found) - len(duels)
+    summary = summarize(duels, judge=identity, unanswered=matches.unanswered, unasked=left)
     of = f"{left} of {len(matches.found)} pairs"
     return summary.model_copy(
         update={

@@ -5,7 +5,7 @@ was judged is kept answer by answer, so an interrupted judging goes on where it 
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ from punie.records.judgement import (
 )
 from punie.records.result import EvalResult
 from punie.records.run import EvalReport, Run, RunStatus
+from punie.records.suite import EvalPrompt
 from punie.settings import Loaded
 from punie.store.judgements import JudgementStore
 from punie.store.runs import RunStore
@@ -120,9 +121,9 @@ async def judge_run(
             f"run {run.id} is not complete, so it is not judged yet",
             hint=f"punie eval --resume {run.id}, then: {wish.command(run.id)}",
         )
-    answers = [
-        (prompt, each) for prompt, each in store.rows(run.id) if isinstance(each, EvalResult)
-    ]
+    rows = list(store.rows(run.id))
+    answers = [(prompt, each) for prompt, each in rows if isinstance(each, EvalResult)]
+    faulted = [prompt for prompt, each in rows if not isinstance(each, EvalResult)]
     if not answers:
         raise InputError(f"run {run.id} has no answer that could be judged")
     from punie.cli.judge_at_work import RunsCache, judge_at_work
@@ -141,7 +142,7 @@ async def judge_run(
             heard=heard,
         ) as work:
             judging = _Judging(wish, settings, work, kept=kept, run=run, answers=answers)
-            return await judging.done(store, rubric)
+            return await judging.done(store, rubric, faulted)
 
 
 class _Judging:
@@ -169,7 +170,9 @@ class _Judging:
             key: each for key, each in known.items() if isinstance(each, Judgement)
         }
 
-    async def done(self, store: RunStore, rubric: Rubric) -> JudgedRun:
+    async def done(
+        self, store: RunStore, rubric: Rubric, faulted: Sequence[EvalPrompt]
+    ) -> JudgedRun:
         """Ask what is left, keep each judgement as it comes, and the run's head at the end."""
         from punie.judging.mark import mark_all
 
@@ -200,13 +203,15 @@ class _Judging:
             click.echo(f"to go on: {self._wish.command(self._run.id)}", err=True)
             raise
         finally:
-            summary, run = self._summed(store, rubric)
+            summary, run = self._summed(store, rubric, faulted)
         stopped = work.stop.is_set() and not whole
         gone = not (whole or stopped)
         notes = tuple(self._notes(summary, left=len(left), gone=gone))
         return JudgedRun(run, summary, stopped=stopped, gone=gone, notes=notes)
 
-    def _summed(self, store: RunStore, rubric: Rubric) -> tuple[JudgeSummary, Run]:
+    def _summed(
+        self, store: RunStore, rubric: Rubric, faulted: Sequence[EvalPrompt]
+    ) -> tuple[JudgeSummary, Run]:
         """The numbers of all that is judged by now, and the run's head with them.
 
         A judge that gave no mark at all leaves the marks of another one there.
@@ -221,12 +226,14 @@ class _Judging:
             for answer in self._answers
             if _key(answer) in self._judged
         ]
+        owed = [answer[0] for answer in self._answers if _key(answer) not in self._judged]
         calibration = find_calibration(self._settings.project / LABELS, self._identity)
         summary = judge_summary(
             pairs,
             judge=self._identity,
             rubric=rubric,
             answers=len(self._answers),
+            unmarked=(*owed, *faulted),
             prices=self._work.prices,
             family=kinship(self._identity, self._run.model),
             calibrated=told(calibration),

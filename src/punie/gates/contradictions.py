@@ -13,7 +13,7 @@ from punie.sources.yaml_source import DataPath
 _LISTS = ("targets", "guards")
 _BOUNDS = ("margin_points", "minimum_gain_points", "floor_percent")
 _SLICES = ("category", "role", "tag")
-_ASKS = (*_LISTS, "must_pass", "latency", "memory_gb", "criteria", "weights")
+_ASKS = (*_LISTS, "must_pass", "latency", "judge", "memory_gb", "criteria", "weights")
 
 
 def contradictions(data: dict[str, Any]) -> list[FormError]:
@@ -21,9 +21,11 @@ def contradictions(data: dict[str, Any]) -> list[FormError]:
     found = list(_of_suites(data))
     if not any(data.get(key) not in (None, [], {}) for key in _ASKS):
         found.append(FormError((), f"asks for nothing: give one of {', '.join(_ASKS)}"))
-    latency = data.get("latency")
-    if is_object(latency) and all(value is None for value in latency.values()):
-        found.append(FormError(("latency",), "asks for nothing"))
+    for key in ("latency", "judge"):
+        bounds = data.get(key)
+        if is_object(bounds) and all(value is None for value in bounds.values()):
+            found.append(FormError((key,), "asks for nothing"))
+    found += _of_judge(data.get("judge"))
     criteria = data.get("criteria")
     if is_object(criteria) and {"role_floor_percent", "role_margin_points"} <= criteria.keys():
         what = "stands beside role_floor_percent, with which it has no effect: give one of the two"
@@ -32,6 +34,16 @@ def contradictions(data: dict[str, Any]) -> list[FormError]:
     if is_object(weights) and weights and all(value == 0 for value in weights.values()):
         found.append(FormError(("weights",), "should have a weight above 0"))
     return found
+
+
+def _of_judge(bounds: Any) -> Iterator[FormError]:
+    for key, what in (("win_rate_percent", "win rate"), ("score_percent", "score")):
+        bound = bounds.get(key) if is_object(bounds) else None
+        if bound == 100:
+            never = f"cannot be met: the lower bound of a {what} is below 100 % for any number"
+            yield FormError(("judge", key), f"{never} of prompts")
+        if bound == 0:
+            yield FormError(("judge", key), f"allows every {what}: leave it out")
 
 
 def _of_suites(data: dict[str, Any]) -> Iterator[FormError]:

@@ -13,6 +13,7 @@ class _Written(NamedTuple):
 
 _POINTS, _GAIN = _Written("margin_points", share=True), _Written("minimum_gain_points", share=True)
 _FLOOR, _SLOWER = _Written("floor_percent", share=True), _Written("slower_percent", share=True)
+_WINS, _MARKS = _Written("win_rate_percent", share=True), _Written("score_percent", share=True)
 _MEMORY = _Written("memory_gb")
 _WORDS: dict[str, _Written] = {
     **dict.fromkeys(
@@ -24,6 +25,8 @@ _WORDS: dict[str, _Written] = {
     **dict.fromkeys(("floor", "floor_points", "min_score", "minimum", "threshold"), _FLOOR),
     **dict.fromkeys(("success", "success_rate", "min_success_rate", "accuracy"), _FLOOR),
     **dict.fromkeys(("slower", "slowdown", "slower_points", "max_slowdown"), _SLOWER),
+    **dict.fromkeys(("win_rate", "wins", "min_win_rate", "win_rate_points"), _WINS),
+    **dict.fromkeys(("score", "score_points", "mark", "marks", "mark_percent"), _MARKS),
     **dict.fromkeys(("average", "avg", "mean", "avg_s", "mean_s"), _Written("average_s")),
     **dict.fromkeys(("average_ms", "avg_ms", "mean_ms"), _Written("average_s", 1e-3)),
     "median": _Written("median_s"),

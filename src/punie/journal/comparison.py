@@ -12,13 +12,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
+from punie.analysis.calibration import kappa_of, why_not
 from punie.analysis.compared import Versus, compared_of
 from punie.analysis.duel import settled, summarize
+from punie.analysis.gate_judge import JudgeWord
 from punie.analysis.pairing import Arm, Asked, How, Paired, pair
 from punie.errors import InputError
 from punie.journal.entry import GOAL_LENGTH
 from punie.journal.folder import COMPARISON
 from punie.journal.note import Doubt, NoteKind, NoteRecord, write_note
+from punie.journal.recompute import same
 from punie.journal.training import private
 from punie.records.adapter import AdapterManifest
 from punie.records.base import Record
@@ -26,6 +29,7 @@ from punie.records.compared import Compared
 from punie.records.comparison import Side
 from punie.records.duel import DuelOutcome, DuelSummary
 from punie.records.gate import Gates
+from punie.records.labels import Calibration
 from punie.records.result import Culprit, FaultKind
 from punie.records.run import Run
 from punie.reporting import comparison_wording as words
@@ -147,6 +151,8 @@ class ComparisonRecord(NoteRecord):
     """Of the adapter that was compared, where punie made it."""
     duel: DuelSummary | None = None
     """What a judge said of the two runs' answers, without its words."""
+    calibrations: tuple[Calibration, ...] = ()
+    """What was known against people of the judges that the gate asks about."""
 
     @cached_property
     def compared(self) -> Compared:
@@ -154,10 +160,14 @@ class ComparisonRecord(NoteRecord):
         versus = [
             Versus(two.base, two.current, self._paired(at)) for at, two in enumerate(self.runs)
         ]
-        compared = compared_of(
-            versus, self.gates, own_suite=self.own_suite, missing=self.missing, seed=self.seed
+        return compared_of(
+            versus,
+            self.gates,
+            own_suite=self.own_suite,
+            missing=self.missing,
+            seed=self.seed,
+            word=JudgeWord(self.duel, self.calibrations),
         )
-        return compared.model_copy(update={"duel": self.duel})
 
     def _paired(self, number: int) -> Paired:
         return pair(self.arm(number, "base"), self.arm(number, "current"), self.how)
@@ -223,6 +233,8 @@ class ComparisonKind(NoteKind[ComparisonRecord]):
             yield from _doubts(runs.current, record.arm(at, "current"))
         if record.duel:
             yield from _duel_doubts(record.duel)
+        for each in record.calibrations:
+            yield from _calibration_doubts(each)
         training, current = record.training, record.runs[0].current
         if training and training.adapter_hash != current.model.adapter_hash:
             what = f"training made {short_hash(training.adapter_hash)}, "
@@ -293,11 +305,21 @@ def _duel_doubts(duel: DuelSummary) -> Iterator[Doubt]:
             follows = DuelOutcome.TIE if each.equal else None
         if each.outcome is not follows:
             yield Doubt("duel", f"{one_line(each.id)} is {each.outcome}, its orders give {follows}")
-    anew = summarize(duel.duels, judge=duel.judge, unanswered=duel.unanswered)
+    anew = summarize(duel.duels, judge=duel.judge, unanswered=duel.unanswered, unasked=duel.unasked)
     stated = ("warnings", "cost", "family", "calibrated")
     told = {name: getattr(duel, name) for name in stated}
     if anew.model_copy(update=told) != duel:
         yield Doubt("duel", "its numbers do not follow from its duels")
+
+
+def _calibration_doubts(found: Calibration) -> Iterator[Doubt]:
+    """Whether a gate may rest on a judge follows from kappa, and kappa from its table."""
+    for each in found.agreements:
+        if not same(each.kappa, kappa_of(each)):
+            yield Doubt("calibrations", f"kappa of {one_line(each.name)} does not follow")
+    reason = why_not(found.agreements)
+    if (found.usable, found.why_not) != (not reason, reason):
+        yield Doubt("calibrations", f"usable is {found.usable}, its numbers give {not reason}")
 
 
 def write_comparison_entry(
@@ -312,6 +334,7 @@ def write_comparison_entry(
     seed: int = 0,
     training: AdapterManifest | None = None,
     duel: DuelSummary | None = None,
+    calibrations: Sequence[Calibration] = (),
     supersedes: str | None = None,
     now: datetime | None = None,
 ) -> Path:
@@ -343,6 +366,7 @@ def write_comparison_entry(
             seed=seed,
             training=private(training, project) if training else None,
             duel=privacy.duel(duel) if duel else None,
+            calibrations=tuple(privacy.calibration(each) for each in calibrations),
         )
 
     return write_note(COMPARISON_KIND, project, make, goal=goal, supersedes=supersedes, now=now)

@@ -103,6 +103,7 @@ def _judged(record: RunRecord) -> Iterator[RowProblem]:
         judge=stated.judge,
         rubric=stated.rubric,
         answers=sum(row.fault is None for row in record.rows),
+        unmarked=[prompt_of(row) for row in record.rows if judged_of(row) is None],
         family=stated.family,
         calibrated=stated.calibrated,
     ).model_copy(update={"cost": stated.cost})

@@ -32,21 +32,26 @@ def find_calibration(labels: Path, judge: JudgeIdentity) -> Calibration | None:
     Of several kinds of labels the one counts that a gate may rest on, else the one with the most.
     None where nobody calibrated it. Raises InputError for a file that cannot be read.
     """
-    known: list[Calibration] = []
-    for kind in LabelKind:
-        path = labels / FOLDER / f"{judge.key[:16]}-{kind}.json"
-        if not path.is_file():
-            continue
-        try:
-            found = Calibration.model_validate_json(read_regular(path, MIB))
-        except (OSError, ValidationError) as error:
-            raise InputError(
-                f"{path}: is no calibration",
-                hint="delete it, and calibrate again: punie judge calibrate LABELS",
-            ) from error
-        if found.judge == judge:
-            known.append(found)
+    known = [found for kind in LabelKind if (found := calibration_on(labels, judge, kind))]
     return max(known, key=lambda each: (each.usable, each.compared), default=None)
+
+
+def calibration_on(labels: Path, judge: JudgeIdentity, kind: LabelKind) -> Calibration | None:
+    """What is known of this very judge against labels of one kind.
+
+    None where nobody calibrated it on them. Raises InputError for a file that cannot be read.
+    """
+    path = labels / FOLDER / f"{judge.key[:16]}-{kind}.json"
+    if not path.is_file():
+        return None
+    try:
+        found = Calibration.model_validate_json(read_regular(path, MIB))
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{path}: is no calibration",
+            hint="delete it, and calibrate again: punie judge calibrate LABELS",
+        ) from error
+    return found if (found.judge, found.kind) == (judge, kind) else None
 
 
 def told(found: Calibration | None) -> str:

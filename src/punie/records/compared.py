@@ -6,6 +6,7 @@ from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.comparison import Comparison, Difference
 from punie.records.duel import DuelSummary
 from punie.records.gate import Decision, GateReport
+from punie.records.labels import Calibration
 from punie.records.summary import Estimate
 
 
@@ -54,6 +55,8 @@ class Compared(Record):
     weighted: WeightedScore | None = None
     duel: DuelSummary | None = None
     """What a judge says of the two runs' answers, pair by pair, where one was asked."""
+    calibrations: tuple[Calibration, ...] = ()
+    """What is known of the judges that the gate asks about against people, as it was then."""
     missing: tuple[str, ...] = ()
     """Suites of the gate that were not measured, each with the command that does."""
     warnings: tuple[str, ...] = ()

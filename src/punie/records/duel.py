@@ -107,6 +107,8 @@ class DuelSummary(Record):
     """Of the ties: pairs of one and the same answer, which were not asked."""
     unanswered: int = 0
     """Prompts of both runs that one of them has no answer to."""
+    unasked: int = 0
+    """Pairs that the judging ended before."""
     consistency: Estimate | None = None
     """Share of the asked pairs on which the judge said the same in both orders."""
     first_place: Estimate | None = None

@@ -69,6 +69,19 @@ class LatencyGate(Record):
     """The current run may be slower by no more than this."""
 
 
+class JudgeGate(Record):
+    """Bounds on a judge's word.
+
+    They hold or fail only where the judge was held against people, and agrees with them enough.
+    """
+
+    win_rate_percent: Percent | None = None
+    """The current run must win more than this beside the base, ties as half: the lower end of the
+    95 % interval counts. Asked pair by pair: `punie compare --judge`."""
+    score_percent: Percent | None = None
+    """The judge's overall mark of the current run must be at least this: the lower end counts."""
+
+
 class Criteria(Record):
     """What the decision asks beside the gate.
 
@@ -95,6 +108,7 @@ class Gates(Record):
     must_pass: bool = True
     """Whether a failed must-pass prompt fails the gate."""
     latency: LatencyGate | None = None
+    judge: JudgeGate | None = None
     memory_gb: Annotated[float, Field(gt=0, le=10_000)] | None = None
     """Highest memory of the server, in GB of 10^9 bytes."""
     criteria: Criteria = Criteria()

@@ -194,6 +194,11 @@ class JudgeSummary(Record):
     clipped: int = 0
     score: Estimate | None = None
     """The weighted mean of the dimensions, in [0, 1]; None where nothing was judged."""
+    at_worst: Estimate | None = None
+    """The same with the lowest marks for whatever has none: what the judge, or the run, faulted on
+    and what was not asked yet. None where nothing lacks marks."""
+    at_best: Estimate | None = None
+    """The same with the highest marks for it."""
     dimensions: tuple[DimensionScore, ...] = ()
     length_correlation: float | None = None
     """Kendall's tau-b between the length of an answer and its marks; None where either is the same

@@ -9,6 +9,8 @@ from typing import Any, cast
 from punie.records.adapter import AdapterManifest
 from punie.records.benchmark import BenchmarkResult
 from punie.records.duel import DuelSummary
+from punie.records.judgement import JudgeIdentity
+from punie.records.labels import Calibration
 from punie.records.run import Run
 
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://[^\s'\"]*", re.IGNORECASE)
@@ -75,10 +77,16 @@ class Privacy:
 
     def duel(self, duel: DuelSummary) -> DuelSummary:
         """Rewrite who judged, and leave out the judge's words: they may hold those of answers."""
-        judge = duel.judge.model_copy(update={"url": None, "model": self.text(duel.judge.model)})
         said = {name: self.text(getattr(duel, name)) for name in ("family", "calibrated")}
         duels = tuple(replace(each, reasons=(), fault_message="") for each in duel.duels)
-        return duel.model_copy(update={"judge": judge, "duels": duels, **said})
+        return duel.model_copy(update={"judge": self._judge(duel.judge), "duels": duels, **said})
+
+    def calibration(self, found: Calibration) -> Calibration:
+        """Rewrite who judged."""
+        return found.model_copy(update={"judge": self._judge(found.judge)})
+
+    def _judge(self, judge: JudgeIdentity) -> JudgeIdentity:
+        return judge.model_copy(update={"url": None, "model": self.text(judge.model)})
 
     def manifest(self, manifest: AdapterManifest) -> AdapterManifest:
         """Rewrite every text of an adapter's manifest; of findings no row's words are kept."""
