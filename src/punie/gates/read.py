@@ -16,9 +16,10 @@ from punie.scoring.json_text import is_array, is_object
 from punie.sources.faults import FormError, nearest, wording
 from punie.sources.yaml_source import DataPath, NotReadableError, YamlSource, read_text
 
-HINT = "mend the gate file; specs/gates.md has every key"
 NOT_WRITTEN = frozenset({"schema_version", "source", "hash"})
 """Fields of the record that punie fills in."""
+_KEYS = [key for key in Gates.model_fields if key not in NOT_WRITTEN]
+HINT = f"mend the gate file; its keys: {', '.join(_KEYS)}"
 
 
 def read_gates(path: Path) -> Gates:

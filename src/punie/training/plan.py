@@ -20,10 +20,10 @@ from punie.training.effect import effect_errors
 from punie.training.mlx_lm_plan import MLX_LM_WORDS, is_mlx_lm, translate
 from punie.training.plan_form import Form
 
-HINT = "mend the plan; specs/plan.md has every key"
 BESIDE = ("model", "data", "name")
 """Keys of a file that are no part of a plan."""
 _KEYS = [*TrainPlan.model_fields, "scale", *BESIDE]
+HINT = f"mend the plan; its keys: {', '.join(key for key in _KEYS if key != 'schema_version')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
