@@ -135,6 +135,9 @@ async def test_capability_and_inconsistency_are_told_by_category(folder: Path):
     assert "Capability: of 6 prompts not always right, 6 (100 % [61–100]) never are" in said.out
     assert "no greedy run to compare with; to make one: punie eval" in said.err
     assert "--temperature 0" in said.err
+    told = json.loads((await punie(folder, "consistency", "--json")).out)["warnings"]
+    assert told[-1] in said.err
+    assert told[-1].startswith("no greedy run to compare with")
 
 
 async def test_the_newest_greedy_run_of_the_same_server_is_found(folder: Path):
@@ -198,14 +201,15 @@ async def test_what_cannot_be_told_is_said(folder: Path):
     for words, message in (
         (["--k", "9"], "k 9 is more than the 2 answers"),
         (["--k", "1"], "1 is not in the range"),
-        (["--output", "x.pdf"], "its ending says no format"),
+        (["--output", "x.pdf"], "no format has this ending"),
+        (["--json", "--format", "html"], "--json and --format html contradict each other"),
         (["--greedy", "last"], "is no run at temperature 0"),
         (["nowhere"], "nowhere is no run here"),
         (["nowhere.json"], "nowhere.json"),
     ):
         said = await punie(folder, "consistency", *words)
         assert said.code == 2
-        assert message in said.err
+        assert message in said.out + said.err
         assert "Traceback" not in said.err
 
 
@@ -223,6 +227,11 @@ async def test_every_form_is_written(folder: Path):
     page = (folder / "out" / "c.html").read_text()
     assert page.startswith("<!doctype html>")
     assert (await punie(folder, "consistency", "--format", "html")).out == page
+    told = await punie(folder, "consistency", "--format", "json")
+    assert told == await punie(folder, "consistency", "--json")
+    assert told.data["k"] == 4
+    shown = (await punie(folder, "consistency", "--format", "text")).out
+    assert shown == (await punie(folder, "consistency")).out
     assert (await punie(folder, "consistency", "--output", "c.json")).code == 0
     assert json.loads((folder / "c.json").read_text())["k"] == 4
     assert (await punie(folder, "consistency", "--output", "c.md", "--json")).code == 0

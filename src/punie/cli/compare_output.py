@@ -11,7 +11,7 @@ import click
 from punie.cli.comparing import Match
 from punie.cli.guards import trained_manifest
 from punie.cli.output import emit_json, err, out, safe
-from punie.cli.written import write_whole
+from punie.cli.written import format_by_ending, write_whole
 from punie.errors import InputError
 from punie.records.compared import Matrix
 from punie.records.gate import Verdict
@@ -24,7 +24,6 @@ from punie.settings import Loaded
 from punie.store.runs import RunStore
 from punie.text import inert_json
 
-SUFFIXES = {".md": "markdown", ".html": "html", ".json": "json"}
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 SUMMARY_BYTES = 1_000_000
 """What GitHub takes of one step's summary is a mebibyte; other steps of it may have written."""
@@ -44,10 +43,7 @@ class Found:
 
 def refuse_output(output: Path | None, wanted: str | None, *, several: bool) -> None:
     """Raise InputError for what could not be written, before anything is compared."""
-    if output and output.suffix not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise InputError(f"{output}: no format has this ending", hint=f"one of {known}")
-    if several and "html" in {wanted, SUFFIXES[output.suffix] if output else None}:
+    if "html" in {wanted, format_by_ending(output) if output else None} and several:
         raise InputError("a page shows two runs, and more were given", hint="write markdown")
 
 
@@ -58,7 +54,7 @@ def show(
     answers = settings.values.journal.text
     pages = [page for each in found.matches if (page := write_page(each, store, found))]
     if output:
-        _write(output, written(found, SUFFIXES[output.suffix], answers=answers))
+        _write(output, written(found, format_by_ending(output), answers=answers))
     notes = err()
     if wanted == "text":
         _print(found)

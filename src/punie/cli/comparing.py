@@ -117,10 +117,11 @@ def stored(store: RunStore, run: Run) -> Contender:
 def _of_file(path: Path) -> Contender:
     from punie.cli.collected import collected, is_metrics
 
-    return collected(path) if is_metrics(path) else _recorded(path)
+    return collected(path) if is_metrics(path) else recorded(path)
 
 
-def _recorded(path: Path) -> Contender:
+def recorded(path: Path) -> Contender:
+    """The run of an entry's run.json. Raises InputError for one that cannot be read."""
     from punie.journal.reading import read_record
     from punie.journal.replay import rows_of
 

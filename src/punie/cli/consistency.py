@@ -1,27 +1,25 @@
 """`punie consistency`: tells what a model cannot do from what it does only sometimes."""
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from punie.cli.output import emit_json
+from punie.cli.output import emit_json, format_of_stdout
 from punie.cli.pictures import picture_options, write_pictures
 from punie.errors import InputError
 from punie.records.consistency import Consistency, GreedyComparison
-from punie.records.result import Outcome
 from punie.records.run import Run
-from punie.records.suite import EvalPrompt
 
 if TYPE_CHECKING:
+    from punie.cli.comparing import Contender, Row
     from punie.store.runs import RunStore
 
 REPEATS, TEMPERATURE = 8, 0.7
 """What the command that a hint names asks for."""
-_FORMATS = {".md": "markdown", ".html": "html", ".json": "json"}
+FORMATS = ("text", "markdown", "html", "json")
 
 
 @click.command("consistency")
@@ -33,10 +31,8 @@ _FORMATS = {".md": "markdown", ".html": "html", ".json": "json"}
 @click.option(
     "--format",
     "wanted",
-    type=click.Choice(["terminal", "markdown", "html"]),
-    default="terminal",
-    show_default=True,
-    help="Of stdout.",
+    type=click.Choice(FORMATS),
+    help="Of stdout [default: text].",
 )
 @click.option(
     "--output",
@@ -51,7 +47,7 @@ def consistency_command(
     run: str,
     greedy: str | None,
     k: int | None,
-    wanted: str,
+    wanted: str | None,
     output: Path | None,
     svg: Path | None,
     png: Path | None,
@@ -64,18 +60,22 @@ def consistency_command(
     answers are compared with each other, and with those at temperature 0 where there is such a run
     of the same suite, model and adapter.
     """
-    if output and output.suffix not in _FORMATS:
-        raise InputError(f"{output.name}: its ending says no format", hint=".md, .html or .json")
-    found, notes = _measured(run, greedy, k)
+    from punie.cli.written import format_by_ending
+
+    wanted = format_of_stdout(wanted, as_json=as_json)
+    as_file = format_by_ending(output) if output else ""
+    found, owed = _measured(run, greedy, k)
+    notes = [*owed]
     if output:
-        _write(found, output)
-        notes = [*notes, f"{output}"]
+        _write(_pieces(found, as_file), output)
+        notes.append(str(output))
     if svg or png:
         from punie.reporting.consistency_charts import charts_of
 
-        notes = [*notes, *map(str, write_pictures(charts_of(found), svg=svg, png=png))]
-    if as_json:
-        warnings = [found.draws.sentence, *found.cautions] if not found.sampled else found.cautions
+        notes += map(str, write_pictures(charts_of(found), svg=svg, png=png))
+    if wanted == "json":
+        draws = [] if found.sampled else [found.draws.sentence]
+        warnings = [*draws, *found.cautions, *owed]
         emit_json("consistency", found.model_dump(mode="json"), warnings)
         return
     _print(found, wanted)
@@ -83,33 +83,23 @@ def consistency_command(
         click.echo(line, err=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A run, wherever it lies; `rows` can be read again and again."""
-
-    run: Run
-    prompts: Sequence[EvalPrompt] = field(repr=False)
-    rows: Callable[[], Iterable[tuple[EvalPrompt, Outcome]]] = field(repr=False)
-    words: bool
-    """Whether its answers are kept."""
-
-
 def _measured(
     reference: str, greedy: str | None, k: int | None
 ) -> tuple[Consistency, Sequence[str]]:
     """The consistency of a run, against greedy where that is known; and what to do next."""
+    from punie.cli.comparing import recorded
     from punie.settings import find_project
     from punie.store.runs import RunStore
 
     if reference.endswith(".json") and greedy is None:
-        return _found(_recorded(Path(reference)), k), ()
+        return _found(recorded(Path(reference)), None, k), ()
     with RunStore(find_project(Path.cwd())) as store:
         source = _source(store, reference)
-        found = _found(source, k)
+        found = _found(source, store, k)
         if greedy is None:
             return _with_newest_greedy(store, found)
         twin = _source(store, greedy)
-        against = _against(found, twin)
+        against = _against(found, twin.run, twin.rows())
         if against is None:
             raise InputError(
                 f"run {twin.run.id} is no run at temperature 0 of the same prompts, model and "
@@ -119,7 +109,7 @@ def _measured(
         return found.model_copy(update={"greedy": against}), ()
 
 
-def _found(source: _Source, k: int | None) -> Consistency:
+def _found(source: "Contender", store: "RunStore | None", k: int | None) -> Consistency:
     from punie.analysis.consistency import consistency
     from punie.scoring.normal import normal_answer
 
@@ -130,26 +120,16 @@ def _found(source: _Source, k: int | None) -> Consistency:
             hint=f"ask several times: {_command(run, TEMPERATURE, REPEATS)}",
         )
     normalise = normal_answer if source.words else None
-    return consistency(run, source.prompts, source.rows(), normalise, k=k)
+    asked = store.suite(run).prompts if store and source.stored else ()
+    return consistency(run, asked, source.rows(), normalise, k=k)
 
 
-def _source(store: "RunStore", reference: str) -> _Source:
+def _source(store: "RunStore", reference: str) -> "Contender":
+    from punie.cli.comparing import recorded, stored
+
     if reference.endswith(".json"):
-        return _recorded(Path(reference))
-    run = store.find(reference)
-    return _Source(run, store.suite(run).prompts, lambda: store.rows(run.id), words=True)
-
-
-def _recorded(path: Path) -> _Source:
-    from punie.journal.reading import read_record
-    from punie.journal.replay import report_of, rows_of
-
-    try:
-        record = read_record(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    prompts = report_of(record).suite.prompts
-    return _Source(record.run, prompts, lambda: rows_of(record), words=record.entry.text)
+        return recorded(Path(reference))
+    return stored(store, store.find(reference))
 
 
 def _with_newest_greedy(store: "RunStore", found: Consistency) -> tuple[Consistency, Sequence[str]]:
@@ -157,25 +137,17 @@ def _with_newest_greedy(store: "RunStore", found: Consistency) -> tuple[Consiste
     if found.run.sampling.temperature == 0:
         return found, ()
     for head in store.heads(suite=found.run.suite_name):
-        against = _against(found, _source(store, head.id)) if _is_twin(head, found.run) else None
+        against = _against(found, head, store.rows(head.id))
         if against is not None:
             return found.model_copy(update={"greedy": against}), ()
     return found, (f"no greedy run to compare with; to make one: {_command(found.run, 0)}",)
 
 
-def _is_twin(run: Run, sampled: Run) -> bool:
-    from punie.analysis.greedy import is_greedy_twin
-
-    return is_greedy_twin(run, sampled)
-
-
-def _against(found: Consistency, twin: _Source) -> GreedyComparison | None:
+def _against(found: Consistency, run: Run, rows: "Iterable[Row]") -> GreedyComparison | None:
     """The comparison with a greedy run; None where it is none, or has no prompt in common."""
-    from punie.analysis.greedy import against_greedy
+    from punie.analysis.greedy import against_greedy, is_greedy_twin
 
-    if not _is_twin(twin.run, found.run):
-        return None
-    return against_greedy(found, twin.run, twin.rows())
+    return against_greedy(found, run, rows) if is_greedy_twin(run, found.run) else None
 
 
 def _command(run: Run, temperature: float, repeats: int = 1) -> str:
@@ -194,12 +166,12 @@ def _command(run: Run, temperature: float, repeats: int = 1) -> str:
     return shlex.join(words)
 
 
-def _write(found: Consistency, path: Path) -> None:
+def _write(pieces: Iterable[str], path: Path) -> None:
     from punie.cli.written import write_whole
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, _pieces(found, _FORMATS[path.suffix]))
+        write_whole(path, pieces)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
@@ -218,7 +190,7 @@ def _pieces(found: Consistency, wanted: str) -> Iterable[str]:
 
 
 def _print(found: Consistency, wanted: str) -> None:
-    if wanted != "terminal":
+    if wanted != "text":
         for piece in _pieces(found, wanted):
             click.echo(piece, nl=False)
         return

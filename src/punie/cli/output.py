@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from punie.errors import PunieError
+from punie.errors import InputError, PunieError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +39,13 @@ def emit_json(command: str, data: Any, warnings: Sequence[str] = ()) -> None:
         "warnings": list(warnings),
     }
     _print_json(envelope)
+
+
+def format_of_stdout(wanted: str | None, *, as_json: bool) -> str:
+    """`text`, or what `--format` or `--json` asks for. Raises InputError where they disagree."""
+    if as_json and wanted not in {None, "json"}:
+        raise InputError(f"--json and --format {wanted} contradict each other", hint="drop one")
+    return "json" if as_json else wanted or "text"
 
 
 def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:

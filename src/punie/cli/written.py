@@ -52,6 +52,15 @@ def write_results(store: RunStore, run: Run, path: Path) -> None:
         ) from error
 
 
+def format_by_ending(path: Path) -> str:
+    """Markdown, HTML or JSON, by a file's ending. Raises InputError for another one."""
+    wanted = {".md": "markdown", ".html": "html", ".json": "json"}
+    if path.suffix not in wanted:
+        known = ", ".join(wanted)
+        raise InputError(f"{path}: no format has this ending", hint=f"one of {known}")
+    return wanted[path.suffix]
+
+
 def write_whole(path: Path, pieces: Iterable[str]) -> None:
     """Write a text through a temporary file beside it; where `path` is a pipe, into that."""
     if path.exists() and not path.is_file():
