@@ -178,6 +178,19 @@ def test_a_committed_run_json_is_a_baseline(project: Path, punie: Command) -> No
     assert from_file["gate"] == from_store["gate"]
 
 
+def test_an_edited_run_json_is_refused(project: Path, punie: Command) -> None:
+    two(project, LOSS)
+    entry = Path(punie("journal", "new", "The loss.", "--run", TWO[1]).out.strip()).parent
+    record = entry / "run.json"
+    edited = record.read_text().replace('"passed":false', '"passed":true')
+    edited = edited.replace('"score":0.0', '"score":1.0')
+    record.write_text(edited)
+    ended = punie("compare", TWO[0], str(record))
+    assert ended.code == EXIT_USAGE
+    assert "run.json" in ended.err
+    assert "restore it from git" in ended.err
+
+
 def test_three_runs_make_a_matrix(project: Path, punie: Command) -> None:
     two(project, GAIN)
     add_run(project, a_suite(60), "1" * 48 + "0" * 12, run_id="third-run", model="third")

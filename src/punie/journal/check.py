@@ -21,9 +21,8 @@ from punie.journal.folder import (
     find_entry,
 )
 from punie.journal.note_check import StoredBenchmark, StoredRun, check_note
-from punie.journal.reading import Entry, read_entry
-from punie.journal.recompute import problems_of
-from punie.journal.record import RunRecord, encode, make_row
+from punie.journal.reading import Entry, edits_of, read_entry
+from punie.journal.record import RunRecord, make_row
 from punie.journal.replay import report_of
 from punie.journal.table import readme
 from punie.journal.written import Written, check_place, check_written
@@ -85,11 +84,8 @@ def _check_entry(entry: Entry, stored: StoredRun | None) -> None:
     if record is None or content is None:
         return
     check_place(entry, RUN, content, record.entry.id)
-    if encode(record) != content:
-        entry.add(RUN, 0, "is not in punie's canonical form, so it was edited")
-    for problem in problems_of(record):
-        line = key_line(content, "run") if problem.row is None else row_line(content, problem.row)
-        entry.add(RUN, line, problem.what)
+    for line, what in edits_of(record, content):
+        entry.add(RUN, line, what)
     if record.run.summary is None:
         return
     if record.entry.baseline is None:

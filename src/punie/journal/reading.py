@@ -1,16 +1,18 @@
 """An entry as it lies on disk, with whatever is wrong with its files."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from punie.errors import InputError, Problem
-from punie.journal.canonical import RecordError
+from punie.journal.canonical import RecordError, key_line, row_line
 from punie.journal.document import Document, parse
 from punie.journal.folder import ENTRY, RECORDS, RUN
 from punie.journal.kinds import KINDS
 from punie.journal.note import NoteKind, NoteRecord
-from punie.journal.record import RunRecord, decode
+from punie.journal.recompute import problems_of
+from punie.journal.record import RunRecord, decode, encode
 
 MAX_BYTES = 256 * 1024 * 1024
 """A larger file is refused unread."""
@@ -77,14 +79,35 @@ class Entry:
 
 
 def read_record(path: Path) -> RunRecord:
-    """Read one run.json. Raises InputError with every problem and its line, OSError."""
+    """Read one run.json. Raises InputError with every problem and its line, OSError.
+
+    One whose numbers do not follow from its rows, or that is written otherwise than punie writes
+    it, was edited: nothing can be held against it.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path}: is larger than {MAX_BYTES // 2**20} MB")
+    content = path.read_bytes()
     try:
-        return decode(path.read_bytes())
+        record = decode(content)
     except RecordError as error:
-        problems = [str(Problem(str(path), line, 0, "", what)) for line, what in error.problems]
-        raise InputError("\n".join(problems), hint="restore it from git") from error
+        raise _refused(path, error.problems) from error
+    if problems := list(edits_of(record, content)):
+        raise _refused(path, problems)
+    return record
+
+
+def _refused(path: Path, problems: Iterable[tuple[int, str]]) -> InputError:
+    told = [str(Problem(str(path), line, 0, "", what)) for line, what in problems]
+    return InputError("\n".join(told), hint="restore it from git")
+
+
+def edits_of(record: RunRecord, content: bytes) -> Iterator[tuple[int, str]]:
+    """Yield (line, what) for all in a record's text that its rows do not give."""
+    if encode(record) != content:
+        yield 0, "is not in punie's canonical form, so it was edited"
+    for problem in problems_of(record):
+        place = key_line(content, "run") if problem.row is None else row_line(content, problem.row)
+        yield place, problem.what
 
 
 def read_entry(root: Path, folder: Path) -> Entry:
