@@ -78,6 +78,7 @@ JUDGES: dict[str, Callable[[Asked], str]] = {
     "gullible": _gullible,
     "prose": lambda _: "Both have their merits, but on the whole the first one pleases me more.",
     "marks": _marks,
+    "tone": lambda asked: json.dumps({"code": asked.code, "reason": "it is", "marks": {"tone": 2}}),
 }
 
 

@@ -17,7 +17,7 @@ from answered_runs import BASE, TUNED, prompt, two_runs
 from punie.analysis.calibration import MIN_LABELS, of_duels, of_marks, of_right, why_not
 from punie.judging.calibration_file import find_calibration, told, write_calibration
 from punie.judging.label_file import LabelFile
-from punie.judging.rubric import default_rubric
+from punie.judging.rubric import default_rubric, read_rubric
 from punie.records.base import digest
 from punie.records.duel import DuelOutcome
 from punie.records.labels import Calibration, Label, LabelKind
@@ -27,6 +27,12 @@ from test_eval_command import FAKE, punie
 
 RUBRIC = default_rubric()
 WIN, LOSS, TIE = DuelOutcome.WIN, DuelOutcome.LOSS, DuelOutcome.TIE
+TONE = """
+name: tone
+dimensions:
+  tone: {question: Is it friendly?, levels: {1: it is rude, 5: it is friendly}}
+"""
+"""A rubric of another dimension than the built-in one."""
 
 
 def all_of(mark: int) -> dict[str, int]:
@@ -233,6 +239,22 @@ def test_a_judge_that_disagrees_is_said_to(folder: Path):
     assert shown.returncode == 0
     assert "No gate may rest on this judge" in shown.stdout
     assert "person down, judge across" in shown.stdout
+
+
+def test_marks_by_a_rubric_of_ones_own_are_compared_by_its_dimensions(folder: Path):
+    (folder / "tone.yaml").write_text(TONE)
+    tone = read_rubric(folder / "tone.yaml")
+    marks = {"marks": {"tone": 3}, "rubric_hash": tone.hash}
+    labelled(folder, [3] * 12, **marks)
+    log = folder / "requests.jsonl"
+    with judge("tone", "--log", str(log)) as url:
+        code, said = calibrated(folder, url, "--rubric", "tone.yaml")
+
+    found = Calibration.model_validate(said["data"]["calibration"])
+    assert code == 0, said
+    assert found.judge.rubric_hash == tone.hash
+    assert [each.name for each in found.agreements] == ["overall", "tone"]
+    assert "Is it friendly?" in log.read_text()
 
 
 def test_too_few_labels_and_changed_answers_are_said(folder: Path):

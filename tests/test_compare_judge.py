@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from answered_runs import BASE, TUNED, two_runs
+from answered_runs import BASE, TUNED, answer, prompt, store_run, two_runs
+from punie.judging.rubric import read_rubric
 from punie.records.duel import DuelSummary
-from test_calibration import judge
+from test_calibration import TONE, judge
 from test_eval_command import PUNIE, environment, punie
+
+OTHER = "20261103-1000-other-cccc"
 
 
 @pytest.fixture
@@ -140,3 +143,37 @@ def test_an_interrupted_judging_goes_on_where_it_was(folder: Path, tmp_path: Pat
     assert code == 0
     assert second.overall.wins == 20
     assert second.cached >= 2 * first.overall.wins
+
+
+def test_one_judge_is_served_for_all_runs(folder: Path, tmp_path: Path):
+    rows = [prompt(number, category=f"category-{number % 2}") for number in range(24)]
+    store_run(folder, OTHER, rows, [answer(each, "At greater length yet") for each in rows])
+    log = tmp_path / "requests.jsonl"
+
+    def greetings() -> int:
+        """Requests that are no question to a judge: those of whoever connects."""
+        return sum("[[FIRST" not in line for line in log.read_text().splitlines())
+
+    with judge("longer", "--log", str(log)) as url:
+        compared(folder, url)
+        once = greetings()
+        code, said = compared(folder, url, OTHER)
+
+    first, second = (DuelSummary.model_validate(e["duel"]) for e in said["data"]["compared"])
+    assert code == 0
+    assert (first.overall.wins, second.overall.wins) == (20, 24)
+    assert (first.cached, second.asked) == (40, 48)
+    assert greetings() == 2 * once > 0
+
+
+def test_another_rubric_is_what_the_judge_decides_by(folder: Path):
+    (folder / "tone.yaml").write_text(TONE)
+    with judge("longer") as url:
+        _, plain = compared(folder, url)
+        code, said = compared(folder, url, "--rubric", "tone.yaml")
+
+    duel = duel_in(said)
+    assert code == 0
+    assert duel.judge.rubric_hash == read_rubric(folder / "tone.yaml").hash
+    assert duel.judge.rubric_hash != duel_in(plain).judge.rubric_hash
+    assert (duel.asked, duel.cached) == (40, 0)  # another rubric is another question

@@ -21,7 +21,7 @@ from punie.judging.duel import (
     prompt_hash,
     take_choice,
 )
-from punie.judging.matches import Match, matches_of
+from punie.judging.matches import AnswerPair, matches_of
 from punie.judging.reading import UnreadableError
 from punie.judging.rubric import default_rubric
 from punie.records.duel import Duel, DuelOutcome, DuelSummary
@@ -37,9 +37,9 @@ HASTE = Patience(first_pause_s=0.001, longest_pause_s=0.002)
 PAIRS = [("short", "a longer answer"), ("a much longer answer", "brief"), ("one", "two")]
 
 
-def match(number: int, base: str, current: str) -> Match:
+def match(number: int, base: str, current: str) -> AnswerPair:
     asked = prompt(number)
-    return Match(asked, answer(asked, base), answer(asked, current))
+    return AnswerPair(asked, answer(asked, base), answer(asked, current))
 
 
 @asynccontextmanager
@@ -128,8 +128,8 @@ async def test_equal_answers_are_ties_without_asking() -> None:
         for seconds in (1.0, 2.0)
     ]
     async with FakeServer(replies=replies_of("first")) as server, judge_at(server) as judge:
-        tie = await judge_duel(judge, RUBRIC, Match(asked, same[0], same[1]))
-        other = await judge_duel(judge, RUBRIC, Match(asked, same[0], answer(asked, "text")))
+        tie = await judge_duel(judge, RUBRIC, AnswerPair(asked, same[0], same[1]))
+        other = await judge_duel(judge, RUBRIC, AnswerPair(asked, same[0], answer(asked, "text")))
 
     assert tie is not None
     assert other is not None

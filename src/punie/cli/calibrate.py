@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from punie.cli.judge_options import judge_options
 from punie.cli.output import emit_json, err, out, safe
 from punie.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
 
@@ -14,31 +15,14 @@ if TYPE_CHECKING:
 
 @click.command("calibrate", short_help="Hold a judge against people's labels.")
 @click.argument("labels", type=click.Path(path_type=Path))
-@click.option(
-    "--judge",
-    "judge_name",
-    metavar="ENDPOINT|MODEL",
-    required=True,
-    help="A configured endpoint, a URL, or a model as in punie eval --model.",
-)
-@click.option("--judge-model", metavar="M", help="The judge's name, where --judge is a URL.")
-@click.option(
-    "--rubric",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="What the judge marks by [default: correctness, completeness, format].",
-)
-@click.option(
-    "--concurrency",
-    metavar="N",
-    type=click.IntRange(1, 256),
-    help="Answers in flight [default: 8].",
+@judge_options(
+    rubric="What the judge marks by [default: correctness, completeness, format].", required=True
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def calibrate_command(
     *,
     labels: Path,
-    judge_name: str,
+    judge: str,
     judge_model: str | None,
     rubric: Path | None,
     concurrency: int | None,
@@ -51,13 +35,12 @@ def calibrate_command(
     was found is kept beside the labels, for this very judge: its model, its words, its rubric.
     """
     from punie.cli.calibrating import calibrate
-    from punie.cli.judge_served import JudgeWish
+    from punie.cli.judge_served import judge_wish
     from punie.settings import load_settings
 
-    wish = JudgeWish(
-        judge=judge_name, model=judge_model, rubric=rubric, concurrency=concurrency, quiet=as_json
-    )
-    done = calibrate(labels, wish, load_settings(Path.cwd()))
+    settings = load_settings(Path.cwd())
+    wish = judge_wish(judge, judge_model, rubric, settings, concurrency=concurrency, quiet=as_json)
+    done = calibrate(labels, wish, settings)
     if as_json:
         data = {"file": str(done.path), "calibration": done.found.model_dump(mode="json")}
         emit_json("judge calibrate", data, done.notes)

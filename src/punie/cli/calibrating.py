@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from punie.analysis.calibration import of_duels, of_marks, of_right, why_not
-from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric
+from punie.cli.judge_served import JudgeWish
 from punie.errors import InputError
-from punie.judging.matches import Match, matches_of
+from punie.judging.matches import AnswerPair, matches_of
 from punie.judging.transcript import answer_of
 from punie.records.base import digest
 from punie.records.duel import DuelOutcome
@@ -37,7 +37,7 @@ class _Work:
 
     runs: tuple[str, ...]
     singles: list[tuple[Label, "Answered"]]
-    pairs: list[tuple[Label, Match]]
+    pairs: list[tuple[Label, AnswerPair]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,8 @@ def calibrate(path: Path, wish: JudgeWish, settings: Loaded) -> Calibrated:
     """
     from punie.judging.label_file import read_labels
 
-    rubric = chosen_rubric(wish.rubric)
-    checked_judge(wish, settings)
     labels = read_labels(path)
-    kind = _kind(path, labels, rubric)
+    kind = _kind(path, labels, wish.rubric)
     with RunStore(settings.project) as store:
         works = [_work(store, run, against, labels) for run, against in _runs(labels)]
     if not any(each.singles or each.pairs for each in works):
@@ -72,9 +70,7 @@ def calibrate(path: Path, wish: JudgeWish, settings: Loaded) -> Calibrated:
             hint="labels belong to runs of one project; label again: punie label RUN",
         )
     try:
-        return asyncio.run(
-            _calibrate(works, labels, kind, rubric=rubric, wish=wish, settings=settings)
-        )
+        return asyncio.run(_calibrate(works, labels, kind, wish=wish, settings=settings))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
@@ -138,7 +134,6 @@ async def _calibrate(
     labels: list[Label],
     kind: LabelKind,
     *,
-    rubric: Rubric,
     wish: JudgeWish,
     settings: Loaded,
 ) -> Calibrated:
@@ -155,14 +150,13 @@ async def _calibrate(
         async with judge_at_work(
             wish,
             settings,
-            rubric,
-            _questions(works, rubric),
+            _questions(works, wish.rubric),
             prompt_hash=_prompt_hash(kind),
             log=settings.project / STATE_FOLDER / "judge.log",
             cache=RunsCache(store, runs),
             heard=heard,
         ) as judge:
-            said = _Said(rubric)
+            said = _Said(wish.rubric)
             whole = await said.ask(judge, works, quiet=wish.quiet)
     agreements = said.agreements(kind)
     reason = why_not(agreements)
@@ -259,7 +253,7 @@ class _Said:
         return whole
 
     async def _ask_duels(
-        self, work: "AtWork", pairs: list[tuple[Label, Match]], *, quiet: bool
+        self, work: "AtWork", pairs: list[tuple[Label, AnswerPair]], *, quiet: bool
     ) -> bool:
         from punie.cli.dueling import judged
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from punie.cli.judge_options import judge_options
 from punie.cli.pictures import picture_options
 from punie.errors import EXIT_OK, InputError
 
@@ -36,17 +37,9 @@ FORMATS = ("text", "markdown", "html", "json", "github")
     help="Write it to a .md, .html or .json file too.",
 )
 @click.option("--format", "wanted", type=click.Choice(FORMATS), help="Of stdout [default: text].")
-@click.option(
-    "--judge",
-    metavar="ENDPOINT|MODEL",
-    help="Have a model say which answer to each prompt is better, asked in both orders.",
-)
-@click.option("--judge-model", metavar="M", help="The judge's name, where --judge is a URL.")
-@click.option(
-    "--rubric",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="What the judge decides by [default: correctness, completeness, format].",
+@judge_options(
+    judge="Have a model say which answer to each prompt is better, asked in both orders.",
+    rubric="What the judge decides by [default: correctness, completeness, format].",
 )
 @picture_options
 @click.option(
@@ -106,9 +99,9 @@ def compare_command(
     settings = load_settings(Path.cwd())
     wish = None
     if judge or judge_model or rubric:
-        from punie.cli.dueling import duel_wish
+        from punie.cli.judge_served import optional_judge
 
-        wish = duel_wish(judge, judge_model, rubric, settings, quiet=as_json)
+        wish = optional_judge(judge, judge_model, rubric, settings, quiet=as_json)
     gates = find_gates(gate) if gate else None
     with contenders(settings) as known:
         first, *others = [known.find(each) for each in (base, *current)]

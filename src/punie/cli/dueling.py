@@ -15,7 +15,7 @@ from punie.analysis.compared import ruled
 from punie.analysis.gate_judge import JudgeWord
 from punie.cli.comparing import Contender, Match
 from punie.cli.judge_known import known_of
-from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric
+from punie.cli.judge_served import JudgeWish
 from punie.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -30,8 +30,7 @@ from punie.settings import Loaded
 
 if TYPE_CHECKING:
     from punie.cli.judge_at_work import AtWork, RunsCache
-    from punie.judging.matches import Match as Answers
-    from punie.judging.matches import Matches
+    from punie.judging.matches import AnswerPair, Matches
 
 
 class DuelRun(NamedTuple):
@@ -53,22 +52,12 @@ class DuelRun(NamedTuple):
         return EXIT_RUNTIME if self.gone or self.summary.overall.faults else EXIT_OK
 
 
-def duel_wish(
-    judge: str | None, model: str | None, rubric: Path | None, settings: Loaded, *, quiet: bool
-) -> JudgeWish | None:
-    """Who should judge, None for nobody; looked at before anything is compared.
+class _Pair(NamedTuple):
+    """Two runs, and which of their answers stand against each other."""
 
-    Raises InputError for a judge, or a rubric, that cannot be.
-    """
-    if judge is None:
-        for flag, value in (("--judge-model", model), ("--rubric", rubric)):
-            if value is not None:
-                raise InputError(f"{flag} is for a judge", hint="say who judges with --judge")
-        return None
-    wish = JudgeWish(judge=judge, model=model, rubric=rubric, quiet=quiet)
-    checked_judge(wish, settings)
-    chosen_rubric(rubric)
-    return wish
+    base: Contender
+    current: Contender
+    matches: "Matches"
 
 
 def duelled(wish: JudgeWish, settings: Loaded, matches: Sequence[Match]) -> tuple[list[Match], int]:
@@ -80,16 +69,11 @@ def duelled(wish: JudgeWish, settings: Loaded, matches: Sequence[Match]) -> tupl
     """
     found: list[Match] = []
     code = EXIT_OK
-    over = False
-    for each in matches:
-        if over:
-            found.append(each)
-            continue
-        run = duel_runs(wish, settings, each.base, each.current)
+    runs = duel_runs(wish, settings, [(each.base, each.current) for each in matches])
+    for each, run in zip(matches, runs, strict=False):
         found.append(replace(each, compared=_ruled(each, run.summary, settings.project)))
         code = code or run.exit_code
-        over = run.stopped or run.gone
-    return found, code
+    return [*found, *matches[len(runs) :]], code
 
 
 def _ruled(match: Match, duel: DuelSummary, project: Path) -> Compared:
@@ -98,16 +82,25 @@ def _ruled(match: Match, duel: DuelSummary, project: Path) -> Compared:
     return ruled(match.compared, match.gates, own_suite=match.own_suite, word=word)
 
 
-def duel_runs(wish: JudgeWish, settings: Loaded, base: Contender, current: Contender) -> DuelRun:
-    """Serve or connect the judge, and have each pair of answers judged in both orders.
+def duel_runs(
+    wish: JudgeWish, settings: Loaded, pairs: Sequence[tuple[Contender, Contender]]
+) -> list[DuelRun]:
+    """Serve or connect the judge once, and have the answers of each two runs judged in both orders.
 
-    Raises InputError for runs or a judge that cannot be, ModelError, ServerError or EndpointError
-    where nobody judges. The second Ctrl-C raises KeyboardInterrupt.
+    Once somebody asked for an end, or the judge is gone, what follows is left out. Raises
+    InputError for runs or a judge that cannot be, ModelError, ServerError or EndpointError where
+    nobody judges. The second Ctrl-C raises KeyboardInterrupt.
     """
+    paired = [_Pair(base, current, _matches(base, current)) for base, current in pairs]
+    try:
+        return asyncio.run(_duel(wish, settings, paired))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _matches(base: Contender, current: Contender) -> "Matches":
     from punie.judging.matches import matches_of
 
-    rubric = chosen_rubric(wish.rubric)
-    checked_judge(wish, settings)
     for each in (base, current):
         if not each.words:
             raise InputError(
@@ -120,51 +113,47 @@ def duel_runs(wish: JudgeWish, settings: Loaded, base: Contender, current: Conte
             f"{base.run.id} and {current.run.id} have no prompt that both answered",
             hint="run both on one suite",
         )
-    try:
-        return asyncio.run(_duel(wish, settings, rubric, matches, base=base, current=current))
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    return matches
 
 
-async def _duel(
-    wish: JudgeWish,
-    settings: Loaded,
-    rubric: Rubric,
-    matches: "Matches",
-    *,
-    base: Contender,
-    current: Contender,
-) -> DuelRun:
+async def _duel(wish: JudgeWish, settings: Loaded, pairs: Sequence[_Pair]) -> list[DuelRun]:
     from punie.cli.judge_at_work import judge_at_work
     from punie.cli.signals import signals
     from punie.judging.duel import choosing, prompt_hash
     from punie.serving.awake import awake
 
     questions = (
-        choosing(rubric, each.prompt, each.base.completion, each.current.completion).messages
-        for each in matches.found
+        choosing(wish.rubric, each.prompt, each.base.completion, each.current.completion).messages
+        for pair in pairs
+        for each in pair.matches.found
     )
-    with awake(), signals() as heard, _cache(settings.project, base, current) as cache:
+    project = settings.project
+    runs: list[DuelRun] = []
+    with awake(), signals() as heard, _cache(project, _stored(*pairs)) as cache:
         async with judge_at_work(
             wish,
             settings,
-            rubric,
             questions,
             prompt_hash=prompt_hash(),
-            log=_log(settings.project, current),
+            log=_log(project, pairs[0].current),
             cache=cache,
             heard=heard,
         ) as work:
-            duels, whole = await judged(work, rubric, matches.found, quiet=wish.quiet)
-    summary = _summary(duels, matches, work, project=settings.project, base=base, current=current)
-    stopped = work.stop.is_set() and not whole
-    return DuelRun(summary, stopped=stopped, gone=not (whole or stopped))
+            for pair in pairs:
+                cache.runs = _stored(pair)
+                duels, whole = await judged(work, wish.rubric, pair.matches.found, quiet=wish.quiet)
+                stopped = work.stop.is_set() and not whole
+                summary = _summary(duels, pair, work, project)
+                runs.append(DuelRun(summary, stopped=stopped, gone=not (whole or stopped)))
+                if not whole:
+                    break
+    return runs
 
 
 async def judged(
     work: "AtWork",
     rubric: Rubric,
-    matches: "list[Answers]",
+    matches: "list[AnswerPair]",
     *,
     quiet: bool,
 ) -> tuple[list[Duel], bool]:
@@ -189,15 +178,7 @@ async def judged(
     return in_order, whole
 
 
-def _summary(
-    duels: list[Duel],
-    matches: "Matches",
-    work: "AtWork",
-    *,
-    project: Path,
-    base: Contender,
-    current: Contender,
-) -> DuelSummary:
+def _summary(duels: list[Duel], pair: _Pair, work: "AtWork", project: Path) -> DuelSummary:
     from punie.analysis.duel import summarize
     from punie.analysis.kinship import kinship
     from punie.datasets.names import LABELS
@@ -205,7 +186,8 @@ def _summary(
 
     identity = work.judge.identity
     calibration = find_calibration(project / LABELS, identity)
-    kin = [kinship(identity, each.run.model) for each in (current, base)]
+    kin = [kinship(identity, each.run.model) for each in (pair.current, pair.base)]
+    matches = pair.matches
     left = len(matches.found) - len(duels)
     summary = summarize(duels, judge=identity, unanswered=matches.unanswered, unasked=left)
     of = f"{left} of {len(matches.found)} pairs"
@@ -231,12 +213,17 @@ def _cost(summary: DuelSummary, prices: tuple[float, float] | None) -> float | N
     return ((summary.tokens_in or 0) * prices[0] + (summary.tokens_out or 0) * prices[1]) / 1e6
 
 
+def _stored(*pairs: _Pair) -> list[str]:
+    """The runs among these that lie in the project, each once."""
+    runs = (each for pair in pairs for each in (pair.base, pair.current))
+    return list(dict.fromkeys(each.run.id for each in runs if each.stored))
+
+
 @contextmanager
-def _cache(project: Path, *contenders: Contender) -> "Generator[RunsCache]":
+def _cache(project: Path, runs: Sequence[str]) -> "Generator[RunsCache]":
     from punie.cli.judge_at_work import RunsCache
     from punie.store.judgements import JudgementStore
 
-    runs = [each.run.id for each in contenders if each.stored]
     if not runs:
         yield RunsCache(None, ())
         return

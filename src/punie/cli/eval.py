@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from punie.cli.adapter_option import as_path
+from punie.cli.judge_options import judge_options
 from punie.cli.output import emit_json
 from punie.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
 
@@ -80,17 +81,9 @@ VERSUS = ("against", "gate", "fail_on_regression", "until_decided", "latency")
     help="Results as .jsonl, .json or .csv, summary beside.",
 )
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
-@click.option(
-    "--judge",
-    metavar="ENDPOINT|MODEL",
-    help="Have the answers marked afterwards, beside the score.",
-)
-@click.option("--judge-model", metavar="M", help="The judge's name, where --judge is a URL.")
-@click.option(
-    "--rubric",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="What the judge marks by: punie judge rubric.",
+@judge_options(
+    judge="Have the answers marked afterwards, beside the score.",
+    rubric="What the judge marks by: punie judge rubric.",
 )
 @click.option(
     "--against",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from punie.cli.calibrate import calibrate_command
+from punie.cli.judge_options import judge_options
 from punie.cli.output import emit_json, err, out, safe
 from punie.errors import InputError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from punie.cli.judging import JudgedRun
     from punie.records.judgement import Judged, JudgeSummary
     from punie.records.run import Run
+    from punie.settings import Loaded
 
 REASON = 300
 """Characters of a judge's reason that are printed."""
@@ -33,30 +35,13 @@ judge.add_command(calibrate_command)
 
 @judge.command("run")
 @click.argument("run", default="last")
-@click.option(
-    "--judge",
-    "judge_name",
-    metavar="ENDPOINT|MODEL",
-    required=True,
-    help="A configured endpoint, a URL, or a model as in punie eval --model.",
-)
-@click.option("--judge-model", metavar="M", help="The judge's name, where --judge is a URL.")
-@click.option(
-    "--rubric",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="What to mark by [default: correctness, completeness, format].",
-)
-@click.option(
-    "--concurrency",
-    metavar="N",
-    type=click.IntRange(1, 256),
-    help="Answers in flight [default: 8].",
+@judge_options(
+    rubric="What to mark by [default: correctness, completeness, format].", required=True
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def run_command(  # noqa: PLR0917 - click passes by name
     run: str,
-    judge_name: str,
+    judge: str,
     judge_model: str | None,
     rubric: Path | None,
     concurrency: int | None,
@@ -67,13 +52,13 @@ def run_command(  # noqa: PLR0917 - click passes by name
     What this judge has marked already is not asked again, so the same command goes on with an
     interrupted judging. A model is served by punie; its marks stand beside the run's score.
     """
-    from punie.cli.judge_served import JudgeWish
+    from punie.cli.judge_served import judge_wish
+    from punie.settings import load_settings
 
-    wish = JudgeWish(
-        judge=judge_name, model=judge_model, rubric=rubric, concurrency=concurrency, quiet=as_json
-    )
+    settings = load_settings(Path.cwd())
+    wish = judge_wish(judge, judge_model, rubric, settings, concurrency=concurrency, quiet=as_json)
     try:
-        judged = asyncio.run(_judge(run, wish))
+        judged = asyncio.run(_judge(run, wish, settings))
     except asyncio.CancelledError:  # by the second Ctrl-C
         raise KeyboardInterrupt from None
     summary = judged.summary
@@ -88,15 +73,13 @@ def run_command(  # noqa: PLR0917 - click passes by name
     return judged.exit_code
 
 
-async def _judge(reference: str, wish: "JudgeWish") -> "JudgedRun":
+async def _judge(reference: str, wish: "JudgeWish", settings: "Loaded") -> "JudgedRun":
     from punie.cli.judging import judge_run
     from punie.cli.signals import signals
     from punie.cli.written import write_report
     from punie.serving.awake import awake
-    from punie.settings import load_settings
     from punie.store.runs import RunStore
 
-    settings = load_settings(Path.cwd())
     with awake(), signals() as heard, RunStore(settings.project) as store:
         run = store.find(reference)
         with store.lock(run.id):

@@ -12,7 +12,7 @@ from punie.cli.signals import Signals
 from punie.cli.wish import chosen_concurrency
 from punie.judging.ask import Judge, forces_schema, identity_of
 from punie.judging.cache import Cache, MemoryCache
-from punie.records.judgement import Reply, Rubric
+from punie.records.judgement import Reply
 from punie.records.suite import Message
 from punie.serving.client import ChatClient
 from punie.settings import Loaded
@@ -40,7 +40,6 @@ class AtWork:
 async def judge_at_work(
     wish: JudgeWish,
     settings: Loaded,
-    rubric: Rubric,
     questions: Iterable[tuple[Message, ...]],
     *,
     prompt_hash: str,
@@ -53,14 +52,14 @@ async def judge_at_work(
     Raises InputError for what cannot judge, ModelError, ServerError or EndpointError where nobody
     does.
     """
-    async with judge_served(
-        wish, settings, log, questions, max_tokens=rubric.max_tokens
-    ) as service:
+    async with judge_served(wish, settings, log, questions) as service:
         endpoint = service.endpoint
         concurrency = chosen_concurrency(checked_judge(wish, settings)[0], settings)
         if service.memory is not None:
             concurrency = min(concurrency, service.memory.concurrency)
-        identity = identity_of(endpoint.identity, prompt_hash=prompt_hash, rubric_hash=rubric.hash)
+        identity = identity_of(
+            endpoint.identity, prompt_hash=prompt_hash, rubric_hash=wish.rubric.hash
+        )
         async with ChatClient(endpoint) as client:
             forced = await forces_schema(client)
             with heard.draining(STOPPING) as stop:
@@ -71,13 +70,14 @@ async def judge_at_work(
 class RunsCache:
     """The replies of a project, each noted for the runs that it is used for.
 
-    Without a run that lies in the project nothing is kept beyond the command.
+    Without a run that lies in the project nothing is kept beyond the command. `runs` is set anew
+    where one judge goes from runs to other runs.
     """
 
     def __init__(self, store: "JudgementStore | None", runs: Sequence[str]) -> None:
         self._cache: Cache = MemoryCache() if store is None else store
         self._store = store
-        self._runs = runs
+        self.runs = runs
 
     def get(self, key: str) -> Reply | None:
         """The reply to a question that was asked before, if any."""
@@ -93,5 +93,5 @@ class RunsCache:
 
     def _use(self, key: str) -> None:
         if self._store is not None:
-            for run in self._runs:
+            for run in self.runs:
                 self._store.use(run, key)

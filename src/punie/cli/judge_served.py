@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,13 @@ class JudgeWish:
     """Who should judge, by what: as it was written on the command line.
 
     `judge` is a configured endpoint, a URL, or a model as `--model` takes it; `model` is its name
-    at that URL. `concurrency` None is as configured.
+    at that URL. `rubric_file` None is the built-in rubric, `concurrency` None is as configured.
     """
 
     judge: str
     model: str | None = None
-    rubric: Path | None = None
+    rubric: "Rubric" = field(repr=False)
+    rubric_file: Path | None = None
     concurrency: int | None = None
     quiet: bool = False
 
@@ -36,8 +37,53 @@ class JudgeWish:
 
         words = ["punie", "judge", "run", run_id, "--judge", self.judge]
         words += ["--judge-model", self.model] if self.model else []
-        words += ["--rubric", str(self.rubric)] if self.rubric else []
+        words += ["--rubric", str(self.rubric_file)] if self.rubric_file else []
         return shlex.join(words)
+
+
+def judge_wish(
+    judge: str,
+    model: str | None,
+    rubric_file: Path | None,
+    settings: Loaded,
+    *,
+    concurrency: int | None = None,
+    quiet: bool = False,
+) -> JudgeWish:
+    """Who should judge, looked at before anything is asked, with the rubric read.
+
+    Raises InputError for a judge, or a rubric, that cannot be.
+    """
+    wish = JudgeWish(
+        judge=judge,
+        model=model,
+        rubric=chosen_rubric(rubric_file),
+        rubric_file=rubric_file,
+        concurrency=concurrency,
+        quiet=quiet,
+    )
+    checked_judge(wish, settings)
+    return wish
+
+
+def optional_judge(
+    judge: str | None,
+    model: str | None,
+    rubric_file: Path | None,
+    settings: Loaded,
+    *,
+    quiet: bool = False,
+) -> JudgeWish | None:
+    """The same where nobody has to judge: None for nobody.
+
+    Raises InputError for what is said of a judge without one, and what `judge_wish` raises.
+    """
+    if judge is not None:
+        return judge_wish(judge, model, rubric_file, settings, quiet=quiet)
+    for flag, value in (("--judge-model", model), ("--rubric", rubric_file)):
+        if value is not None:
+            raise InputError(f"{flag} is for a judge", hint="say who judges with --judge")
+    return None
 
 
 def checked_judge(wish: JudgeWish, settings: Loaded) -> tuple[Wish, Loaded]:
@@ -80,8 +126,6 @@ async def judge_served(
     settings: Loaded,
     log: Path,
     questions: Iterable[tuple[Message, ...]],
-    *,
-    max_tokens: int,
 ) -> AsyncGenerator[Served]:
     """The judge's endpoint; a server of our own is started, and ends with the block.
 
@@ -92,7 +136,7 @@ async def judge_served(
     prompts = () if asked.url else questions
     suite = EvalSuite(
         name="judge",
-        sampling=Sampling(max_tokens=max_tokens),
+        sampling=Sampling(max_tokens=wish.rubric.max_tokens),
         prompts=tuple(
             EvalPrompt(id=str(number), messages=messages) for number, messages in enumerate(prompts)
         ),

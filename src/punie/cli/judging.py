@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from punie.cli.judge_served import JudgeWish, checked_judge, chosen_rubric
+from punie.cli.judge_served import JudgeWish
 from punie.cli.live import showing
 from punie.cli.signals import Signals
-from punie.cli.wish import Wish
 from punie.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -67,33 +66,18 @@ class JudgedRun:
         return EXIT_RUNTIME if self.summary.faults or self.gone else EXIT_OK
 
 
-def judge_of(wish: Wish, settings: Loaded) -> JudgeWish | None:
-    """Who should judge an eval's answers, None for nobody; looked at before anything is asked.
-
-    Raises InputError for a judge, or a rubric, that cannot be.
-    """
-    if wish.judge is None:
-        for flag, value in (("--judge-model", wish.judge_model), ("--rubric", wish.rubric)):
-            if value is not None:
-                raise InputError(f"{flag} is for a judge", hint="say who judges with --judge")
-        return None
-    judge = JudgeWish(
-        judge=wish.judge, model=wish.judge_model, rubric=wish.rubric, quiet=wish.quiet
-    )
-    checked_judge(judge, settings)
-    chosen_rubric(judge.rubric)
-    return judge
-
-
 async def judged_after(
-    wish: Wish, settings: Loaded, store: RunStore, report: EvalReport, heard: Signals
+    judge: JudgeWish | None,
+    settings: Loaded,
+    store: RunStore,
+    report: EvalReport,
+    heard: Signals,
 ) -> tuple[EvalReport, JudgedRun | None]:
     """The report of an eval after its judge, where it has one.
 
     Whatever befalls the judge, the run is measured and its numbers stand: what went wrong is a
     note, and the command that goes on.
     """
-    judge = judge_of(wish, settings)
     if judge is None:
         return report, None
     try:
@@ -114,8 +98,7 @@ async def judge_run(
     Raises InputError for a run or judge that cannot be, ModelError, ServerError or EndpointError
     where nobody judges, StoreError where nothing can be kept.
     """
-    rubric = chosen_rubric(wish.rubric)
-    checked_judge(wish, settings)
+    rubric = wish.rubric
     if run.status is not RunStatus.DONE:
         raise InputError(
             f"run {run.id} is not complete, so it is not judged yet",
@@ -134,7 +117,6 @@ async def judge_run(
         async with judge_at_work(
             wish,
             settings,
-            rubric,
             (each.messages for each in questions),
             prompt_hash=prompt_hash(),
             log=store.run_folder(run.id) / "judge.log",

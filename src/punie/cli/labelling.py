@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from punie.cli.keys import END, Keys
 from punie.judging.label_file import LabelFile
-from punie.judging.matches import Match
+from punie.judging.matches import AnswerPair
 from punie.judging.transcript import answer_of, question_of, reference_of
 from punie.records.base import digest
 from punie.records.duel import DuelOutcome
@@ -71,7 +71,7 @@ def single_items(run: str, answers: Sequence[tuple[EvalPrompt, EvalResult]]) -> 
     ]
 
 
-def paired_items(run: str, against: str, matches: Sequence[Match], seed: int) -> list[Item]:
+def paired_items(run: str, against: str, matches: Sequence[AnswerPair], seed: int) -> list[Item]:
     """Pairs of different answers; which stands left is drawn for each by seed and prompt."""
     return [
         Item(

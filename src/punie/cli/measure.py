@@ -13,7 +13,8 @@ import click
 from punie.analysis.parts import joined
 from punie.cli.adapter import adapter_of, note_result, trained_on, with_adapter
 from punie.cli.checked import checked
-from punie.cli.judging import JudgedRun, judge_of, judged_after
+from punie.cli.judge_served import JudgeWish, optional_judge
+from punie.cli.judging import JudgedRun, judged_after
 from punie.cli.live import showing
 from punie.cli.resume import (
     as_it_was,
@@ -97,7 +98,7 @@ async def _measure(
         if wish.output.is_dir():
             raise InputError(f"{wish.output} is a folder", hint="give a file in it")
     refuse_journal(wish, settings)
-    judge_of(wish, settings)
+    judge = optional_judge(wish.judge, wish.judge_model, wish.rubric, settings, quiet=wish.quiet)
     if wish.resume:
         with RunStore(settings.project) as store:
             store.require_room()
@@ -105,7 +106,9 @@ async def _measure(
             with store.lock(found.id):
                 store.settle(found.id)
                 run = store.find(found.id)
-                return await _resume(wish, settings, store, run, heard=heard, decide=decide)
+                return await _resume(
+                    wish, settings, store, run, judge=judge, heard=heard, decide=decide
+                )
     wish, settings = with_adapter(wish, settings)
     suite = chosen_suite(wish, settings)
     with RunStore(settings.project) as store:
@@ -121,7 +124,7 @@ async def _measure(
                 report = await _ask_all(
                     wish, suite, endpoint, run, store, heard=heard, decide=decide
                 )
-            report, judged = await judged_after(wish, settings, store, report, heard)
+            report, judged = await judged_after(judge, settings, store, report, heard)
             return _with_judge(finish(wish, settings, store, report), judged)
 
 
@@ -141,6 +144,7 @@ async def _resume(
     store: RunStore,
     run: Run,
     *,
+    judge: JudgeWish | None,
     heard: Signals,
     decide: UntilDecided | None,
 ) -> Measured:
@@ -157,7 +161,7 @@ async def _resume(
             summary = run.summary or store.numbers(run)
             run = run.model_copy(update={"status": RunStatus.DONE, "summary": summary})
             store.update(run)
-        report, judged = await judged_after(wish, settings, store, store.report(run), heard)
+        report, judged = await judged_after(judge, settings, store, store.report(run), heard)
         measured = _with_judge(finish(resumed, settings, store, report), judged)
         said = (f"run {run.id} is complete: every prompt has its answer",) if was_complete else ()
         notes = (*said, *measured.warnings, *_left_unwritten(wish, settings, run))
@@ -178,7 +182,7 @@ async def _resume(
         report = await _ask_all(
             wish, suite, endpoint, run, store, heard=heard, owed=owed, decide=decide
         )
-    report, judged = await judged_after(wish, settings, store, report, heard)
+    report, judged = await judged_after(judge, settings, store, report, heard)
     measured = _with_judge(finish(resumed, settings, store, report), judged)
     notes = (*_left_unwritten(wish, settings, run), *_outdated(settings, run))
     return replace(measured, warnings=(*measured.warnings, *notes))

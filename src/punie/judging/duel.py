@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from punie.analysis.duel import settled
 from punie.judging.ask import Judge, Told, Untold, in_flight
 from punie.judging.mark import HOPELESS_IN_A_ROW
-from punie.judging.matches import Match
+from punie.judging.matches import AnswerPair
 from punie.judging.prompt import GUARD, MAX_REASON, closed_object
 from punie.judging.question import Question
 from punie.judging.quoting import code_for, fenced, quoted
@@ -105,7 +105,7 @@ def take_choice(found: dict[str, Any]) -> Read[Choice]:
     return Read(Choice(better, said[:MAX_REASON]), repaired=not clean)
 
 
-async def judge_duel(judge: Judge, rubric: Rubric, match: Match) -> Duel | None:
+async def judge_duel(judge: Judge, rubric: Rubric, match: AnswerPair) -> Duel | None:
     """Ask in both orders; None where the judge was stopped before it had answered both.
 
     Equal answers are a tie without asking.
@@ -140,7 +140,7 @@ async def judge_duel(judge: Judge, rubric: Rubric, match: Match) -> Duel | None:
 
 
 async def judge_duels(
-    matches: Iterable[Match],
+    matches: Iterable[AnswerPair],
     rubric: Rubric,
     judge: Judge,
     record: Callable[[Duel], None],
@@ -153,7 +153,7 @@ async def judge_duels(
     """
     unanswered = 0
 
-    async def judge_one(match: Match) -> bool:
+    async def judge_one(match: AnswerPair) -> bool:
         nonlocal unanswered
         duel = await judge_duel(judge, rubric, match)
         if duel is None:
@@ -178,7 +178,7 @@ def _outcomes(told: list[Told[Choice]]) -> tuple[DuelOutcome | None, DuelOutcome
     return said[0] if said else None, said[1] if len(said) > 1 else None
 
 
-def _duel(match: Match, **said: Any) -> Duel:
+def _duel(match: AnswerPair, **said: Any) -> Duel:
     prompt = match.prompt
     base, current = (answer_of(each.completion) for each in (match.base, match.current))
     shown = [] if said.get("equal") else [quoted(base), quoted(current)]

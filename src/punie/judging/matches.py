@@ -9,7 +9,7 @@ from punie.records.result import EvalResult, Outcome
 from punie.records.suite import EvalPrompt
 
 
-class Match(NamedTuple):
+class AnswerPair(NamedTuple):
     """One prompt and what both runs answered to it."""
 
     prompt: EvalPrompt
@@ -25,7 +25,7 @@ class Match(NamedTuple):
 class Matches(NamedTuple):
     """All pairs, in the order of the current run."""
 
-    found: list[Match]
+    found: list[AnswerPair]
     unanswered: int
     """Prompts that both runs asked and only one of them, or none, has an answer to."""
 
@@ -42,7 +42,7 @@ def matches_of(
     before, after = _asked(base), _asked(current)
     shared = [(before[key], now) for key, now in after.items() if key in before]
     found = [
-        Match(now.prompt, was.answer, now.answer)
+        AnswerPair(now.prompt, was.answer, now.answer)
         for was, now in shared
         if was.answer and now.answer
     ]
