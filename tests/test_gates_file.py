@@ -10,7 +10,7 @@ from punie.errors import InputError
 from punie.gates.default import default_gates
 from punie.gates.find import find_gates
 from punie.gates.read import read_gates
-from punie.records.gate import Criteria, Gates, LatencyGate, SliceGate, SuiteGate
+from punie.records.gate import Criteria, Gates, JudgeGate, LatencyGate, SliceGate, SuiteGate
 from run_pairs import a_run, adapted
 
 WHOLE = """\
@@ -31,6 +31,7 @@ guards:
 must_pass: false
 latency: {average_s: 12, median_s: 8.5, slower_percent: 10}
 memory_gb: 10
+judge: {win_rate_percent: 50, score_percent: 70}
 criteria: {code_roles: [coder, tester, reviewer], role_floor_percent: 75}
 weights: {tool_calling: 2, reasoning: 1, chat: 0}
 """
@@ -75,6 +76,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert not found.must_pass
     assert found.latency == LatencyGate(average_s=12, median_s=8.5, slower_percent=10)
     assert found.memory_gb == 10
+    assert found.judge == JudgeGate(win_rate_percent=50, score_percent=70)
     assert found.criteria == Criteria(
         code_roles=("coder", "tester", "reviewer"), role_floor_percent=75
     )
@@ -96,6 +98,28 @@ def test_the_hash_follows_what_is_asked_and_not_how_it_is_written(tmp_path: Path
 
 
 MALFORMED = {
+    "a judge that is asked nothing": ("judge: {}\n", "asks for nothing: give one of targets,"),
+    "a judge with empty bounds": (
+        "judge: {win_rate_percent: null}\n",
+        "gates.yaml:1:8 judge: asks for nothing",
+    ),
+    "a win rate as a share": (
+        "judge: {win_rate: 0.5}\n",
+        "gates.yaml:1:9 judge.win_rate: unknown key; write win_rate_percent: 50",
+    ),
+    "a win rate of 1 at most": (
+        "judge: {win_rate_percent: 0.6}\n",
+        "judge.win_rate_percent: 0.6 is not a share of 1: write win_rate_percent: 60",
+    ),
+    "marks without their unit": ("judge: {score: 70}\n", "judge.score: unknown key; write score_p"),
+    "a win rate that nobody has": (
+        "judge: {win_rate_percent: 100}\n",
+        "gates.yaml:1:27 judge.win_rate_percent: cannot be met: the lower bound of a win rate",
+    ),
+    "a score that all have": (
+        "judge: {score_percent: 0}\n",
+        "judge.score_percent: allows every score: leave it out",
+    ),
     "nothing at all": ("", "gates.yaml:1:1: the file is empty"),
     "a comment alone": ("# soon\n", "gates.yaml:1:1: the file is empty"),
     "an empty mapping": ("{}\n", "gates.yaml:1:1: asks for nothing: give one of targets,"),

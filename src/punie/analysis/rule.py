@@ -5,6 +5,7 @@ lower bound, FAIL on the one-sided 99 % upper bound: a loss must be plain before
 and an unchanged model fails in less than 1 % of cases.
 """
 
+from punie.analysis.unpaired import implied_n
 from punie.records.comparison import Difference, Word
 from punie.records.gate import Verdict
 from punie.records.summary import Estimate
@@ -83,7 +84,7 @@ def holds_win_rate(rate: Estimate, bound: float) -> Verdict:
 
     FAIL if the high end is below.
     """
-    if rate.n < FEWEST:
+    if implied_n(rate) < FEWEST - ROUNDING:
         return Verdict.INCONCLUSIVE
     if rate.low > bound:
         return Verdict.PASS
