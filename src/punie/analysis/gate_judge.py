@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from punie.analysis.calibration import why_not
+from punie.analysis.comparable import asked_otherwise, only_part
 from punie.analysis.duel import win_rate_if
 from punie.analysis.gate_bounds import more_for_floor
 from punie.analysis.gate_wording import found_estimate
@@ -18,7 +19,6 @@ from punie.records.duel import DuelSummary
 from punie.records.gate import GateResult, JudgeGate, Verdict
 from punie.records.judgement import JudgeIdentity
 from punie.records.labels import Calibration, LabelKind
-from punie.records.run import Run
 from punie.records.summary import Estimate
 from punie.sizes import counted
 from punie.text import one_line
@@ -59,7 +59,7 @@ def judge_results(
     if gate.win_rate_percent is not None:
         yield _win_rate(gate.win_rate_percent, comparison, word, source)
     if gate.score_percent is not None:
-        yield _score(gate.score_percent, comparison.current, word.calibrations)
+        yield _score(gate.score_percent, comparison, word.calibrations)
 
 
 def _win_rate(percent: float, comparison: Comparison, word: JudgeWord, source: str) -> GateResult:
@@ -77,8 +77,10 @@ def _win_rate(percent: float, comparison: Comparison, word: JudgeWord, source: s
     told += f", {overall.ties:,} tied"
     labelling = ["punie", "label", current, "--against", base]
     untrusted = _untrusted(duel.judge, LabelKind.DUEL, word.calibrations, labelling)
-    if untrusted or comparison.stopped_early:
-        return _open(name, asked, told, untrusted or STOPPED)
+    stopped = STOPPED if comparison.stopped_early else ""
+    why = untrusted or stopped or only_part(comparison) or asked_otherwise(comparison)
+    if why:
+        return _open(name, asked, told, why)
     lacking = counted(overall.faults + duel.unasked + duel.unanswered, "pair")
     owes = overall.faults or duel.unasked
     readings = _Readings(
@@ -92,7 +94,10 @@ def _win_rate(percent: float, comparison: Comparison, word: JudgeWord, source: s
     return _held(_open(name, asked, told, ""), readings, holds_win_rate, percent / 100)
 
 
-def _score(percent: float, run: Run, calibrations: Sequence[Calibration]) -> GateResult:
+def _score(
+    percent: float, comparison: Comparison, calibrations: Sequence[Calibration]
+) -> GateResult:
+    run = comparison.current
     name, asked = "judge: score", f"is given at least {percent:g} % of the marks"
     judging = f"{_command(['punie', 'judge', 'run', run.id])} {WHO}"
     judged = run.judged
@@ -104,8 +109,9 @@ def _score(percent: float, run: Run, calibrations: Sequence[Calibration]) -> Gat
         return _open(name, asked, told, why)
     labelling = ["punie", "label", run.id]
     untrusted = _untrusted(judged.judge, LabelKind.MARKS, calibrations, labelling)
-    if untrusted or run.decided_after is not None:
-        return _open(name, asked, told, untrusted or STOPPED)
+    why = untrusted or (STOPPED if run.decided_after is not None else only_part(comparison))
+    if why:
+        return _open(name, asked, told, why)
     worst, best = judged.at_worst or judged.score, judged.at_best or judged.score
     readings = _Readings(
         judged.score,
