@@ -1,10 +1,10 @@
 """Models whose true difference is known, for tests of a gate and for its bench."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
-from punie.analysis.paired import paired_difference, stratified_difference
+from punie.analysis.paired import difference_over_categories, paired_difference
 from punie.analysis.sequential import decided
 from punie.records.comparison import Difference
 
@@ -13,30 +13,77 @@ Draw = Callable[[random.Random, int, float, float], Difference]
 out differently, and the true loss."""
 
 
-@cache
-def right_or_wrong(both: int, gained: int, lost: int, neither: int) -> Difference:
+Scores = tuple[list[float], list[float]]
+
+
+def answers(both: int, gained: int, lost: int, neither: int) -> Scores:
     first = [1.0] * both + [0.0] * gained + [1.0] * lost + [0.0] * neither
     second = [1.0] * both + [1.0] * gained + [0.0] * lost + [0.0] * neither
-    return paired_difference(first, second)
+    return first, second
 
 
-def counted(
+@cache
+def right_or_wrong(both: int, gained: int, lost: int, neither: int) -> Difference:
+    return paired_difference(*answers(both, gained, lost, neither))
+
+
+def counts(
     draw: random.Random, n: int, discordance: float, loss: float, right: float
-) -> Difference:
-    """Right-or-wrong answers of one category, by a base model that is right in so many cases."""
+) -> tuple[int, int, int, int]:
+    """Right-or-wrong answers by a base model that is right in so many cases."""
     gained, lost = (discordance - loss) / 2, (discordance + loss) / 2
     cells = (right - lost, gained, lost, 1 - right - gained)
     drawn = draw.choices(range(4), cells, k=n)
-    return right_or_wrong(*(drawn.count(cell) for cell in range(4)))
+    return drawn.count(0), drawn.count(1), drawn.count(2), drawn.count(3)
 
 
 def one_category(right: float) -> Draw:
-    return lambda draw, n, discordance, loss: counted(draw, n, discordance, loss, right)
+    return lambda draw, n, discordance, loss: right_or_wrong(
+        *counts(draw, n, discordance, loss, right)
+    )
+
+
+def categories(sizes: Sequence[int], rights: Sequence[float]) -> Draw:
+    """Independent categories of so many prompts, by a base that is right in so many cases."""
+
+    def drawn(draw: random.Random, discordance: float, loss: float) -> Iterator[Scores]:
+        for size, right in zip(sizes, rights, strict=True):
+            yield answers(*counts(draw, size, discordance, loss, right))
+
+    def difference(draw: random.Random, _n: int, discordance: float, loss: float) -> Difference:
+        parts = list(drawn(draw, discordance, loss))
+        names = [str(at) for at, size in enumerate(sizes) for _ in range(size)]
+        first, second = ([x for part in parts for x in part[arm]] for arm in (0, 1))
+        return difference_over_categories(first, second, names)
+
+    return difference
 
 
 def four_categories(draw: random.Random, n: int, discordance: float, loss: float) -> Difference:
-    parts = [counted(draw, n // 4, discordance, loss, right) for right in (0.5, 0.7, 0.8, 0.8)]
-    return stratified_difference(parts)
+    return categories([n // 4] * 4, (0.5, 0.7, 0.8, 0.8))(draw, n, discordance, loss)
+
+
+def spanning(each: int) -> Draw:
+    """Passages with one question in each of so many categories, of which 7 in 10 fare alike."""
+
+    def difference(draw: random.Random, n: int, discordance: float, loss: float) -> Difference:
+        def answer() -> tuple[float, float]:
+            both, gained, lost, _ = counts(draw, 1, discordance, loss, 0.6)
+            return float(both + lost), float(both + gained)
+
+        rows: list[tuple[float, float]] = []
+        for _ in range(n // each):
+            alike = answer()
+            rows += [alike if draw.random() < 0.7 else answer() for _ in range(each)]
+        first, second = zip(*rows, strict=True)
+        return difference_over_categories(
+            first,
+            second,
+            [str(at % each) for at in range(len(rows))],
+            clusters=[at // each for at in range(len(rows))],
+        )
+
+    return difference
 
 
 def graded(draw: random.Random, n: int, discordance: float, loss: float) -> Difference:
@@ -73,6 +120,7 @@ KINDS: dict[str, Draw] = {
     "four categories": four_categories,
     "graded": graded,
     "passages of five": passages,
+    "passages across four": spanning(4),
 }
 
 

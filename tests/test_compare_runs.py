@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,6 +84,28 @@ def test_the_headline_is_the_mean_over_categories() -> None:
         approx(-0.5),
     ]
     assert [(each.gained, each.lost) for each in found.categories] == [(4, 0), (0, 2)]
+
+
+def test_one_question_under_many_ids_is_one() -> None:
+    """Eight copies gained by chance together would otherwise be enough to call it better."""
+    copies = [replace(a_prompt(f"copy-{at}"), hash="one") for at in range(8)]
+    base: Rows = [(each, an_answer(each, 0.0)) for each in copies]
+    current: Rows = [(each, an_answer(each, 1.0)) for each in copies]
+    found = compared(base, current)
+    assert found.score is not None
+    assert (found.score.n, found.score.independent) == (8, 1)
+    assert found.word is Word.UNCLEAR
+
+
+def test_categories_of_one_prompt_say_no_more_than_one_category_of_them() -> None:
+    """Of eight, three were lost: McNemar's p is 0.25."""
+    base, current = [1.0] * 4 + [0.0] * 4, [0.0] * 3 + [1.0] + [0.0] * 4
+    before, after = (
+        [row for at, score in enumerate(scores) for row in _named(f"c{at}", [score])]
+        for scores in (base, current)
+    )
+    assert compared(before, after).word is Word.UNCLEAR
+    assert compared(after, before).word is not Word.BETTER
 
 
 def _named(category: str, scores: list[float]) -> Rows:

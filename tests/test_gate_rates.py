@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from gate_simulation import KINDS, prompts_until_decided
-from punie.analysis.rule import holds_margin
+from gate_simulation import KINDS, categories, prompts_until_decided, spanning
+from punie.analysis.rule import holds_gain, holds_margin
 from punie.records.gate import Verdict
 
 MARGIN = 0.05
@@ -23,6 +23,7 @@ CELLS = [
     ("four categories", 100, 0.2),
     ("graded", 50, 0.2),
     ("passages of five", 50, 0.2),
+    ("passages across four", 160, 0.2),
 ]
 
 
@@ -34,6 +35,22 @@ def test_a_loss_of_the_margin_hardly_passes(kind: str, n: int, discordance: floa
 @pytest.mark.parametrize(("kind", "n", "discordance"), CELLS)
 def test_an_unchanged_model_hardly_fails(kind: str, n: int, discordance: float) -> None:
     assert rate(kind, n, discordance, 0.0, Verdict.FAIL) <= 0.025
+
+
+@pytest.mark.parametrize("sizes", [[1] * 8, [2] * 10, [3] * 6, [50, 2]], ids=str)
+def test_categories_of_few_prompts_decide_nothing_by_chance(sizes: list[int]) -> None:
+    """Bounds of one prompt, squared and added, fail 6 to 10 % of models that did not change."""
+    draw, made = random.Random(3), categories(sizes, [0.6] * len(sizes))
+    found = [made(draw, 0, 0.5, 0.0) for _ in range(ROUNDS)]
+    assert sum(holds_margin(each, MARGIN) is Verdict.FAIL for each in found) / ROUNDS <= 0.025
+    assert sum(holds_gain(each, 0) is Verdict.PASS for each in found) / ROUNDS <= 0.08
+
+
+def test_questions_about_one_passage_are_no_independent_categories() -> None:
+    draw, made = random.Random(4), spanning(5)
+    found = [made(draw, 250, 0.2, 0.0) for _ in range(ROUNDS)]
+    assert sum(holds_margin(each, MARGIN) is Verdict.FAIL for each in found) / ROUNDS <= 0.025
+    assert sum(holds_gain(each, 0) is Verdict.PASS for each in found) / ROUNDS <= 0.08
 
 
 def test_enough_prompts_tell_a_loss_from_none() -> None:

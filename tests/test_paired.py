@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from punie.analysis.paired import (
+    difference_over_categories,
     graded_interval,
     newcombe_paired,
     paired_difference,
@@ -137,6 +138,35 @@ def test_categories_count_alike_whatever_their_size() -> None:
     assert alone.model_dump() == pytest.approx(small.model_dump())
     with pytest.raises(ValueError, match="no category"):
         stratified_difference([])
+
+
+def test_of_categories_the_wider_of_two_readings_counts() -> None:
+    sizes, lost = (10, 90), (4, 9)
+    first, names = [1.0] * 100, ["a"] * 10 + ["b"] * 90
+    second = [
+        x for size, n in zip(sizes, lost, strict=True) for x in [0.0] * n + [1.0] * (size - n)
+    ]
+    parts = [paired_difference(first[at], second[at]) for at in (slice(10), slice(10, 100))]
+    by_category = stratified_difference(parts)
+    as_one = paired_difference(first, second, weights=[9.0] * 10 + [1.0] * 90)
+    found = difference_over_categories(first, second, names)
+    assert found.value == pytest.approx(by_category.value)
+    for bound, widest in (("low", min), ("lower", min), ("high", max), ("upper", max)):
+        readings = getattr(by_category, bound), getattr(as_one, bound)
+        assert getattr(found, bound) == pytest.approx(widest(readings))
+    assert found.independent == pytest.approx(1 / (10 * 0.05**2 + 90 * (1 / 180) ** 2))
+    alone = difference_over_categories(first, second, ["a"] * 100)
+    assert alone.model_dump() == pytest.approx(paired_difference(first, second).model_dump())
+
+
+def test_passages_that_span_categories_widen_the_difference() -> None:
+    first, second = [1.0] * 60, ([0.0] * 4 + [1.0] * 16) * 3
+    names, passages = [str(at // 20) for at in range(60)], [at % 20 for at in range(60)]
+    alone = difference_over_categories(first, second, names)
+    spanning = difference_over_categories(first, second, names, clusters=passages)
+    assert alone.upper < 0 < spanning.upper
+    assert alone.independent is None
+    assert spanning.independent == pytest.approx(20)
 
 
 def test_what_is_clearly_worse_and_what_is_not() -> None:

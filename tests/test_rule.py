@@ -44,6 +44,27 @@ def test_few_prompts_decide_nothing_however_they_changed(number: int):
     assert holds_margin(lost, 0.05) is (Verdict.INCONCLUSIVE if few else Verdict.FAIL)
 
 
+@pytest.mark.parametrize(
+    ("weights", "clusters"),
+    [
+        (None, [at // 5 for at in range(15)]),
+        ([300.0] * 3 + [1.0] * 12, None),
+        (None, [0] * 8 + list(range(1, 8))),
+    ],
+)
+def test_what_rests_on_few_independent_prompts_decides_nothing(
+    weights: list[float] | None, clusters: list[int] | None
+):
+    arms = [0.0] * 15, [1.0] * 15
+    for first, second in (arms, arms[::-1]):
+        found = paired_difference(first, second, weights=weights, clusters=clusters)
+        assert found.independent is not None
+        assert found.independent < FEWEST
+        assert word_of(found, 0.05) is Word.UNCLEAR
+        assert holds_gain(found, 0.0) is Verdict.INCONCLUSIVE
+        assert holds_margin(found, 0.05) is Verdict.INCONCLUSIVE
+
+
 def test_nothing_compared_is_no_verdict():
     assert word_of(None, 0.05) is None
     for verdict in (holds_margin(None, 0.05), holds_gain(None, 0.0), holds_floor(None, 0.98)):

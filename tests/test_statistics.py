@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from punie.analysis.estimates import clusters_of_questions
 from punie.analysis.statistics import (
     cautious_n,
     design_effect,
@@ -153,6 +154,33 @@ def test_intervals_of_few_clusters_cover_the_truth(alike: float):
         low, high = wilson(weighted_mean(values, ones), n)
         covered += low <= 0.7 <= high
     assert covered / 1500 >= 0.93
+
+
+def test_prompts_of_one_passage_or_one_hash_are_a_cluster():
+    found = clusters_of_questions(
+        [
+            ("a", "1"),
+            ("a", "2"),
+            (None, "3"),
+            (None, "3"),
+            ("b", "2"),
+            (None, ""),
+            (None, ""),
+            ("c", ""),
+        ]
+    )
+    assert [found.index(each) for each in found] == [0, 0, 2, 2, 0, 5, 6, 7]
+
+
+@given(
+    st.lists(st.tuples(st.none() | st.sampled_from("abc"), st.sampled_from(["", "1", "2", "3"])))
+)
+def test_questions_that_share_anything_share_a_cluster(prompts: list[tuple[str | None, str]]):
+    found = clusters_of_questions(prompts)
+    for this, (group, question) in zip(found, prompts, strict=True):
+        for other, (its_group, its_question) in zip(found, prompts, strict=True):
+            same = group is not None and group == its_group
+            assert this == other or not (same or (question and question == its_question))
 
 
 def test_mean_of_means_adds_squared_distances_on_each_side():

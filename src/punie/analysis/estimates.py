@@ -35,3 +35,24 @@ def mean_of_estimates(parts: Iterable[Estimate | None]) -> Estimate | None:
 def clusters_of(groups: Sequence[str | None]) -> list[Hashable]:
     """A cluster for each prompt; one without a group is its own, by a number that no group has."""
     return [index if group is None else group for index, group in enumerate(groups)]
+
+
+def clusters_of_questions(prompts: Iterable[tuple[str | None, str]]) -> list[Hashable]:
+    """As `clusters_of`, of (group, hash): prompts of one hash are one question, asked again.
+
+    Where they stand in several groups, these are one cluster. An empty hash is not known.
+    """
+    parent: dict[Hashable, Hashable] = {}
+
+    def root(key: Hashable) -> Hashable:
+        while (above := parent.setdefault(key, key)) != key:
+            parent[key] = parent[above]  # halves the path, so that long chains stay cheap
+            key = parent[key]
+        return key
+
+    own: list[Hashable] = []
+    for index, (group, question) in enumerate(prompts):
+        own.append(("prompt", index) if group is None else ("group", group))
+        if question:
+            parent[root(own[-1])] = root(("hash", question))
+    return [root(each) for each in own]

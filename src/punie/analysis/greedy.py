@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from punie.analysis.estimates import clusters_of, estimate, mean_of_estimates
-from punie.analysis.paired import paired_difference, stratified_difference
+from punie.analysis.estimates import clusters_of_questions, estimate, mean_of_estimates
+from punie.analysis.paired import difference_over_categories
 from punie.analysis.pairing import Arm, Asked, arm_of, pair
 from punie.analysis.same import same_model
 from punie.records.comparison import Difference, Pair, Side
@@ -97,13 +97,13 @@ def _mean(pairs: Iterable[Pair], right: dict[str, float]) -> Estimate | None:
 def _difference(
     pairs: Iterable[Pair], first: dict[str, float], second: dict[str, float]
 ) -> Difference | None:
-    strata = [
-        paired_difference(
-            [first[each.id] for each in group],
-            [second[each.id] for each in group],
-            weights=[each.weight for each in group],
-            clusters=clusters_of([each.group for each in group]),
-        )
-        for group in _by_category(pairs)
-    ]
-    return stratified_difference(strata) if strata else None
+    scored = [each for each in pairs if each.weight > 0]
+    if not scored:
+        return None
+    return difference_over_categories(
+        [first[each.id] for each in scored],
+        [second[each.id] for each in scored],
+        [each.category for each in scored],
+        weights=[each.weight for each in scored],
+        clusters=clusters_of_questions((each.group, each.hash) for each in scored),
+    )

@@ -5,10 +5,12 @@ Pairing takes away what both runs share: a hard prompt is hard for both. Pure fu
 
 import math
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 from punie.analysis.statistics import (
     Interval,
     cautious_n,
+    kish_n,
     mean_of_means,
     weighted_mean,
     wilson,
@@ -65,16 +67,88 @@ def paired_difference(
         n=len(rows),
         lower=max(-1.0, passes[0]),
         upper=min(1.0, fails[1]),
+        independent=independent_of(weights, clusters),
     )
+
+
+def independent_of(weights: Sequence[float], clusters: Sequence[Hashable]) -> float | None:
+    """How many prompts that share nothing and weigh alike there are at least; None where all do.
+
+    Kish's size of the clusters: what is left if the prompts of each come out all alike.
+    """
+    sizes: dict[Hashable, float] = {}
+    for weight, cluster in zip(weights, clusters, strict=True):
+        sizes[cluster] = sizes.get(cluster, 0.0) + weight
+    found = kish_n(list(sizes.values()))
+    return found if found < len(weights) * (1 - 1e-9) else None
+
+
+def difference_over_categories(
+    first: Sequence[float],
+    second: Sequence[float],
+    categories: Sequence[str],
+    *,
+    weights: Sequence[float] | None = None,
+    clusters: Sequence[Hashable] | None = None,
+) -> Difference:
+    """Mean over categories of `paired_difference`, which see for the arguments.
+
+    Two readings, and of each bound the wider one. MOVER keeps the skew of the categories' bounds,
+    but takes them for independent, and has little to go by where a category has one or two prompts.
+    One sample of all prompts, in which each category has the same weight, sees the clusters that
+    span categories, and has enough prompts. Raises ValueError without prompts.
+    """
+    weights = weights or [1.0] * len(first)
+    clusters = clusters or range(len(first))
+    rows = [_Row(*row) for row in zip(first, second, weights, clusters, strict=True)]
+    strata: dict[str, list[_Row]] = {}
+    for category, row in zip(categories, rows, strict=True):
+        if row.weight > 0:
+            strata.setdefault(category, []).append(row)
+    parts = [_of_rows(of_category) for of_category in strata.values()]
+    by_category = stratified_difference(parts)
+    if len(parts) == 1:
+        return by_category
+    shared: list[_Row] = []
+    for of_category in strata.values():
+        total = math.fsum(row.weight for row in of_category)
+        shared += [row._replace(weight=row.weight / total) for row in of_category]
+    return wider(by_category, _of_rows(shared))
+
+
+def wider(by_category: Difference, as_one: Difference) -> Difference:
+    """Two readings of one difference: of each bound the one that claims less."""
+    return by_category.model_copy(
+        update={
+            "low": min(by_category.low, as_one.low),
+            "high": max(by_category.high, as_one.high),
+            "lower": min(by_category.lower, as_one.lower),
+            "upper": max(by_category.upper, as_one.upper),
+            "independent": as_one.independent,
+        }
+    )
+
+
+class _Row(NamedTuple):
+    before: float
+    after: float
+    weight: float
+    cluster: Hashable
+
+
+def _of_rows(rows: Sequence[_Row]) -> Difference:
+    first, second, weights, clusters = zip(*rows, strict=True)
+    return paired_difference(first, second, weights=weights, clusters=clusters)
 
 
 def stratified_difference(
     strata: Sequence[Difference], *, weights: Sequence[float] | None = None
 ) -> Difference:
-    """Mean over categories of their differences, equally weighted or by `weights`.
+    """Mean of independent differences, equally weighted or by `weights`.
 
-    Each bound by MOVER from the categories' bounds of the same confidence; see `mean_of_means`.
-    Raises ValueError without categories.
+    Each bound by MOVER from the parts' bounds of the same confidence; see `mean_of_means`. For
+    categories of few prompts it claims too much: see `difference_over_categories`. Raises
+    ValueError without parts.
     """
     if not strata:
         msg = "no category to compare"
@@ -87,7 +161,18 @@ def stratified_difference(
     value, (low, high) = mover([(part.low, part.high) for part in strata])
     _, (lower, upper) = mover([(part.lower, part.upper) for part in strata])
     n = sum(part.n for part in strata)
-    return Difference(value=value, low=low, high=high, n=n, lower=lower, upper=upper)
+    independent = math.fsum(
+        part.n if part.independent is None else part.independent for part in strata
+    )
+    return Difference(
+        value=value,
+        low=low,
+        high=high,
+        n=n,
+        lower=lower,
+        upper=upper,
+        independent=independent if independent < n else None,
+    )
 
 
 def newcombe_paired(

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from punie.analysis.estimates import clusters_of, estimate, mean_of_estimates
-from punie.analysis.paired import paired_difference, stratified_difference
+from punie.analysis.estimates import clusters_of_questions, estimate, mean_of_estimates
+from punie.analysis.paired import difference_over_categories
 from punie.analysis.pairing import Asked, Paired
 from punie.analysis.unpaired import unpaired_difference
 from punie.records.comparison import Difference, Pair, Side
@@ -112,17 +112,16 @@ class Portion:
             return unpaired_difference(first, second) if first and second else None
         rows = [(each, before(each.base), after(each.current)) for each in self.pairs]
         compared = [(p, a, b) for p, a, b in rows if a is not None and b is not None]
-        by_category = self._by_category((each[0], each) for each in compared if each[0].weight > 0)
-        parts = [
-            paired_difference(
-                [before for _, before, _ in part],
-                [after for _, _, after in part],
-                weights=[pair.weight for pair, _, _ in part],
-                clusters=clusters_of([pair.group for pair, _, _ in part]),
-            )
-            for part in by_category
-        ]
-        return stratified_difference(parts) if parts else None
+        compared = [each for each in compared if each[0].weight > 0]
+        if not compared:
+            return None
+        return difference_over_categories(
+            [before for _, before, _ in compared],
+            [after for _, _, after in compared],
+            [pair.category if self.whole else "" for pair, _, _ in compared],
+            weights=[pair.weight for pair, _, _ in compared],
+            clusters=clusters_of_questions((pair.group, pair.hash) for pair, _, _ in compared),
+        )
 
     def if_faults(self, *, base: float, current: float) -> Difference | None:
         """The difference with each answer that a fault took for one of these scores.

@@ -42,6 +42,8 @@ class Difference(Record):
     """The one-sided 95 % lower bound: what a PASS rests on."""
     upper: float
     """The one-sided 99 % upper bound: what a FAIL rests on."""
+    independent: float | None = None
+    """How many prompts that share nothing and weigh alike it rests on; None where that is `n`."""
 
     @property
     def clearly_below(self) -> bool:
@@ -103,6 +105,17 @@ class Discordance(Record):
     neither: int
     p: float
     """Two-sided: how likely a split as uneven as gained to lost is by chance."""
+
+
+class UnitFlips(Record):
+    """What flipped, prompts of one group as one: what a sequential test rests on."""
+
+    gained: int
+    lost: int
+    faulted: int = 0
+    """Groups, and prompts of none, with an answer that a fault took."""
+    all_categories: bool = True
+    """Whether prompts of each category are among what was compared."""
 
 
 class SliceComparison(Record):
@@ -228,6 +241,8 @@ class Comparison(Record):
     at_best: Estimate | None = None
     passed: Difference | None = None
     discordance: Discordance | None = None
+    unit_flips: UnitFlips | None = None
+    """None where neither run ended early."""
     smallest_detectable: float | None = None
     """The smallest true difference that this comparison would have found in 80 % of cases, at the
     discordance that it shows (share in [0, 1])."""
