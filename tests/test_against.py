@@ -434,6 +434,24 @@ async def test_a_gate_decides_the_exit_code(
     assert "undecided" in found.warnings[0]
 
 
+async def test_a_gate_that_asks_for_a_judge_says_which_command_asks_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "g.yaml").write_text("judge: {win_rate_percent: 50, score_percent: 90}\n")
+    async with Asked() as old, Asked() as new:
+        first = (await a_run(folder, old)).report.run
+        found = await contest(folder, new, first.id, aim={"gate": "g.yaml"}, quiet=False)
+    assert code_of(found) == 4
+    assert "cannot pass: judge: a score of 90 % needs" in " ".join(capsys.readouterr().err.split())
+    assert found.found is not None
+    report = found.found.compared.gate
+    assert report is not None
+    wins, score = report.results
+    current = found.measured.report.run.id
+    assert f"punie compare {first.id} {current} --gate g.yaml --judge …" in wins.why
+    assert f"punie judge run {current} --judge …" in score.why
+
+
 async def test_what_a_gate_names_is_looked_for_before_anything_is_asked(folder: Path) -> None:
     (folder / "g.yaml").write_text("name: g\nguards:\n  - {suite: nowhere, margin_points: 5}\n")
     async with Asked() as old, Asked() as new:
