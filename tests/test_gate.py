@@ -103,6 +103,11 @@ def test_results_are_said_in_words_with_their_numbers() -> None:
     assert floor.found == "70.0 %, between 60.4 % and 78.1 %"
 
 
+def test_a_share_that_is_not_all_is_never_rounded_to_it() -> None:
+    (floor,) = held(guard(floor_percent=90), of_cells(2999, 0, 0, 1)).results
+    assert floor.found == "> 99.9 %, between 99.8 % and > 99.9 %"
+
+
 def test_the_worst_verdict_counts() -> None:
     gates = guard(margin_points=5, floor_percent=80)
     assert held(gates, of_cells(95, 0, 0, 5)).verdict is PASS

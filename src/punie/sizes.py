@@ -23,3 +23,13 @@ def scaled(value: float, units: Sequence[str], space: str) -> str:
     # Three digits, never in scientific form; rounded to an integer, zero has no sign.
     text = f"{round(value):,}" if step == 0 or abs(value) >= 99.95 else f"{value:.3g}"
     return f"{text.replace('-', '−')}{space}{units[step]}"
+
+
+def count(number: int | None) -> str:
+    """Write a count in full, in groups of three: `12,345`."""
+    return NOTHING if number is None else f"{number:,}".replace("-", "−")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Write a count with its noun: `1 prompt`, `12 prompts`, `2 retries`."""
+    return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"

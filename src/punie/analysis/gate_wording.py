@@ -3,22 +3,7 @@
 from punie.records.comparison import Difference
 from punie.records.gate import SliceGate, SuiteGate, Verdict
 from punie.records.summary import Estimate
-
-
-def points(share: float) -> str:
-    """Write a difference of shares in points with its sign: `+3.2`, `−12.5`, `0`."""
-    text = f"{100 * share:+.1f}".replace("-", "−")
-    return "0" if text[1:] == "0.0" else text
-
-
-def percent(share: float) -> str:
-    """Write a share: `62.5 %`."""
-    return f"{100 * share:.1f} %"
-
-
-def times(count: float, noun: str) -> str:
-    """Write a count with its noun: `1 prompt`, `1,200 prompts`."""
-    return f"{count:,.0f} {noun}{'s' * (round(count) != 1)}"
+from punie.shares import percent, points
 
 
 def found_difference(difference: Difference, verdict: Verdict) -> str:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from punie.analysis.gate_wording import percent, points
 from punie.analysis.paired import stratified_difference
 from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both
 from punie.analysis.statistics import mean_of_means
 from punie.records.comparison import Comparison, Difference, SliceComparison
 from punie.records.gate import Criteria, Route, Verdict
 from punie.records.summary import Estimate
+from punie.shares import percent, points
 
 
 @dataclass(frozen=True, slots=True)

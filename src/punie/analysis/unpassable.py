@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from punie.analysis.estimates import clusters_of
 from punie.analysis.gate_entries import entry_for
-from punie.analysis.gate_wording import part_of, slice_of, times
+from punie.analysis.gate_wording import part_of, slice_of
 from punie.analysis.paired import PASSES, TWO_SIDED, newcombe_paired
 from punie.analysis.statistics import effective_n, mean_of_means, wilson
 from punie.records.comparison import Comparison, SliceComparison
 from punie.records.gate import Gates, JudgeGate, SliceGate, SuiteGate
 from punie.records.suite import EvalPrompt, EvalSuite
+from punie.sizes import counted
 
 MOST = 100_000
 """More prompts than this are no advice."""
@@ -130,7 +131,7 @@ def _there(sizes: Sequence[float], needed: float, how: str) -> str:
     verb = "is" if there == 1 else "are"
     if math.isinf(needed):
         return f"more than {MOST:,} prompts, {how}; there {verb} {there:,}"
-    return f"{times(needed, 'prompt')}, {how}; there {verb} {there:,}"
+    return f"{counted(round(needed), 'prompt')}, {how}; there {verb} {there:,}"
 
 
 def _needed(sizes: Sequence[float], passes: Callable[[Sequence[float]], bool]) -> float | None:

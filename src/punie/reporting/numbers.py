@@ -8,16 +8,8 @@ import math
 from collections.abc import Callable
 
 from punie.records.summary import Estimate
-from punie.sizes import NOTHING, byte_size, scaled
-
-_EXACT = 1e-9
-"""Shares nearer to 0 or 1 than this are those, written with floating point's noise."""
-
-
-def _fixed(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
-    # A small negative value rounds to "-0.0".
-    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+from punie.shares import EXACT, fixed, percent, points
+from punie.sizes import NOTHING, byte_size, count, counted, scaled
 
 
 def _significant(value: float, digits: int = 3) -> str:
@@ -26,26 +18,11 @@ def _significant(value: float, digits: int = 3) -> str:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
     magnitude = math.floor(math.log10(abs(rounded)))
-    return _fixed(rounded, max(0, digits - 1 - magnitude))
+    return fixed(rounded, max(0, digits - 1 - magnitude))
 
 
 def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def percent(value: float | None) -> str:
-    """Write a share in [0, 1] as `62.5 %`; exactly none and all are `0 %` and `100 %`."""
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    if abs(value) < _EXACT:
-        return "0 %"
-    if abs(value - 1) < _EXACT:
-        return "100 %"
-    if 0 < value < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= value < 1:
-        return "> 99.9 %"
-    return f"{_fixed(100 * value, 1)} %"
 
 
 def interval(estimate: Estimate | None) -> str:
@@ -53,7 +30,7 @@ def interval(estimate: Estimate | None) -> str:
     if estimate is None or not (_finite(estimate.low) and _finite(estimate.high)):
         return NOTHING
     decimals = 0 if estimate.high - estimate.low >= 0.05 else 1
-    return f"[{_fixed(100 * estimate.low, decimals)}–{_fixed(100 * estimate.high, decimals)}]"
+    return f"[{fixed(100 * estimate.low, decimals)}–{fixed(100 * estimate.high, decimals)}]"
 
 
 def percent_interval(estimate: Estimate | None) -> str:
@@ -61,14 +38,6 @@ def percent_interval(estimate: Estimate | None) -> str:
     if estimate is None or not math.isfinite(estimate.value):
         return NOTHING
     return f"{percent(estimate.value)} {interval(estimate)}"
-
-
-def points(share: float | None) -> str:
-    """Write a difference of shares in percentage points with its sign: `+3.2`, `−12.5`, `0`."""
-    if share is None or not math.isfinite(share):
-        return NOTHING
-    text = _fixed(100 * share, 1)
-    return "0" if text in ("0.0", "0") else text if share < 0 else f"+{text}"
 
 
 def points_interval(share: float, low: float, high: float) -> str:
@@ -80,11 +49,11 @@ def score(value: float | None) -> str:
     """Write one answer's score in [0, 1] as `0`, `0.67` or `1`."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    if abs(value) < _EXACT:
+    if abs(value) < EXACT:
         return "0"
-    if abs(value - 1) < _EXACT:
+    if abs(value - 1) < EXACT:
         return "1"
-    return _fixed(min(max(value, 0.01), 0.99), 2)
+    return fixed(min(max(value, 0.01), 0.99), 2)
 
 
 def duration(seconds: float | None) -> str:
@@ -129,16 +98,6 @@ def compact(number: float | None) -> str:
     if number is None or not math.isfinite(number):
         return NOTHING
     return scaled(number, ("", "k", "M", "B", "T"), "")
-
-
-def count(number: int | None) -> str:
-    """Write a count in full, in groups of three: `12,345`."""
-    return NOTHING if number is None else f"{number:,}".replace("-", "−")
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Write a count with its noun: `1 prompt`, `12 prompts`, `2 retries`."""
-    return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
 def rate(tokens_per_second: float | None) -> str:
