@@ -16,7 +16,7 @@ from rich.console import Console
 from answered_runs import BASE, TUNED, prompt, two_runs
 from punie.analysis.calibration import MIN_LABELS, of_duels, of_marks, of_right, why_not
 from punie.judging.calibration_file import find_calibration, told, write_calibration
-from punie.judging.label_file import LabelFile
+from punie.judging.label_file import LabelFile, labels_hash, read_labels
 from punie.judging.rubric import default_rubric, read_rubric
 from punie.records.base import digest
 from punie.records.duel import DuelOutcome
@@ -127,6 +127,7 @@ def test_a_calibration_is_found_by_its_very_judge(tmp_path: Path):
     right = calibration(noisy(20, 0.1), LabelKind.RIGHT)
     write_calibration(tmp_path, marks)
     write_calibration(tmp_path, right)
+    (tmp_path / "labels.jsonl").touch()
 
     assert find_calibration(tmp_path, JUDGE) == marks  # usable, and the other is not
     assert find_calibration(tmp_path, JUDGE.model_copy(update={"model": "other"})) is None
@@ -143,7 +144,8 @@ def calibration(pairs: list[tuple[dict[str, int], dict[str, int]]], kind: LabelK
         judge=JUDGE,
         kind=kind,
         made_at="2026-11-21T10:00:00+00:00",
-        labels_hash="l" * 64,
+        labels_file="labels.jsonl",
+        labels_hash=labels_hash([]),
         labels=len(pairs),
         compared=len(pairs),
         agreements=found,
@@ -224,6 +226,31 @@ def test_a_judge_that_agrees_may_gate(folder: Path):
     assert again["data"]["calibration"]["agreements"] == [
         each.model_dump(mode="json") for each in found.agreements
     ]
+
+
+def test_a_calibration_whose_labels_have_changed_gates_nothing(folder: Path):
+    path = labelled(folder, [1 + n % 5 for n in range(60)])
+    kept = folder / "data" / "labels"
+    with judge("marks") as url:
+        _, said = calibrated(folder, url)
+        asked = ("judge", "run", TUNED, "--judge", url, "--judge-model", "m", "--json")
+        before = json.loads(punie(folder, *asked).stdout)["data"]["judged"]["calibrated"]
+        with LabelFile(path) as file:
+            file.add(read_labels(path)[0].model_copy(update={"marks": all_of(5)}))
+        after = json.loads(punie(folder, *asked).stdout)["data"]["judged"]["calibrated"]
+        again = Calibration.model_validate(calibrated(folder, url)[1]["data"]["calibration"])
+
+    found = Calibration.model_validate(said["data"]["calibration"])
+    assert before.endswith("a gate may rest on it.")
+    day = found.made_at[:10]
+    assert after.endswith(
+        f"it gates nothing: its labels are no longer those of {day}, so calibrate it again."
+    )
+    assert find_calibration(kept, again.judge) == again
+    path.unlink()
+    gone = find_calibration(kept, again.judge)
+    assert gone is not None
+    assert gone.stale
 
 
 def test_a_judge_that_disagrees_is_said_to(folder: Path):

@@ -130,6 +130,7 @@ def test_it_is_said_in_words_with_its_numbers() -> None:
             (calibration().model_copy(update={"judge": JUDGE.model_copy(update={"model": "b"})}),),
             "nobody compared",
         ),
+        ((calibration().model_copy(update={"stale": "its labels changed"}),), "its labels changed"),
         # A flag says nothing against the numbers beside it.
         ((calibration(wrong=40).model_copy(update={"usable": True}),), "its lower bound is"),
     ],

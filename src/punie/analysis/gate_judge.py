@@ -153,7 +153,7 @@ def _untrusted(
     known = [each for each in calibrations if each.judge == judge and each.kind is kind]
     if not known:
         return f"nobody compared this judge with people on {what}: {commands}"
-    reason = why_not(known[0].agreements)
+    reason = known[0].stale or why_not(known[0].agreements)
     if reason:
         return f"this judge gates nothing on {what}, {reason}: {commands}"
     return ""

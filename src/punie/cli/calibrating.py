@@ -1,6 +1,7 @@
 """Having a judge say what people have said already, and comparing the two."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from punie.analysis.calibration import of_duels, of_marks, of_right, why_not
 from punie.cli.judge_served import JudgeWish
+from punie.datasets.names import LABELS
 from punie.errors import InputError
 from punie.judging.matches import AnswerPair, matches_of
 from punie.judging.transcript import answer_of
@@ -69,8 +71,9 @@ def calibrate(path: Path, wish: JudgeWish, settings: Loaded) -> Calibrated:
             f"{path}: the runs do not have the answers that these labels are about",
             hint="labels belong to runs of one project; label again: punie label RUN",
         )
+    where = os.path.relpath(path.resolve(), (settings.project / LABELS).resolve())
     try:
-        return asyncio.run(_calibrate(works, labels, kind, wish=wish, settings=settings))
+        return asyncio.run(_calibrate(where, works, labels, kind, wish=wish, settings=settings))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
@@ -130,6 +133,7 @@ def _hash(answer: EvalResult) -> str:
 
 
 async def _calibrate(
+    labels_file: str,
     works: list[_Work],
     labels: list[Label],
     kind: LabelKind,
@@ -139,7 +143,6 @@ async def _calibrate(
 ) -> Calibrated:
     from punie.cli.judge_at_work import RunsCache, judge_at_work
     from punie.cli.signals import signals
-    from punie.datasets.names import LABELS
     from punie.judging.calibration_file import write_calibration
     from punie.judging.label_file import labels_hash
     from punie.serving.awake import awake
@@ -164,6 +167,7 @@ async def _calibrate(
         judge=judge.judge.identity,
         kind=kind,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels_file=labels_file,
         labels_hash=labels_hash(labels),
         labels=len(labels),
         compared=said.compared,

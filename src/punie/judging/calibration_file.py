@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from punie.errors import InputError
+from punie.judging.label_file import labels_hash, read_labels
 from punie.reading import MIB, read_regular
 from punie.records.judgement import JudgeIdentity
 from punie.records.labels import Calibration, LabelKind
@@ -33,13 +34,16 @@ def find_calibration(labels: Path, judge: JudgeIdentity) -> Calibration | None:
     None where nobody calibrated it. Raises InputError for a file that cannot be read.
     """
     known = [found for kind in LabelKind if (found := calibration_on(labels, judge, kind))]
-    return max(known, key=lambda each: (each.usable, each.compared), default=None)
+    return max(
+        known, key=lambda each: (each.usable and not each.stale, each.compared), default=None
+    )
 
 
 def calibration_on(labels: Path, judge: JudgeIdentity, kind: LabelKind) -> Calibration | None:
     """What is known of this very judge against labels of one kind.
 
-    None where nobody calibrated it on them. Raises InputError for a file that cannot be read.
+    It is stale where its labels are no longer those that were used. None where nobody calibrated
+    the judge on them. Raises InputError for a file that cannot be read.
     """
     path = labels / FOLDER / f"{judge.key[:16]}-{kind}.json"
     if not path.is_file():
@@ -51,7 +55,20 @@ def calibration_on(labels: Path, judge: JudgeIdentity, kind: LabelKind) -> Calib
             f"{path}: is no calibration",
             hint="delete it, and calibrate again: punie judge calibrate LABELS",
         ) from error
-    return found if (found.judge, found.kind) == (judge, kind) else None
+    if (found.judge, found.kind) != (judge, kind):
+        return None
+    return found.model_copy(update={"stale": _stale(labels, found)})
+
+
+def _stale(labels: Path, found: Calibration) -> str:
+    """Why a calibration counts no more: labels were added, changed or lost; else empty."""
+    try:
+        now = labels_hash(read_labels(labels / found.labels_file))
+    except InputError:  # gone, or no labels any more
+        now = ""
+    if now == found.labels_hash:
+        return ""
+    return f"its labels are no longer those of {found.made_at[:10]}, so calibrate it again"
 
 
 def told(found: Calibration | None) -> str:
@@ -59,8 +76,9 @@ def told(found: Calibration | None) -> str:
     if found is None or not found.agreements:
         return ""
     first = found.agreements[0]
+    reason = found.stale or found.why_not
     if first.kappa is None:
-        return f"Compared with people on {first.n} answers: {found.why_not}; it gates nothing."
+        return f"Compared with people on {first.n} answers: {reason}; it gates nothing."
     kappa = f"κ {first.kappa:.2f} [{first.low:.2f} to {first.high:.2f}]"
-    ends = "a gate may rest on it" if found.usable else f"it gates nothing: {found.why_not}"
+    ends = f"it gates nothing: {reason}" if reason else "a gate may rest on it"
     return f"Compared with people on {first.n} answers ({first.name}): {kappa}; {ends}."

@@ -105,6 +105,9 @@ class Calibration(Record):
     judge: JudgeIdentity
     kind: LabelKind
     made_at: str
+    """UTC, ISO 8601."""
+    labels_file: str = ""
+    """Where the labels lie, as seen from the folder of the labels."""
     labels_hash: str
     """SHA-256 of the labels that were used."""
     labels: int
@@ -116,5 +119,7 @@ class Calibration(Record):
     usable: bool
     """Whether a gate may rest on this judge."""
     why_not: str = ""
+    stale: str = ""
+    """Why it counts no more, found out whenever it is read: then no gate may rest on it either."""
     seed: int = 0
     """Of the bootstrap."""

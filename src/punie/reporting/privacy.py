@@ -82,8 +82,8 @@ class Privacy:
         return duel.model_copy(update={"judge": self._judge(duel.judge), "duels": duels, **said})
 
     def calibration(self, found: Calibration) -> Calibration:
-        """Rewrite who judged."""
-        return found.model_copy(update={"judge": self._judge(found.judge)})
+        """Rewrite who judged; where the labels lie stays in the project."""
+        return found.model_copy(update={"judge": self._judge(found.judge), "labels_file": ""})
 
     def _judge(self, judge: JudgeIdentity) -> JudgeIdentity:
         return judge.model_copy(update={"url": None, "model": self.text(judge.model)})
