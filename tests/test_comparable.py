@@ -10,7 +10,7 @@ from punie.records.comparison import Comparison
 from punie.records.gate import GateResult, Gates, SliceGate, SuiteGate, Verdict
 from punie.records.run import Run, RunStatus
 from punie.records.suite import Sampling
-from run_pairs import Rows, a_prompt, a_run, adapted, an_answer, compared, rows_of
+from run_pairs import Rows, a_prompt, a_run, adapted, an_answer, cells, compared, rows_of
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 GAINED = rows_of([0.0] * 40), rows_of([1.0] * 40)
@@ -113,6 +113,48 @@ def test_two_samples_of_different_suites_tell_nothing_of_the_models() -> None:
     assert (gain.verdict, "suite" in gain.why) == (OPEN, True)
     collected = a_run(suite_name="collected interactions", suite_hash=""), adapted()
     assert held(compared(*GAINED, how="unpaired", runs=collected))[0].verdict is PASS
+
+
+def _early(base: Rows, current: Rows) -> list[GateResult]:
+    asked = SuiteGate(suite="greenhouse", minimum_gain_points=0)
+    heads = a_run(), adapted(decided_after=len(current), selection={"order": "seed 0"})
+    return held(compared(base, current, runs=heads), asked)
+
+
+def test_a_category_that_was_not_asked_leaves_an_early_end_open() -> None:
+    """37 prompts of one category, and none of the other: nothing is known of their mean."""
+    unasked = [
+        (a_prompt(f"b{at}", category="b"), an_answer(a_prompt(f"b{at}"), 1.0)) for at in range(9)
+    ]
+    base, current = rows_of([0.0] * 37, category="a"), rows_of([1.0] * 37, category="a")
+    (gain,) = _early([*base, *unasked], current)
+    assert (gain.verdict, gain.why) == (
+        OPEN,
+        "not every category was asked: ask the whole suite",
+    )
+    assert _early(base, current)[0].verdict is PASS
+
+
+def test_prompts_of_one_group_are_one_flip_of_an_early_end() -> None:
+    base, current = rows_of([0.0] * 10, group="passage"), rows_of([1.0] * 10, group="passage")
+    assert _early(base, current)[0].verdict is OPEN
+
+
+def test_worse_is_decided_later_than_better() -> None:
+    """An unchanged model fails in 1 % of cases: eight flips are too few, nine are enough."""
+    for lost, verdict in ((8, OPEN), (9, FAIL)):
+        assert _early(rows_of([1.0] * lost), rows_of([0.0] * lost))[0].verdict is verdict
+
+
+def test_a_run_that_could_have_ended_early_is_held_to_stricter_bounds() -> None:
+    """6 of 40 gained and 1 lost pass once, and not as the second try after the test's."""
+    base, current = cells(20, 6, 1, 13)
+    asked = SuiteGate(suite="greenhouse", minimum_gain_points=0)
+    for selection, verdict in (({}, PASS), ({"order": "seed 0"}, OPEN)):
+        heads = a_run(), adapted(selection=selection)
+        assert (
+            held(compared(rows_of(base), rows_of(current), runs=heads), asked)[0].verdict is verdict
+        )
 
 
 def test_a_run_is_not_compared_with_itself() -> None:

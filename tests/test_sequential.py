@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.analysis.sequential import ALPHA, decided, log_evidence
+from punie.analysis.sequential import ALPHA, ALPHA_WORSE, decided, log_evidence
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
@@ -27,7 +27,8 @@ def test_fair_flips_leave_the_evidence_as_it_is_on_average(gained: int, lost: in
 def test_how_few_flips_decide() -> None:
     assert [lost for lost in range(4) if decided(8, lost)] == [0]
     assert not decided(7, 0)
-    assert decided(0, 8)
+    assert not decided(0, 8)
+    assert decided(0, 9)  # worse is decided later: a gate that fails must be surer
     assert not decided(0, 0)
     assert not decided(100, 100)
     assert decided(5000, 4000)
@@ -55,7 +56,8 @@ def chances(gain: float, lose: float, prompts: int) -> tuple[list[float], float]
 def test_equal_models_are_told_apart_in_at_most_alpha_of_cases(discordance: float) -> None:
     by_prompt, better = chances(discordance / 2, discordance / 2, 250)
     assert 0 < by_prompt[-1] <= ALPHA
-    assert better == pytest.approx(by_prompt[-1] / 2)
+    assert better <= ALPHA / 2
+    assert by_prompt[-1] - better <= ALPHA_WORSE / 2
 
 
 def test_a_worse_model_is_hardly_ever_found_better() -> None:

@@ -1,5 +1,6 @@
 """Asking until a sequential test decides: what it looks at, and when the run ends."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fake_server import FakeServer
@@ -69,6 +70,32 @@ def test_only_right_or_wrong_in_both_counts() -> None:
     assert not decide(asked[3], answer(asked[3], passed=False))
     assert decide(asked[4], answer(asked[4], passed=False))
     assert (decide.gained, decide.lost, decide.after) == (0, 2, 5)
+
+
+def test_prompts_of_a_group_are_one_flip_once_all_are_there() -> None:
+    asked = [replace(each, group=f"g{at // 5}") for at, each in enumerate(prompts(15))]
+    decide = UntilDecided(asked, {each.hash: False for each in asked}, two_more)
+    for each in asked[:9]:
+        assert not decide(each, answer(each, passed=True))
+    assert (decide.gained, decide.lost) == (1, 0)
+    assert decide(asked[9], answer(asked[9], passed=False))  # four of its five gained
+    assert (decide.gained, decide.lost, decide.after) == (2, 0, 10)
+
+
+def test_it_looks_only_while_every_category_has_prompts() -> None:
+    categories = ["a", "b", "a", "b", "a", "a", "a", "a"]
+    asked = [replace(p, category=c) for p, c in zip(prompts(8), categories, strict=True)]
+    decide = UntilDecided(asked, {p.hash: p.category == "b" for p in asked}, two_more)
+    for each in asked:
+        decide(each, answer(each, passed=each.category == "a"))
+    assert (decide.gained, decide.lost, decide.after) == (6, 2, None)
+
+
+def test_prompts_without_weight_decide_nothing() -> None:
+    asked = [replace(each, weight=0.0) for each in prompts(4)]
+    decide = UntilDecided(asked, {each.hash: False for each in asked}, two_more)
+    assert not any(decide(each, answer(each, passed=True)) for each in asked)
+    assert (decide.gained, decide.lost) == (0, 0)
 
 
 def test_it_stays_decided_and_counts_no_further() -> None:
@@ -168,3 +195,23 @@ def test_the_order_is_drawn_by_the_seed_and_leaves_nothing_out() -> None:
     assert first != other
     assert first != suite.prompts
     assert sorted(first, key=lambda p: p.id) == sorted(suite.prompts, key=lambda p: p.id)
+
+
+def test_the_order_gives_each_category_its_turn_and_keeps_groups_together() -> None:
+    suite = a_suite(40)
+    categories = ["a"] * 30 + ["b"] * 10
+    groups = [f"g{at // 3}" if at < 12 else None for at in range(40)]
+    weights = [0.0 if at >= 38 else 1.0 for at in range(40)]
+    parts = zip(suite.prompts, categories, groups, weights, strict=True)
+    changed = tuple(replace(p, category=c, group=g, weight=w) for p, c, g, w in parts)
+    drawn = in_drawn_order(suite.model_copy(update={"prompts": changed}), 3).prompts
+    assert sorted(p.id for p in drawn) == sorted(p.id for p in changed)
+    assert {p.weight for p in drawn[-2:]} == {0.0}
+    named = [p.group for p in drawn if p.group]
+    assert [named[at : at + 3].count(named[at]) for at in range(0, 12, 3)] == [3] * 4
+    units = [
+        p.category
+        for at, p in enumerate(drawn)
+        if not at or not p.group or p.group != drawn[at - 1].group
+    ]
+    assert all(set(units[at : at + 2]) == {"a", "b"} for at in range(0, 16, 2))

@@ -7,13 +7,21 @@ from typing import Literal
 from punie.analysis.cautions import cautions
 from punie.analysis.detectable import smallest_found
 from punie.analysis.differs import differs
+from punie.analysis.direction import unit_flips
 from punie.analysis.flips import bucketed, flips
 from punie.analysis.latency import latency_of, timing_of
 from punie.analysis.mcnemar import exact_mcnemar
 from punie.analysis.pairing import Asked, Paired
 from punie.analysis.portion import Portion, passed_of, portions, score_of
 from punie.analysis.rule import word_of
-from punie.records.comparison import Bucket, Comparison, Discordance, Pair, SliceComparison
+from punie.records.comparison import (
+    MARGIN,
+    Bucket,
+    Comparison,
+    Discordance,
+    Pair,
+    SliceComparison,
+)
 from punie.records.run import Run
 
 
@@ -23,7 +31,7 @@ def compare(
     paired: Paired,
     *,
     purpose: Literal["target", "guard"] = "guard",
-    margin: float = 0.05,
+    margin: float = MARGIN,
     seed: int = 0,
 ) -> Comparison:
     """Everything that the two runs say together; `margin` is a share, the loss "no worse" allows.
@@ -39,6 +47,7 @@ def compare(
         each.id for each in must_pass if each.side.passed is not None and each.side.passed < 1
     ]
     unmeasured = [each.id for each in must_pass if each.side.faults and each.id not in failed]
+    stopped = base.decided_after is not None or current.decided_after is not None
     return Comparison(
         base=base,
         current=current,
@@ -74,7 +83,8 @@ def compare(
         timing=timing_of(current, paired.current, seed=seed),
         differs=differs(base, current, unpaired=paired.how == "unpaired"),
         cautions=cautions(base, current, paired),
-        stopped_early=base.decided_after is not None or current.decided_after is not None,
+        stopped_early=stopped,
+        unit_flips=unit_flips(paired) if stopped else None,
     )
 
 
@@ -124,7 +134,11 @@ def _slice(
 
 
 def _discordance(pairs: Sequence[Pair]) -> Discordance | None:
-    """Counts of right and wrong; None with repeats, or where nothing was right or wrong."""
+    """Counts of right and wrong; None with repeats, or where nothing was right or wrong.
+
+    Nothing was where answers have scores and none of them ever passed: then `bucketed` too tells
+    what became of a prompt by its score.
+    """
     if any(side.answers > 1 for pair in pairs for side in (pair.base, pair.current)):
         return None
     cells = Counter(
@@ -132,7 +146,9 @@ def _discordance(pairs: Sequence[Pair]) -> Discordance | None:
         for pair in pairs
         if pair.base.passed is not None and pair.current.passed is not None
     )
-    if not cells:
+    passed = any(pair.base.passed or pair.current.passed for pair in pairs)
+    scored = any(pair.base.score or pair.current.score for pair in pairs)
+    if not cells or (scored and not passed):
         return None
     gained, lost = cells[False, True], cells[True, False]
     return Discordance(

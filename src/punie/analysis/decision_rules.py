@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from punie.analysis.direction import direction
 from punie.analysis.measure_next import latency_command, more_gate, more_role, resume_commands
 from punie.analysis.role_evidence import RoleEvidence, in_points, together, worst
 from punie.analysis.rule import holds_gain, holds_margin, under_both
-from punie.records.comparison import Comparison
+from punie.records.comparison import Comparison, Word
 from punie.records.gate import Action, Criteria, GateReport, GateResult, Gates, Verdict
 
 FASTER = 1 / 1.10
@@ -20,6 +21,8 @@ _HOLDS: dict[Verdict, Holds] = {
     Verdict.FAIL: "no",
     Verdict.INCONCLUSIVE: "unclear",
 }
+_TOLD: dict[Word | None, Holds] = {Word.BETTER: "yes", Word.WORSE: "no"}
+"""What the direction of a run that ended early says of a gain."""
 _NOT: dict[Holds, Holds] = {"yes": "no", "no": "yes", "unclear": "unclear"}
 
 
@@ -246,8 +249,7 @@ def _gains(comparison: Comparison) -> Holds:
     if comparison.score is None:
         return "unclear"
     if comparison.stopped_early:
-        # The test that ended it decided the direction, whatever the interval says.
-        return "yes" if comparison.score.value > 0 else "no"
+        return _TOLD.get(direction(comparison), "unclear")
     lost = comparison.if_faults_lose or comparison.score
     won = comparison.if_faults_win or comparison.score
     if under_both(holds_gain(lost, 0), holds_gain(won, 0)) is Verdict.PASS:

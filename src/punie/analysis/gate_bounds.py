@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from punie.analysis.comparable import asked_otherwise, only_part
+from punie.analysis.direction import after_looks, direction, was_looked_at
 from punie.analysis.gate_wording import (
     found_difference,
     found_estimate,
@@ -13,11 +14,10 @@ from punie.analysis.gate_wording import (
 from punie.analysis.measure_next import MOST, wanted
 from punie.analysis.power import more_prompts
 from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both
-from punie.analysis.sequential import decided
 from punie.analysis.statistics import wilson
 from punie.analysis.unpaired import implied_n
 from punie.errors import InputError
-from punie.records.comparison import Comparison, Difference, SliceComparison
+from punie.records.comparison import Comparison, Difference, SliceComparison, Word
 from punie.records.gate import GateResult, SliceGate, SuiteGate, Verdict
 from punie.records.summary import Estimate
 from punie.shares import points
@@ -101,8 +101,11 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
     if part.comparison.stopped_early:
         gain = bound if rule is holds_gain else None
         return _when_decided(name, asked, part, gain=gain, margin=bound)
-    verdict, why = rule(score, bound), ""
     lose, win = part.if_faults_lose, part.if_faults_win
+    if was_looked_at(part.comparison):
+        score, lose, win = (each and after_looks(each) for each in (score, lose, win))
+        assert score is not None
+    verdict, why = rule(score, bound), ""
     if lose is not None and win is not None:
         both = under_both(rule(lose, bound), rule(win, bound))
         why = (
@@ -134,21 +137,19 @@ def _when_decided(
 
     The test looked after each prompt, so intervals for a number of prompts fixed before are too
     narrow. Better than before is a gain above 0 and no loss; worse is no gain, and a loss where the
-    observed drop is at least the margin. `gain` is None where a margin is asked. The run may have
-    ended against another one than this: so the test is asked again, which it allows at any time,
-    with what faulted on the other side.
+    observed drop is at least the margin. `gain` is None where a margin is asked.
     """
-    score, faults = part.score, len(part.comparison.faulted)
+    score, flips = part.score, part.comparison.unit_flips
     assert score is not None
     found = f"{points(score.value)} points, {part.gained} gained and {part.lost} lost"
-    up, down = (part.gained, part.lost + faults), (part.gained + faults, part.lost)
-    better = part.whole and up[0] > up[1] and score.value > 0 and decided(*up)
-    worse = part.whole and down[0] < down[1] and score.value < 0 and decided(*down)
+    told = direction(part.comparison) if part.whole else None
     why = "the run ended when the sequential test had decided"
-    if better and not gain:
+    if told is Word.BETTER and not gain:
         return GateResult(name=name, asked=asked, found=found, verdict=Verdict.PASS, why=why)
-    if worse and (gain is not None or -score.value >= margin):
+    if told is Word.WORSE and (gain is not None or -score.value >= margin):
         return GateResult(name=name, asked=asked, found=found, verdict=Verdict.FAIL, why=why)
+    if flips is not None and not flips.all_categories:
+        return _open(name, asked, found, "not every category was asked: ask the whole suite")
     why = "a run ended when a test had decided, which does not tell this: ask the whole suite"
     return _open(name, asked, found, why)
 

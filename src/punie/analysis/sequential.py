@@ -3,7 +3,9 @@
 import math
 
 ALPHA = 0.05
-"""How often equal models are told apart, at most, over all looks together."""
+"""How often equal models are told apart, at most, over all looks together: half of it better."""
+ALPHA_WORSE = 0.02
+"""The same where the second is found worse: half of it, as rarely as a gate may fail by chance."""
 
 
 def log_evidence(gained: int, lost: int) -> float:
@@ -19,10 +21,12 @@ def log_evidence(gained: int, lost: int) -> float:
     return (gained + lost) * math.log(2) + beta
 
 
-def decided(gained: int, lost: int, alpha: float = ALPHA) -> bool:
-    """Whether so many prompts gained and lost decide between two models, however often one looks.
+def decided(gained: int, lost: int) -> bool:
+    """Whether so many flips decide between two models, however often one looks.
 
     The sign of gained - lost is the direction. A model that is no better is found better in at most
-    about alpha/2 of cases: at the end nearly all weight of E lies on one side.
+    about ALPHA/2 of cases, and one that is no worse is found worse in at most about ALPHA_WORSE/2:
+    at the end nearly all weight of E lies on one side. Flips must be independent: prompts of one
+    group are one.
     """
-    return log_evidence(gained, lost) >= -math.log(alpha)
+    return log_evidence(gained, lost) >= -math.log(ALPHA if gained > lost else ALPHA_WORSE)

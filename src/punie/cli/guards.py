@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from punie.analysis.gate_entries import entry_for
+from punie.analysis.measure_command import measure_command
 from punie.analysis.same import same_model, same_sampling
 from punie.models.manifest import ADAPTERS, read_manifest
 from punie.records.adapter import AdapterManifest
 from punie.records.gate import OTHERS, OWN, Gates
 from punie.records.run import Run, RunStatus
 from punie.store.runs import RunStore
+from punie.text import one_line
 
 ANY_OTHER = "baseline"
 """The suite to measure where a gate asks for any other one."""
@@ -65,8 +67,9 @@ def _newest_pair(
 
 
 def _is_whole(run: Run) -> bool:
-    """Whether all of the suite was asked."""
-    return run.status is RunStatus.DONE and run.decided_after is None and not run.selection
+    """Whether all of the suite was asked, in whatever order."""
+    whole = run.decided_after is None and run.selection.keys() <= {"order"}
+    return whole and run.status is RunStatus.DONE
 
 
 def _asked_alike(one: Run, other: Run) -> bool:
@@ -101,9 +104,19 @@ def other_suites(gates: Gates, suite: str, own: str | None) -> Iterator[str]:
 
 
 def _to_measure(suite: str, base: Run, current: Run) -> str:
-    """What says that a suite of the gate is missing, with the command that measures it."""
-    model, adapter = current.model.name, current.model.adapter
-    if adapter and not base.model.adapter:
-        command = f"punie eval {suite} --model {model} --adapter {adapter} --against base"
-        return f"the gate's suite {suite} was not measured: {command}"
-    return f"the gate's suite {suite} was not measured with both models: punie eval {suite}"
+    """What says that a suite of the gate is missing, with the commands that measure it."""
+    name = one_line(suite)
+    bare = current.model.model_copy(update={"adapter": None, "adapter_hash": None})
+    served_here = current.model.backend != "endpoint"
+    if current.model.adapter and served_here and same_model(base.model, bare):
+        command = measure_command(current, suite, ("--against", "base"))
+        return f"the gate's suite {name} was not measured: {command}"
+    commands = "; ".join(
+        measure_command(each, suite) for each in (base, current) if _is_known(each)
+    )
+    return f"the gate's suite {name} was not measured with both models: {commands}"
+
+
+def _is_known(run: Run) -> bool:
+    """Whether there is a model to ask again: a file of numbers, or of a URL's answers, has none."""
+    return run.model.backend != "endpoint" or bool(run.model.url)

@@ -11,6 +11,9 @@ from punie.records.result import Culprit, FaultKind
 from punie.records.run import Run
 from punie.records.summary import Estimate, Spread
 
+MARGIN = 0.05
+"""The loss, a share, that "no worse" allows where nobody says otherwise."""
+
 
 class Word(StrEnum):
     """What a difference and its interval mean, for people."""
@@ -247,7 +250,7 @@ class Comparison(Record):
     """The smallest true difference that this comparison would have found in 80 % of cases, at the
     discordance that it shows (share in [0, 1])."""
     word: Word | None = None
-    margin: float = 0.05
+    margin: float = MARGIN
     """The loss that "no worse" allows."""
     categories: tuple[SliceComparison, ...] = ()
     roles: tuple[SliceComparison, ...] = ()

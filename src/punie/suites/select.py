@@ -1,5 +1,6 @@
 """A part of a suite: by category, role or tag, or a seeded sample."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from punie.errors import InputError
@@ -49,8 +50,27 @@ def select(
 
 
 def in_drawn_order(suite: EvalSuite, seed: int) -> EvalSuite:
-    """The suite with its prompts in an order drawn by `seed`, the same on every machine."""
-    drawn = sorted(suite.prompts, key=lambda prompt: _draw(prompt, seed))
+    """The suite with its prompts in an order drawn by `seed`, the same on every machine.
+
+    Each category has its turn, as long as it has prompts, so that every part of the run is one of
+    all categories. Prompts of a group stay together; what has no weight comes last.
+    """
+    groups: dict[str, list[EvalPrompt]] = {}
+    for prompt in suite.prompts:
+        alone = prompt.group is None
+        groups.setdefault(f"prompt {prompt.id}" if alone else f"group {prompt.group}", []).append(
+            prompt
+        )
+    turns: Counter[tuple[str, ...]] = Counter()
+    placed: list[tuple[bool, int, str, list[EvalPrompt]]] = []
+    for members in sorted(groups.values(), key=lambda each: _draw(each[0], seed)):
+        weightless = not any(each.weight for each in members)
+        turn = (str(weightless), *sorted({each.category for each in members}))
+        placed.append((weightless, turns[turn], _draw(members[0], seed), members))
+        turns[turn] += 1
+    drawn = [
+        prompt for *_, members in sorted(placed, key=lambda each: each[:3]) for prompt in members
+    ]
     return suite.model_copy(update={"prompts": tuple(drawn)})
 
 
