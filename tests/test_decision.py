@@ -16,7 +16,7 @@ from punie.analysis.statistics import spread, wilson
 from punie.analysis.weighted import weighted_score
 from punie.records.comparison import Comparison, Difference, LatencyComparison, SliceComparison
 from punie.records.gate import Action, Criteria, Decision, GateReport, GateResult, Gates, Verdict
-from punie.records.run import ModelIdentity, Run
+from punie.records.run import ModelIdentity, Run, RunStatus, Sources
 from punie.records.suite import Sampling
 from punie.records.summary import Estimate, Summary
 
@@ -81,6 +81,8 @@ def a_run(run_id: str, *, adapter: str | None = None, suite: str = "agents") -> 
         ),
         sampling=Sampling(),
         concurrency=1,
+        sources=Sources(suite="builtin", model="a-model"),
+        status=RunStatus.DONE,
         summary=Summary(
             score=None, passed=None, answered_rate=None, prompts=1, repeats=1, answered=1,
             unscored=0, faults=2,
@@ -289,7 +291,7 @@ def test_measures_more_where_the_intervals_do_not_say():
     assert any(
         line.startswith("role coder: 2 prompts are too few, about ") for line in found.measure_next
     )
-    latency = "punie eval agents --adapter greenhouse --latency --against base-run"
+    latency = "punie eval agents --model a-model --adapter greenhouse --latency --against base-run"
     assert any(line.endswith(latency) for line in found.measure_next)
     apart = a_comparison({"coder": TINY}).model_copy(update={"how": "unpaired"})
     assert not any("--latency" in line for line in decided(apart, report).measure_next)

@@ -1,14 +1,15 @@
 """What would settle what is unclear, in one line each, with its command where there is one."""
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 
+from punie.analysis.measure_command import measure_command, place_of_suite
 from punie.analysis.role_evidence import RoleEvidence
 from punie.analysis.statistics import z_value
 from punie.analysis.unpaired import implied_n
 from punie.records.comparison import Comparison, Difference, SliceComparison
 from punie.records.gate import Criteria, GateResult, Verdict
+from punie.records.run import Run, RunStatus
 from punie.records.summary import Estimate
 from punie.text import one_line
 
@@ -85,15 +86,16 @@ def resume_commands(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def latency_command(comparison: Comparison) -> str:
-    """How the two are timed side by side, where both can be asked again."""
-    run = comparison.current
-    if comparison.how == "unpaired":
+    """How the two are timed side by side, with its command where punie can serve both again."""
+    base, current = comparison.base, comparison.current
+    whole = base.status is RunStatus.DONE and base.decided_after is None
+    if comparison.how == "unpaired" or not whole or not all(map(_is_served_here, (base, current))):
         return "whether requests are faster: time both on one suite, side by side"
-    words = ["punie", "eval", run.suite_name]
-    if run.model.adapter:
-        words += ["--adapter", run.model.adapter]
-    else:
-        words += ["--url", run.model.url] if run.model.url else []
-        words += ["--model", run.model.name]
-    words += ["--latency", "--against", comparison.base.id]
-    return f"whether requests are faster: {shlex.join(one_line(word) for word in words)}"
+    # Asked is what the base was asked, so the suite is the base's too.
+    options = ("--latency", "--against", base.id)
+    command = measure_command(current, place_of_suite(base), options)
+    return f"whether requests are faster: {command}"
+
+
+def _is_served_here(run: Run) -> bool:
+    return run.sources is not None and run.model.backend != "endpoint"

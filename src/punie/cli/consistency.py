@@ -1,6 +1,5 @@
 """`punie consistency`: tells what a model cannot do from what it does only sometimes."""
 
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,18 +151,10 @@ def _against(found: Consistency, run: Run, rows: "Iterable[Row]") -> GreedyCompa
 
 def _command(run: Run, temperature: float, repeats: int = 1) -> str:
     """The command that measures the same in another way."""
-    asked = run.sources
-    words = ["punie", "eval"]
-    words.append(asked.suite if asked and asked.suite != "builtin" else run.suite_name)
-    url = asked.url if asked else run.model.url
-    words += ["--url", url] if url else []
-    model = run.model.name if url or asked is None else asked.model
-    words += ["--model", model] if not run.model.builtin_demo else []
-    adapter = asked.adapter if asked and asked.adapter else run.model.adapter
-    words += ["--adapter", adapter] if adapter else []
-    words += ["--repeats", str(repeats)] if repeats > 1 else []
-    words += ["--temperature", f"{temperature:g}"]
-    return shlex.join(words)
+    from punie.analysis.measure_command import measure_command
+
+    options = ["--repeats", str(repeats)] if repeats > 1 else []
+    return measure_command(run, options=[*options, "--temperature", f"{temperature:g}"])
 
 
 def _write(pieces: Iterable[str], path: Path) -> None:
