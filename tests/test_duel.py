@@ -17,7 +17,8 @@ from statsmodels.stats.proportion import proportion_confint
 from punie.analysis.duel import SMALL, kendall_tau, length_bias, settled, summarize
 from punie.records.duel import Duel, DuelOutcome, DuelSummary
 from punie.records.judgement import JudgeFaultKind, JudgeIdentity
-from punie.reporting.duel import verdict
+from punie.reporting.comparison_tables import duel_of
+from punie.reporting.duel import remarks, verdict
 from punie.reporting.duel_markdown import duel_markdown
 from punie.reporting.duel_terminal import duel_view
 
@@ -150,6 +151,24 @@ def test_faults_and_equal_answers_stand_apart():
     assert summary.consistency is not None
     assert summary.consistency.n == 3
     assert any("no usable word on 2 of 6" in line for line in summary.warnings)
+
+
+def test_why_a_pair_has_no_word_is_said_in_every_report():
+    said = {"fault": JudgeFaultKind.PROSE, "fault_message": "no JSON in the answer"}
+    prose = [duel(at, None, **said) for at in (1, 2)]
+    lost = [duel(3, None, fault=JudgeFaultKind.UNANSWERED)]
+    summary = summarize([*of_counts(2, 1, 0), *lost, *prose], judge=JUDGE)
+
+    why = ("2 pairs: prose instead of a judgement, e.g. p1: no JSON in the answer.",
+           "1 pair: judge did not answer.")  # fmt: skip
+    assert list(remarks(summary))[1:3] == list(why)
+    console = Console(width=100, no_color=True)
+    with console.capture() as capture:
+        console.print(duel_view(summary))
+    table = duel_of(summary)
+    assert table is not None
+    for told in (capture.get(), duel_markdown(summary), "\n".join(table.remarks)):
+        assert all(each in told for each in why)
 
 
 def test_nothing_judged_gives_no_number():

@@ -1,11 +1,14 @@
 """Wins, losses and ties in words, for every report: pure."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from punie.records.duel import DuelSlice, DuelSummary
+from punie.records.duel import Duel, DuelSlice, DuelSummary
+from punie.records.judgement import JudgeFaultKind
 from punie.reporting import numbers
 from punie.reporting.comparison_wording import p_value
+from punie.text import one_line
 
 NOT_CALIBRATED = (
     "Not calibrated: nobody has compared this judge with people. Its wins gate nothing."
@@ -97,6 +100,7 @@ def remarks(summary: DuelSummary) -> Iterator[str]:
         yield f"{summary.family} Models favour answers like their own."
     for line in summary.warnings:
         yield f"{line[:1].upper()}{line[1:]}."
+    yield from _faults(summary)
     small = [each.name for each in summary.categories if each.too_small]
     if small and not summary.overall.too_small:
         yield f"Too few pairs to say anything: {', '.join(small)}."
@@ -108,6 +112,23 @@ def remarks(summary: DuelSummary) -> Iterator[str]:
         yield f"{of} held something that could pass for a part of the chat; it was made harmless."
     if summary.clipped:
         yield f"{numbers.counted(summary.clipped, 'pair')} too long: the middle left out."
+
+
+def _faults(summary: DuelSummary) -> Iterator[str]:
+    """What went wrong with how many pairs, with the words of the first of each kind.
+
+    The words are left out of a journal's entry, where the kind stays.
+    """
+    first: dict[JudgeFaultKind, Duel] = {}
+    counts: Counter[JudgeFaultKind] = Counter()
+    for each in summary.duels:
+        if each.fault is not None:
+            counts[each.fault] += 1
+            first.setdefault(each.fault, each)
+    for kind, count in counts.most_common():
+        one = first[kind]
+        said = f", e.g. {one_line(one.id, 80)}: {one_line(one.fault_message, 200)}"
+        yield f"{numbers.counted(count, 'pair')}: {kind}{said if one.fault_message else ''}."
 
 
 def steadiness(summary: DuelSummary) -> Iterator[str]:
