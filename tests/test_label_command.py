@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from answered_runs import BASE, TUNED, two_runs
+from punie.errors import InputError
 from punie.judging.label_file import LabelFile, read_labels
 from punie.records.duel import DuelOutcome
 from punie.records.labels import Label, LabelKind
@@ -285,6 +286,68 @@ def test_a_torn_last_line_is_owed_again(folder: Path):
         terminal.press("q")
         assert terminal.ended() == 0
     assert [each.right for each in read_labels(path)] == [True, False]
+
+
+def test_a_last_label_without_its_newline_counts_and_stays(tmp_path: Path):
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path) as file:
+        file.add(label_of())
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    kept = path.read_bytes()
+    assert len(read_labels(path)) == 1
+    with LabelFile(path):
+        pass  # somebody looked, and left
+    assert path.read_bytes() == kept
+    with LabelFile(path) as file:
+        file.add(label_of(prompt_id="p1"))
+    assert [each.prompt_id for each in read_labels(path)] == ["p0", "p1"]
+
+
+@pytest.mark.parametrize("text", ["call the dentist", '{"mine": 1', '{"mine": 1}', "  "])
+def test_a_file_that_is_no_labels_is_never_cut(tmp_path: Path, text: str):
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    with LabelFile(path) as file:
+        assert path.read_text() == text
+        file.add(label_of())
+    assert path.read_text().startswith(f"{text}\n")
+    if text.strip():
+        with pytest.raises(InputError, match=r"notes\.txt:1"):
+            read_labels(path)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 40, 150])
+def test_a_torn_label_is_cut_only_before_the_next(tmp_path: Path, cut: int):
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path) as file:
+        file.add(label_of())
+        file.add(label_of(prompt_id="p1", right=None, marks={"format": 3}))
+    torn = path.read_bytes()[:-cut]
+    path.write_bytes(torn)
+    whole = cut == 1
+    assert len(read_labels(path)) == 1 + whole
+    with LabelFile(path) as file:
+        assert path.read_bytes() == torn
+        file.add(label_of(prompt_id="p2"))
+    ids = ["p0", "p1", "p2"] if whole else ["p0", "p2"]
+    assert [each.prompt_id for each in read_labels(path)] == ids
+
+
+def test_labels_from_a_pipe_are_refused_at_once(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is no regular file"):
+        read_labels(tmp_path / "pipe")
+
+
+def test_labels_of_another_run_in_the_file_are_said(folder: Path):
+    with LabelFile(folder / "mine.jsonl") as file:
+        file.add(label_of(run="another-run"))
+    with labelling(folder, TUNED, "--right-wrong", "--output", "mine.jsonl") as terminal:
+        terminal.until("1 of 4")
+        terminal.press("q")
+        assert terminal.ended() == 0
+        said = " ".join(plain(terminal.screen).split())
+        assert "mine.jsonl has labels of another run too: another-run" in said
 
 
 def test_off_a_terminal_it_is_refused_with_a_hint(folder: Path):

@@ -63,6 +63,7 @@ def label_command(
     from punie.judging.label_file import LabelFile
     from punie.settings import find_project
     from punie.store.runs import RunStore
+    from punie.text import one_line
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError(
@@ -90,6 +91,10 @@ def label_command(
     if owed:
         with LabelFile(path) as file, Keys() as keys:
             labelling.sit(keys, file)
+    others = sorted({each.run for each in known} - {head.id})
+    if others:
+        named = ", ".join(one_line(each, 60) for each in others)
+        err().print(f"{path} has labels of another run too: {named}", markup=False, soft_wrap=True)
     done = len(labelling.labelled)
     left = len(owed) - done
     if as_json:
@@ -100,6 +105,7 @@ def label_command(
             "seed": seed,
             "labelled_now": done,
             "labelled": len(items) - left,
+            "other_runs": others,
             "owed": left,
         }
         emit_json("label", told)

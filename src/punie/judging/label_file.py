@@ -4,23 +4,26 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from pydantic import JsonValue, ValidationError
 
 from punie.errors import InputError, Problem
+from punie.reading import open_regular
 from punie.records.base import digest
 from punie.records.labels import Label, LabelKey
 from punie.sources.faults import wording
-from punie.sources.json_rows import JsonRow, json_rows
+from punie.sources.json_rows import MAX_ROW_BYTES, JsonRow, json_rows
 
 SHOWN = 10
 """Problems of a file that are named."""
+OPENING = b'{"schema_version":'
+"""How the line of each label begins."""
 HINT = "mend or delete these lines; punie label writes one label a line"
 
 
 def read_labels(path: Path) -> list[Label]:
-    """The labels of a file, the last word on each answer. A torn last line is left out.
+    """The labels of a file, the last word on each answer. A torn last label is left out.
 
     Raises InputError with the place of every line that is no label.
     """
@@ -29,9 +32,9 @@ def read_labels(path: Path) -> list[Label]:
     torn = _torn_at(path) is not None
     rows = list(json_rows(path, str(path)))
     for at, row in enumerate(rows):
-        if torn and at == len(rows) - 1:
-            break
         if isinstance(row, Problem):
+            if torn and at == len(rows) - 1:
+                break
             problems.append(row)
             continue
         try:
@@ -61,39 +64,59 @@ def labels_hash(labels: Iterable[Label]) -> str:
 
 
 def _torn_at(path: Path) -> int | None:
-    """Where the last line begins if it has no end, so that what it says is owed again."""
+    """Where a last line begins that is the beginning of a label and no more, so that it is owed.
+
+    A last line that is whole counts, with its end or without; one that was never going to be a
+    label is somebody's, and stays.
+    """
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            at = size
-            while at > 0:
-                step = min(at, 4096)
-                file.seek(at - step)
-                found = file.read(step).rfind(b"\n")
-                if found >= 0:
-                    begins = at - step + found + 1
-                    return None if begins == size else begins
-                at -= step
+        with open_regular(path) as file:
+            begins = _last_line(file)
+            file.seek(begins)
+            line = file.read(MAX_ROW_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _refusal(path, error) from None
-    return 0 if size else None
+    begun = line and (line.startswith(OPENING) or OPENING.startswith(line))
+    return begins if begun and not _is_json(line) else None
+
+
+def _last_line(file: BinaryIO) -> int:
+    """Where the text after the last newline begins; the end of the file if nothing follows it."""
+    at = file.seek(0, os.SEEK_END)
+    while at > 0:
+        step = min(at, 4096)
+        file.seek(at - step)
+        found = file.read(step).rfind(b"\n")
+        if found >= 0:
+            return at - step + found + 1
+        at -= step
+    return 0
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class LabelFile:
-    """A file that labels are appended to: each is on the disk when `add` returns."""
+    """A file that labels are appended to: each is on the disk when `add` returns.
+
+    What is there already stays, but for a torn label, which is cut off before the first one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._mended = False
 
     def __enter__(self) -> Self:
-        torn = _torn_at(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
-            if torn is not None:
-                self._file.truncate(torn)
         except OSError as error:
             raise _refusal(self.path, error) from None
         return self
@@ -103,10 +126,21 @@ class LabelFile:
 
     def add(self, label: Label) -> None:
         """Append one label, durably."""
+        if not self._mended:
+            self._mend_end()
         line = label.model_dump_json(exclude_none=True).encode() + b"\n"
         self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _mend_end(self) -> None:
+        torn = _torn_at(self.path)
+        if torn is not None:
+            self._file.truncate(torn)
+        with open_regular(self.path) as file:
+            if _last_line(file) < file.seek(0, os.SEEK_END):
+                self._file.write(b"\n")
+        self._mended = True
 
 
 def _refusal(path: Path, error: OSError) -> InputError:
