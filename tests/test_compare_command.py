@@ -329,6 +329,18 @@ def test_collected_interactions_are_a_baseline_of_their_own(project: Path, punie
     assert "--unpaired" in refused.err
 
 
+def test_very_many_collected_interactions_are_compared_at_once(
+    project: Path, punie: Command
+) -> None:
+    metrics = {"total_interactions": 10**15, "success_rate": 0.5}
+    (project / "many.json").write_text(json.dumps(metrics))
+    two(project, LOSS)
+    first = found(punie, "many.json", TWO[1], "--unpaired")["comparisons"][0]
+    assert (first["base_score"]["value"], first["base_score"]["n"]) == (0.5, 10_000)
+    told = punie("compare", "many.json", TWO[1], "--unpaired").out
+    assert "10,000 of the same rate stand for all" in " ".join(told.split())
+
+
 def test_other_suites_that_both_models_took_guard_an_adapter(project: Path, punie: Command) -> None:
     two(project, GAIN, model="tiny", adapter="desk")
     manners = a_suite(100, name="manners")

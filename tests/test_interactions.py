@@ -1,6 +1,7 @@
 """Collected interactions: what is found under which key, and what all of them say."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -398,6 +399,67 @@ def test_another_version_of_punies_own_part_is_passed_over(tmp_path: Path):
     path = tmp_path / "metrics.json"
     path.write_text('{"total_interactions": 3, "failed": 1, "punie": {"schema_version": 99}}')
     assert read_baseline(path).success == share(2, 3)
+
+
+def of_roles(*roles: tuple[str, int, float]) -> dict[str, Any]:
+    """A metrics file of 50 successes and 50 failures whose own part tells these roles."""
+    bounds = {"low": 0, "high": 1}
+    groups = [
+        {
+            "name": name,
+            "count": 50,
+            "share": {"value": 0.5, "n": 100, **bounds},
+            "success": {"value": value, "n": n, **bounds},
+            "duration": None,
+        }
+        for name, n, value in roles
+    ]
+    counts = {"total": 100, "successful": 50, "failed": 50}
+    return {
+        "total_interactions": 100,
+        "successful": 50,
+        "failed": 50,
+        "agent_distribution": {name: 50 for name, _, _ in roles},
+        "punie": {**counts, "success": None, "duration": None, "roles": groups},
+    }
+
+
+def test_roles_that_add_up_to_the_counts_are_believed(tmp_path: Path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(of_roles(("coder", 50, 0.9), ("tester", 50, 0.1))))
+    assert [each.value for each in read_baseline(path).role_success.values()] == [0.9, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        ([("coder", 50, 0.99), ("tester", 50, 0.99)], "punie.roles: 100 successful and 0 failed"),
+        ([("coder", 50, 0.01), ("tester", 50, 0.01)], "punie.roles: 0 successful and 100 failed"),
+        ([("coder", 50, 5.0), ("tester", 50, 0.1)], "punie.roles[0].success.value: 5 is no share"),
+        ([("coder", 50, 0.5), ("tester", 50, math.nan)], "roles[1].success.value: nan is no share"),
+        ([("coder", 50, 1e308), ("tester", 50, 0.5)], "success.value: 1e+308 is no share"),
+        ([("coder", 150, 0.5), ("tester", -50, 0.5)], "punie.roles[1].success.n: more or fewer"),
+        ([("coder", 10**400, 0.5)], "punie.roles[0].success.n: more or fewer"),
+        ([("coder", 51, 0.5)], "punie.roles[0].success.n: more or fewer"),
+    ],
+)
+def test_punies_own_part_is_held_against_the_counts(
+    tmp_path: Path, roles: list[tuple[str, int, float]], said: str
+):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(of_roles(*roles)))
+    with pytest.raises(InputError) as error:
+        read_metrics(path)
+    assert said in error.value.message
+
+
+def test_punies_own_counts_are_held_against_those_around_them(tmp_path: Path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps({**of_roles(), "total_interactions": 200, "failed": 150}))
+    with pytest.raises(InputError) as error:
+        read_metrics(path)
+    assert "punie.total: 100 is not what the file says itself: 200" in error.value.message
+    assert "punie.failed: 50 is not" in error.value.message
 
 
 @pytest.mark.parametrize(

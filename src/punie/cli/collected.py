@@ -16,8 +16,9 @@ from punie.reporting.numbers import counted, duration
 
 MARK = "total_interactions"
 """The key that tells a metrics file from a run.json."""
-MOST = 1_000_000
-"""Interactions that are compared one by one; of more, nobody needs the exact interval."""
+MOST = 10_000
+"""Interactions that are compared one by one. Of more, as many of the same rate stand for all: their
+interval of at most a point either way is narrow beside that of any run."""
 
 
 def is_metrics(path: Path) -> bool:
@@ -65,13 +66,16 @@ def _arm(baseline: Baseline, success: Estimate) -> Arm:
     return tuple(
         asked
         for role, value, n in parts
+        if n
         for asked in arm_of_rates(round(value * n * fit), max(1, round(n * fit)), role=role)
     )
 
 
 def _note(baseline: Baseline) -> str:
     times = f", {duration(baseline.mean_s)} on average" if baseline.mean_s is not None else ""
+    told = baseline.success.n if baseline.success else 0
+    cut = f"; {MOST:,} of the same rate stand for all {told:,}" if told > MOST else ""
     return (
         f"{baseline.source} is {counted(baseline.interactions, 'collected interaction')}{times}: "
-        "what its collector called a success is held against this run's score, as two samples"
+        f"what its collector called a success is held against this run's score, as two samples{cut}"
     )

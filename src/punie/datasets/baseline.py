@@ -1,6 +1,7 @@
 """`baseline_metrics.json`: written from interactions, and read as what a run is held against."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from punie.errors import InputError, Problem
 from punie.records.interactions import Baseline, BaselineMetrics, DurationStats, Interactions
 from punie.records.summary import Estimate
 from punie.sources.faults import wording
-from punie.sources.yaml_source import NotReadableError, YamlSource, read_text
+from punie.sources.yaml_source import DataPath, NotReadableError, YamlSource, read_text
 from punie.text import inert_json
 
 NAME = "baseline_metrics.json"
@@ -125,20 +126,25 @@ def _success(metrics: BaselineMetrics) -> Estimate | None:
 
 def _role_success(metrics: BaselineMetrics) -> dict[str, Estimate]:
     """From punie's own part of the file, where that is there and understood."""
-    try:
-        own = Interactions.model_validate(metrics.punie) if metrics.punie else None
-    except ValidationError:  # of another version of punie: the rest of the file is enough
-        return {}
+    own = _own(metrics)
     return {each.name: each.success for each in own.roles if each.success} if own else {}
+
+
+def _own(metrics: BaselineMetrics) -> Interactions | None:
+    """Punie's own part of the file; None where that is not there or not understood."""
+    try:
+        return Interactions.model_validate(metrics.punie) if metrics.punie else None
+    except ValidationError:  # of another version of punie: the rest of the file is enough
+        return None
 
 
 def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _contradictions(metrics: BaselineMetrics) -> list[tuple[tuple[str, ...], str]]:
+def _contradictions(metrics: BaselineMetrics) -> list[tuple[DataPath, str]]:
     total, rate = metrics.total_interactions, metrics.success_rate
-    found: list[tuple[tuple[str, ...], str]] = []
+    found: list[tuple[DataPath, str]] = []
     told = (metrics.successful or 0) + (metrics.failed or 0)
     if told > total:
         what = f"successful and failed are {told:,} together, more than {total:,}"
@@ -164,7 +170,44 @@ def _contradictions(metrics: BaselineMetrics) -> list[tuple[tuple[str, ...], str
         below, above = getattr(times, low), getattr(times, high)
         if below is not None and above is not None and below > above:
             found.append((("duration_stats", low), f"{below:g} is more than {high}: {above:g}"))
+    own = _own(metrics)
+    if own and told <= total:
+        found += _own_contradictions(metrics, own, counted)
     return found
+
+
+def _own_contradictions(
+    metrics: BaselineMetrics, own: Interactions, counted: Estimate | None
+) -> Iterator[tuple[DataPath, str]]:
+    """What punie's own part of the file tells otherwise than the counts around it."""
+    for key, inner, outer in (
+        ("total", own.total, metrics.total_interactions),
+        ("successful", own.successful, metrics.successful),
+        ("failed", own.failed, metrics.failed),
+    ):
+        if outer is not None and inner != outer:
+            yield ("punie", key), f"{inner:,} is not what the file says itself: {outer:,}"
+    told = counted.n if counted else 0
+    right = round(counted.value * counted.n) if counted else 0
+    rights = wrongs = 0
+    for at, role in enumerate(own.roles):
+        success = role.success
+        if success is None:
+            continue
+        place = ("punie", "roles", at, "success")
+        if not 0 <= success.n <= min(told, metrics.agent_distribution.get(role.name, 0)):
+            yield (*place, "n"), "more or fewer interactions than the counts of the file allow"
+        elif not 0 <= success.value <= 1:
+            yield (*place, "value"), f"{success.value:g} is no share: it should be 0 to 1"
+        else:
+            well = round(success.value * success.n)
+            rights, wrongs = rights + well, wrongs + success.n - well
+    if rights > right or wrongs > told - right:
+        what = (
+            f"{rights:,} successful and {wrongs:,} failed by role are more than "
+            f"the {right:,} and {told - right:,} of the file"
+        )
+        yield ("punie", "roles"), what
 
 
 def _problem(source: YamlSource, error: ErrorDetails) -> Problem:
