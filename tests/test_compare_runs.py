@@ -21,6 +21,7 @@ from punie.records.trust import Checks, Finding, Incident, IncidentKind, Level
 from run_pairs import (
     FAULT,
     Rows,
+    a_fault,
     a_prompt,
     a_run,
     adapted,
@@ -106,6 +107,43 @@ def test_categories_of_one_prompt_say_no_more_than_one_category_of_them() -> Non
     )
     assert compared(before, after).word is Word.UNCLEAR
     assert compared(after, before).word is not Word.BETTER
+
+
+def test_the_smallest_detectable_effect_fits_the_interval_beside_it() -> None:
+    """Ten prompts without a flip may flip at 3/10 all the same: √(0.05/200 + 0.3/10) · 2.8 / 2."""
+    many = [0.0] * 5 + [1.0] * 5 + [1.0] * 190
+    base = rows_of(many) + _named("small", [1.0] * 10)
+    current = rows_of([1.0] * 5 + [0.0] * 5 + [1.0] * 190) + _named("small", [1.0] * 10)
+    found = compared(base, current)
+    reach = 1.959963985 + 0.841621234
+    expected = reach * math.sqrt(0.05 / 200 + 0.3 / 10) / 2
+    assert found.smallest_detectable == approx(expected)
+
+
+def test_a_heavy_prompt_that_flips_is_no_small_spread() -> None:
+    """Of 10 weights of 1 and one of 10, the heavy one flips: half the weight differs."""
+    heavy = replace(a_prompt("heavy"), weight=10.0)
+    base: Rows = [*rows_of([1.0] * 10), (heavy, an_answer(heavy, 0.0))]
+    current: Rows = [*rows_of([1.0] * 10), (heavy, an_answer(heavy, 1.0))]
+    found = compared(base, current)
+    # Kish's n is 400 / 110; 2.8 √(0.5 / n) is above 1, which no difference exceeds.
+    assert found.smallest_detectable == 1
+
+
+def test_where_no_answer_ever_passed_nothing_is_right_or_wrong() -> None:
+    """Sixty scores rose, and no count of gained and lost says that none did."""
+    found = compared(_never_passing(0.3), _never_passing(0.9))
+    assert found.discordance is None
+    assert found.buckets == {Bucket.FIXED: 60}
+    assert [(each.gained, each.lost) for each in found.categories] == [(60, 0)]
+
+
+def _never_passing(score: float) -> Rows:
+    return [
+        (prompt, answer.model_copy(update={"passed": False}))
+        for prompt, answer in rows_of([score] * 60)
+        if isinstance(answer, EvalResult)
+    ]
 
 
 def _named(category: str, scores: list[float]) -> Rows:
@@ -468,6 +506,19 @@ def test_few_times_gate_nothing() -> None:
     assert found.latency is not None
     assert found.timing is not None
     assert found.latency.why_not == "9 prompts were timed, at least 10 are needed"
+    assert found.timing.why_not == "9 prompts were timed, at least 20 are needed"
+
+
+def test_what_ran_into_a_timeout_gates_no_time() -> None:
+    """The slowest prompts are those that lack a time, so the others are too fast."""
+    runs = (a_run(), adapted(timed_with="base"))
+    base, current = _timed(1.0, number=60)
+    current[0] = (current[0][0], a_fault(current[0][0]))
+    found = compared(base, current, runs=runs)
+    assert found.latency is not None
+    assert found.timing is not None
+    assert not found.latency.gates
+    assert "1 prompt lost answers to faults" in found.latency.why_not
     assert found.timing.why_not == found.latency.why_not
 
 

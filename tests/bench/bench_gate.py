@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench_eval import BenchFailed, Row, fake_server, punie, run, show, write_chats
 
 from gate_simulation import KINDS, prompts_until_decided, right_or_wrong
-from punie.analysis.bootstrap import mean_draws, median_draws
+from punie.analysis.bootstrap import median_draws, studentized_draws
 from punie.analysis.rule import holds_margin
 from punie.analysis.sequential import ALPHA
 from punie.records.gate import Verdict
@@ -127,7 +127,7 @@ def bootstrap() -> list[Row]:
     """CPU of 10,000 samples at 1,000 values, the smallest of five counts."""
     values = [random.Random(SEED).lognormvariate(0, 0.3) for _ in range(1000)]
     rows: list[Row] = []
-    for name, draws in (("mean", mean_draws), ("median", median_draws)):
+    for name, draws in (("mean", studentized_draws), ("median", median_draws)):
         took: list[float] = []
         for _ in range(5):
             began = time.process_time()

@@ -1,12 +1,11 @@
 """The smallest true difference that a comparison would have found."""
 
 import math
-from statistics import fmean
 
-from punie.analysis.estimates import clusters_of
+from punie.analysis.estimates import clusters_of_questions
 from punie.analysis.portion import Portion
 from punie.analysis.power import smallest_detectable
-from punie.analysis.statistics import effective_n, z_value
+from punie.analysis.statistics import effective_n, weighted_mean, z_value
 from punie.records.comparison import Pair
 from punie.records.summary import Estimate
 
@@ -29,7 +28,7 @@ def smallest_found(portion: Portion) -> float | None:
             categories.setdefault(pair.category, []).append(pair)
     if not categories:
         return None
-    parts = [(_size(each), fmean(_delta(p) ** 2 for p in each)) for each in categories.values()]
+    parts = [_size_and_variance(each) for each in categories.values()]
     n = len(parts) ** 2 / math.fsum(1 / size for size, _ in parts)
     variance = n * math.fsum(square / size for size, square in parts) / len(parts) ** 2
     return smallest_detectable(n, variance)
@@ -39,9 +38,16 @@ def _delta(pair: Pair) -> float:
     return (pair.current.score or 0.0) - (pair.base.score or 0.0)
 
 
-def _size(pairs: list[Pair]) -> float:
-    clusters = clusters_of([pair.group for pair in pairs])
-    return effective_n([_delta(p) for p in pairs], [p.weight for p in pairs], clusters)
+def _size_and_variance(pairs: list[Pair]) -> tuple[float, float]:
+    """How many prompts of equal weight these say as much as, and the variance of their difference.
+
+    However few of them differ, 3/n of others may (the rule of three), in each category by itself.
+    """
+    clusters = clusters_of_questions((pair.group, pair.hash) for pair in pairs)
+    deltas, weights = [_delta(pair) for pair in pairs], [pair.weight for pair in pairs]
+    size = effective_n(deltas, weights, clusters)
+    square = weighted_mean([delta * delta for delta in deltas], weights)
+    return size, max(square, min(1.0, 3 / size))
 
 
 def _error(estimate: Estimate) -> float:

@@ -2,8 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
-from punie.analysis.bootstrap import SAMPLES, mean_draws, median_draws, percentile_interval
+from punie.analysis.bootstrap import (
+    SAMPLES,
+    median_draws,
+    percentile_interval,
+    studentized_draws,
+    studentized_interval,
+)
 from punie.analysis.pairing import Asked
 from punie.analysis.statistics import quantile, spread
 from punie.records.comparison import LatencyComparison, Pair, Side, Timing
@@ -12,8 +19,9 @@ from punie.records.trust import IncidentKind
 
 SHOWN, BOUND = 0.95, 0.90
 """Confidence of the interval that is shown, and of that whose ends are one-sided 95 % bounds."""
-LEAST_PROMPTS = 10
-"""With fewer, resamples hardly differ from each other, and a bound is none."""
+LEAST_RATIOS, LEAST_TIMES = 10, 20
+"""Prompts below which a bound is none. Ratios of two runs are near each other; of times themselves,
+fewer seldom show the slow ones."""
 
 DRAWS = 5_000_000
 """Numbers that one bootstrap draws at most: with thousands of prompts each resample says more, so
@@ -41,7 +49,8 @@ def latency_of(
     draws = median_draws(ratios, seed=seed, samples=_samples(len(timed)))
     low, high = percentile_interval(draws, SHOWN)
     lower, upper = percentile_interval(draws, BOUND)
-    why_not = next(_not_comparable(base, current, len(timed)), "")
+    lost = sum(bool(pair.base.faults or pair.current.faults) for pair in pairs)
+    why_not = next(_not_comparable(base, current, len(timed), lost), "")
     return LatencyComparison(
         base=before,
         current=after,
@@ -63,13 +72,17 @@ def timing_of(run: Run, asked: Sequence[Asked], *, seed: int) -> Timing | None:
 
     None where fewer than two prompts were timed.
     """
-    times = [each.side.latency_s for each in sorted(asked, key=lambda each: each.id)]
-    times = [each for each in times if each]
+    ordered = sorted(asked, key=lambda each: each.id)
+    times = [each.side.latency_s for each in ordered if each.side.latency_s]
     if len(times) < 2:
         return None
-    samples = _samples(len(times))
-    mean = percentile_interval(mean_draws(times, seed=seed, samples=samples), BOUND)
+    samples, mean = _samples(len(times)), (times[0], times[0])
+    if min(times) < max(times):
+        mean = studentized_interval(
+            times, studentized_draws(times, seed=seed, samples=samples), BOUND
+        )
     median = percentile_interval(median_draws(times, seed=seed, samples=samples), BOUND)
+    lost = sum(bool(each.side.faults) for each in asked)
     return Timing(
         mean=math.fsum(times) / len(times),
         mean_lower=mean[0],
@@ -78,7 +91,7 @@ def timing_of(run: Run, asked: Sequence[Asked], *, seed: int) -> Timing | None:
         median_lower=median[0],
         median_upper=median[1],
         n=len(times),
-        why_not=next(_not_alone(run, len(times)), ""),
+        why_not=next(chain(_not_alone(run), _too_little(len(times), lost, LEAST_TIMES)), ""),
     )
 
 
@@ -86,12 +99,12 @@ def _samples(prompts: int) -> int:
     return min(SAMPLES, max(1_000, DRAWS // prompts))
 
 
-def _not_comparable(base: Run, current: Run, timed: int) -> Iterator[str]:
+def _not_comparable(base: Run, current: Run, timed: int, lost: int) -> Iterator[str]:
     """Yield what keeps a gate from resting on these times, the gravest first."""
     if current.timed_with != base.id and base.timed_with != current.id:
         yield "the runs were not timed side by side (punie eval --latency --against RUN)"
     for run in (base, current):
-        yield from _not_alone(run, timed)
+        yield from _not_alone(run)
     was, now = base.provenance, current.provenance
     if (was.hardware, was.platform) != (now.hardware, now.platform):
         yield "the runs were made on different hardware"
@@ -99,15 +112,23 @@ def _not_comparable(base: Run, current: Run, timed: int) -> Iterator[str]:
         base.model.backend != current.model.backend
     ):
         yield "one of the two servers is somebody else's, on hardware that is not known"
+    yield from _too_little(timed, lost, LEAST_RATIOS)
 
 
-def _not_alone(run: Run, timed: int) -> Iterator[str]:
+def _not_alone(run: Run) -> Iterator[str]:
     if run.concurrency != 1:
         yield f"run {run.id} had {run.concurrency} requests in flight: times need one at a time"
     if any(each.kind is IncidentKind.SLEPT for each in run.incidents):
         yield f"the machine slept during run {run.id}"
-    if timed < LEAST_PROMPTS:
-        yield f"{timed} prompts were timed, at least {LEAST_PROMPTS} are needed"
+
+
+def _too_little(timed: int, lost: int, least: int) -> Iterator[str]:
+    """Yield why some times are not known: a prompt that ran into a timeout took longest of all."""
+    if lost:
+        prompts = "1 prompt" if lost == 1 else f"{lost:,} prompts"
+        yield f"{prompts} lost answers to faults, and nobody knows how long these would have taken"
+    if timed < least:
+        yield f"{timed} prompts were timed, at least {least} are needed"
 
 
 def _median_ratio(pairs: Sequence[Pair], reading: Callable[[Side], float | None]) -> float | None:
