@@ -21,6 +21,7 @@ from punie.analysis.consistency import (
     consistency,
     curve_steps,
     losses_of,
+    repeats_for,
     unseen_rate,
 )
 from punie.analysis.greedy import against_greedy, is_greedy_twin
@@ -131,7 +132,7 @@ def test_agreement_is_that_of_every_pair(answers: list[str]):
 def test_the_rate_that_is_not_seen_is_the_one_of_the_formula():
     for k in (2, 4, 10, 29):
         assert (1 - unseen_rate(k)) ** k == pytest.approx(0.05)
-    assert words.repeats_for(0.1) == 29
+    assert repeats_for(0.1) == 29
 
 
 def test_a_curve_ends_at_k_and_never_has_many_points():

@@ -11,7 +11,7 @@ from punie.analysis.gate_judge import JudgeWord
 from punie.analysis.pairing import Arm, Paired, arm_of, pair, refusal
 from punie.analysis.weighted import weighted_score
 from punie.records.compared import Compared
-from punie.records.comparison import Comparison
+from punie.records.comparison import MARGIN, Comparison
 from punie.records.gate import Gates
 from punie.records.run import EvalReport, Run
 
@@ -70,7 +70,7 @@ def ruled(found: Compared, gates: Gates, *, own_suite: str | None, word: JudgeWo
     )
 
 
-def compare_reports(base: EvalReport, current: EvalReport, *, margin: float = 0.05) -> Comparison:
+def compare_reports(base: EvalReport, current: EvalReport, *, margin: float = MARGIN) -> Comparison:
     """Compare two reports of `run_evaluation` that hold their outcomes; `margin` is a share.
 
     Raises InputError where they did not ask the same prompts.

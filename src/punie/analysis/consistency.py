@@ -5,6 +5,7 @@ prompts in which prompts of one group are a cluster. Overall is the mean over ca
 headline is. An outcome is let go once it is counted.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
@@ -36,6 +37,10 @@ FAINT_RATE = 0.2
 """A prompt that is right in this share of draws, or more, is not called beyond the model."""
 UNSEEN = 0.05
 """Chance of not seeing any right answer at `Consistency.unseen_rate`."""
+
+LEAST_FAILING = 6
+"""Failing prompts from which on "never right" may be called more than chance: with four, none of
+which happened to be right, it would be wrong in 7 % of cases."""
 
 _Measure = Callable[[PromptConsistency], float | None]
 
@@ -101,6 +106,14 @@ def unseen_rate(k: int) -> float:
     use of confidence or fiducial limits", where nothing was seen.
     """
     return 1 - UNSEEN ** (1 / k)
+
+
+def repeats_for(rate: float) -> int:
+    """How many answers hold a right one with 95 % probability, where it comes at this rate.
+
+    The inverse of `unseen_rate`.
+    """
+    return math.ceil(math.log(UNSEEN) / math.log(1 - rate))
 
 
 def _answers_needed(run: Run, asked: Sequence[RepeatedPrompt], k: int | None) -> int:
@@ -233,7 +246,7 @@ def losses_of(whole: Sequence[PromptConsistency]) -> Losses | None:
     unstable for certain, so inconsistency needs only that the interval of the unstable share lies
     above a half. One that was never right may be unstable unseen: of those that are right in
     `FAINT_RATE` of draws, n answers show 1 - (1 - rate)^n. So capability needs an interval below
-    half of that: then at most half of what fails is right so often.
+    half of that: then at most half of what fails is right so often. It needs `LEAST_FAILING` too.
     """
     failing = [each for each in whole if each.capability is not Capability.CAN]
     if not whole:
@@ -247,7 +260,7 @@ def losses_of(whole: Sequence[PromptConsistency]) -> Losses | None:
     cause = Cause.BOTH
     if share.low > 0.5:
         cause = Cause.INCONSISTENCY
-    elif share.high < 0.5 * seen:
+    elif share.high < 0.5 * seen and len(failing) >= LEAST_FAILING:
         cause = Cause.CAPABILITY
     lost = sum(each.scored - each.right for each in unstable)
     return Losses(cause=cause, unstable=share, to_inconsistency=lost / wrong)

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from punie.errors import InputError
+from punie.records.comparison import MARGIN
 from punie.records.gate import OTHERS, OWN, Gates, SuiteGate
 
 Purpose = Literal["target", "guard"]
 Entry = tuple[Purpose, SuiteGate]
-MARGIN = 0.05
-"""The loss that "no worse" allows where no entry says otherwise."""
 
 
 def entries(gates: Gates) -> Iterator[Entry]:

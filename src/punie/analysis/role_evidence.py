@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from punie.analysis.paired import stratified_difference
+from punie.analysis.paired import FAILS, stratified_difference
 from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_both
 from punie.analysis.statistics import mean_of_means
 from punie.records.comparison import Comparison, Difference, SliceComparison
@@ -150,7 +150,8 @@ def _one_of(difference: Difference, roles: int) -> Difference:
     The reach of the bound grows as the normal quantile does.
     """
     normal = NormalDist()
-    wider = normal.inv_cdf(1 - 0.01 / roles) / normal.inv_cdf(0.99)
+    beyond = (1 - FAILS) / 2
+    wider = normal.inv_cdf(1 - beyond / roles) / normal.inv_cdf(1 - beyond)
     upper = difference.value + wider * (difference.upper - difference.value)
     return difference.model_copy(update={"upper": upper})
 

@@ -1,5 +1,8 @@
 """The sign test: whether an uneven split of ups and downs is more than chance."""
 
+CHANCE = 0.05
+"""A p below this is called more than chance."""
+
 
 def sign_test(ups: int, downs: int) -> float:
     """Two-sided exact p of a split as uneven as this, if up and down were equally likely.

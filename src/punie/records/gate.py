@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from punie.records.base import SCHEMA_VERSION, Record
+from punie.records.comparison import MARGIN
 
 Points = Annotated[float, Field(ge=0, le=100)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -93,7 +94,7 @@ class Criteria(Record):
     role_floor_percent: Percent | None = None
     """A role is served well where the lower bound of its score is at least this; without it, where
     it is no worse than the base by `role_margin_points`."""
-    role_margin_points: Points = 5.0
+    role_margin_points: Points = 100 * MARGIN
 
 
 class Gates(Record):

@@ -1,10 +1,9 @@
 """Consistency in plain words, the same for every report: capability or inconsistency."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from punie.analysis.consistency import FAINT_RATE
+from punie.analysis.consistency import FAINT_RATE, repeats_for
 from punie.records.comparison import Difference
 from punie.records.consistency import (
     Capability,
@@ -169,11 +168,6 @@ def advice(found: Consistency) -> str:
         f"{best} {more} repeats would show rates of right answers down to "
         f"{numbers.percent(FAINT_RATE)}."
     )
-
-
-def repeats_for(rate: float) -> int:
-    """How many answers hold a right one with 95 % probability, where it comes at this rate."""
-    return math.ceil(math.log(0.05) / math.log(1 - rate))
 
 
 def hedges(found: Consistency) -> str:

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from punie.analysis.signs import CHANCE
 from punie.records.duel import Duel, DuelSlice, DuelSummary
 from punie.records.judgement import JudgeFaultKind
 from punie.reporting import numbers
 from punie.reporting.comparison_wording import p_value
+from punie.reporting.judged import not_calibrated
 from punie.text import one_line
 
 NOT_CALIBRATED = (
@@ -83,7 +85,7 @@ def verdict(summary: DuelSummary) -> str:
         return "The judge calls every pair a tie."
     told = f"sign test {p_value(overall.sign_p)}"
     over = f"{numbers.count(overall.wins)} to {numbers.count(overall.losses)}"
-    if overall.sign_p >= 0.05:
+    if overall.sign_p >= CHANCE:
         return f"No clear winner: {over} ({told})."
     winner = "current" if overall.wins > overall.losses else "base"
     return f"The {winner} run is preferred {over} ({told})."
@@ -91,7 +93,7 @@ def verdict(summary: DuelSummary) -> str:
 
 def stamp(summary: DuelSummary) -> str:
     """What is known of the judge against people."""
-    return summary.calibrated or NOT_CALIBRATED
+    return summary.calibrated or not_calibrated("wins")
 
 
 def remarks(summary: DuelSummary) -> Iterator[str]:

@@ -2,17 +2,13 @@
 
 from typing import NamedTuple
 
+from punie.analysis.duel import LENGTH_BOUND
 from punie.records.duel import DuelSummary
 from punie.records.judgement import JudgeSummary
 from punie.records.summary import Estimate
 from punie.reporting import numbers
 
-NOT_CALIBRATED = (
-    "Not calibrated: nobody has compared this judge with people. Its marks gate nothing."
-)
 ASIDE = "Beside the score, in none of its numbers."
-LENGTH_BOUND = 0.3
-"""Kendall's tau from which on it is worth a remark that longer answers get better marks."""
 
 
 class MarkRow(NamedTuple):
@@ -58,9 +54,14 @@ def judge_title(summary: JudgeSummary) -> str:
     return f"{summary.judge.model} by the rubric {summary.rubric.name}"
 
 
+def not_calibrated(what: str) -> str:
+    """What a judge's `marks` or `wins` are worth where nobody held it against people."""
+    return f"Not calibrated: nobody has compared this judge with people. Its {what} gate nothing."
+
+
 def stamp(summary: JudgeSummary) -> str:
     """What is known of the judge against people."""
-    return summary.calibrated or NOT_CALIBRATED
+    return summary.calibrated or not_calibrated("marks")
 
 
 def remarks(summary: JudgeSummary) -> list[str]:
