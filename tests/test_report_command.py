@@ -90,7 +90,7 @@ def test_two_runs_make_one_page_with_the_diff(two: Path, punie: Command):
     told = punie("report", "20261121-0101-base", "20261121-0152-k3f9", "--png", "pictures")
     assert told.code == 0, told.err
     page, *pictures = told.out.splitlines()
-    assert page == str(two / ".punie/runs/20261121-0152-k3f9/against-20261121-0101-base.html")
+    assert page == str(two / ".punie/runs/20261121-0152-k3f9/report-20261121-0101-base.html")
     assert "pictures/differences.png" in pictures
     written = Path(page).read_text()
     assert "against smollm2-135m" in written
@@ -106,6 +106,19 @@ def test_two_runs_make_one_page_with_the_diff(two: Path, punie: Command):
     assert "prompt" in refused.err
 
 
+def test_a_report_leaves_the_page_of_a_comparison_as_it_is(two: Path, punie: Command):
+    ids = ("20261121-0101-base", "20261121-0152-k3f9")
+    (two / "mine.yaml").write_text("guards:\n  - suite: baseline\n    margin_points: 5\n")
+    assert punie("compare", *ids, "--gate", "mine.yaml").code != 2
+    page = two / ".punie/runs" / ids[1] / f"against-{ids[0]}.html"
+    compared = page.read_text()
+    assert "Every bound of mine (mine.yaml)" in compared
+    told = punie("report", *ids)
+    assert told.code == 0
+    assert page.read_text() == compared
+    assert "Every bound of default" in Path(told.out.strip()).read_text()
+
+
 def test_compare_writes_the_same_charts(two: Path, punie: Command):
     ids = ("20261121-0101-base", "20261121-0152-k3f9")
     punie("report", *ids, "--svg", "of-report")
@@ -114,5 +127,5 @@ def test_compare_writes_the_same_charts(two: Path, punie: Command):
     for drawn in (two / "of-report").iterdir():
         assert (two / "of-compare" / drawn.name).read_bytes() == drawn.read_bytes()
         assert (two / "of-compare" / drawn.name).with_suffix(".png").is_file()
-    punie("compare", *ids, ids[0], "--svg", "of-three")
-    assert {each.name for each in (two / "of-three").iterdir()} == {*ids, "prompts.svg"}
+    punie("compare", *ids, ids[1], "--svg", "of-three")
+    assert {each.name for each in (two / "of-three").iterdir()} == {ids[1], "prompts.svg"}

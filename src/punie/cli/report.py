@@ -37,7 +37,8 @@ def report_command(
 
     RUN is an id, a unique beginning of one, `last`, `last~1`, an adapter's name, or a journal
     entry's run.json, which needs --output. With CURRENT it is the page of both: what RUN answered
-    before and CURRENT answers now, as `punie compare` has it.
+    before and CURRENT answers now, under the default gate. The page of `punie compare`, with its
+    gate and judge, is another one.
     """
     folders = _Folders(svg, png)
     try:
@@ -118,7 +119,7 @@ def _from_record(record_file: Path, output: Path | None, folders: _Folders) -> _
 
 def _of_two(base: str, current: str, output: Path | None, folders: _Folders) -> _Written:
     """Write the page of a comparison under the default gate."""
-    from punie.cli.compare_output import page_of, write_page
+    from punie.cli.compare_output import page_of
     from punie.cli.comparing import contenders, match
     from punie.cli.written import write_whole
     from punie.reporting.comparison_charts import charts_of_comparison
@@ -130,11 +131,9 @@ def _of_two(base: str, current: str, output: Path | None, folders: _Folders) -> 
         if output is None and not both[1].stored:
             raise InputError("a page of a run.json needs --output", hint="--output page.html")
         found = match(both[0], both[1], None, project=settings.project, store=known.known)
-        page = output or write_page(found, known.known)
-        assert page is not None, "the current run is stored, so its page has a place"
-        if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(output, page_of(found))
+        page = output or known.store.run_folder(both[1].run.id) / f"report-{both[0].run.id}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(page, page_of(found))
     pictures = write_pictures(
         charts_of_comparison(found.compared), svg=folders.svg, png=folders.png
     )
