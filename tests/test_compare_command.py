@@ -126,6 +126,36 @@ def test_the_page_lies_beside_the_report_and_shows_both_answers(
     assert "desk-0000" in content
 
 
+def test_the_table_is_there_before_the_page(project: Path, punie: Command) -> None:
+    two(project, GAIN)
+    (project / ".punie/runs/current-run/against-base-run.html").mkdir(parents=True)
+    ended = punie("compare", *TWO)
+    assert ended.code == EXIT_USAGE
+    assert "against-base-run.html: Is a directory" in ended.err
+    assert "Decision: deploy" in ended.out
+
+
+def test_no_line_about_a_file_is_told_twice(project: Path, punie: Command) -> None:
+    two(project, GAIN)
+    told = punie("compare", *TWO, TWO[1]).err.splitlines()
+    assert told == ["page  .punie/runs/current-run/against-base-run.html"]
+
+
+def test_an_entry_replaces_an_earlier_one(project: Path, punie: Command) -> None:
+    two(project, GAIN)
+    for more in ([], ["--supersedes", "2026"]):
+        ended = punie("compare", *TWO, "--journal", "Which is better?", *more)
+        assert ended.code == EXIT_OK
+    first, second = sorted((project / "journal").rglob("entry.md"))
+    if "supersedes: null" in second.read_text():
+        first, second = second, first  # within one minute a name says nothing of the order
+    assert f'supersedes: "{first.parent.name}"' in second.read_text()
+    assert f"Replaces the entry `{first.parent.name}`" in second.read_text()
+    assert "supersedes: null" in first.read_text()
+    checked = punie("journal", "check")
+    assert checked.code == EXIT_OK, checked.out
+
+
 @pytest.mark.parametrize("suffix", ["md", "html", "json"])
 def test_output_by_its_ending(project: Path, punie: Command, suffix: str) -> None:
     two(project, GAIN)
@@ -263,6 +293,8 @@ def test_next_to_nothing_is_compared_without_a_made_up_number(
         ((TWO[0], "no-such-run"), "is no run here"),
         ((TWO[0], "missing.json"), "missing.json"),
         ((*TWO, "--journal", " "), "goal of a journal entry is empty"),
+        ((*TWO, "--supersedes", "2026"), "--supersedes is for a journal entry"),
+        ((*TWO, "--journal", "goal", "--supersedes", "2026"), "2026 is no entry of this journal"),
     ],
 )
 def test_bad_input_is_named(

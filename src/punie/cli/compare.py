@@ -49,6 +49,11 @@ FORMATS = ("text", "markdown", "html", "json", "github")
     help="Write who serves which role to a .yaml file.",
 )
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
+@click.option(
+    "--supersedes",
+    metavar="ENTRY",
+    help="With --journal: the earlier entry that this one replaces.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare_command(
     *,
@@ -67,6 +72,7 @@ def compare_command(
     png: Path | None,
     routes: Path | None,
     journal: str | None,
+    supersedes: str | None,
     as_json: bool,
 ) -> int:
     """Compare runs prompt by prompt: what changed, how sure that is, and what to do.
@@ -78,25 +84,22 @@ def compare_command(
     """
     from punie.cli.compare_output import Found, draw, refuse_output, show, write_journal
     from punie.cli.comparing import contenders, exit_code, match
-    from punie.cli.output import err
+    from punie.cli.output import err, format_of_stdout
     from punie.cli.routes_file import write_routes
     from punie.gates.find import find_gates
+    from punie.journal.folder import find_entry
     from punie.reporting.runs_map import map_rows
     from punie.settings import load_settings
 
     if intersect and unpaired:
         raise InputError("--intersect and --unpaired contradict each other", hint="drop one")
-    if as_json and wanted not in {None, "json"}:
-        raise InputError(f"--json and --format {wanted} contradict each other", hint="drop one")
-    if journal is not None and len(current) > 1:
-        raise InputError("a journal entry is of two runs, and more were given", hint="one CURRENT")
-    if routes is not None and len(current) > 1:
-        raise InputError("routes are between two runs, and more were given", hint="one CURRENT")
-    if journal is not None and not journal.strip():
-        raise InputError("the goal of a journal entry is empty", hint="say what was tried")
+    _refuse_beside(len(current), routes=routes, journal=journal, supersedes=supersedes)
+    wanted = format_of_stdout(wanted, as_json=as_json)
     refuse_output(output, wanted, several=len(current) > 1)
     how: How = "intersected" if intersect else "unpaired" if unpaired else "paired"
     settings = load_settings(Path.cwd())
+    if supersedes is not None:
+        find_entry(settings.project, supersedes)  # or it is refused, before a judge is asked
     wish = None
     if judge or judge_model or rubric:
         from punie.cli.judge_served import optional_judge
@@ -128,16 +131,30 @@ def compare_command(
             (warning,) if warning else (),
             tuple(map_rows([each.arm for each in several])),
         )
-        show(found, settings, store, wanted="json" if as_json else wanted or "text", output=output)
+        show(found, settings, store, wanted=wanted, output=output)
         for path in draw(found, svg=svg, png=png):
             err().print(f"chart  {path}", markup=False, soft_wrap=True)
         if routes is not None:
             write_routes(matches[0], routes)
             err().print(f"routes  {routes}", markup=False, soft_wrap=True)
         if journal is not None:
-            entry = write_journal(matches[0], settings, journal)
+            entry = write_journal(matches[0], settings, journal, supersedes)
             err().print(f"journal  {entry / 'entry.md'}", markup=False, soft_wrap=True)
     return code
+
+
+def _refuse_beside(
+    currents: int, *, routes: Path | None, journal: str | None, supersedes: str | None
+) -> None:
+    """Raise InputError for an entry or routes that cannot be."""
+    if journal is not None and currents > 1:
+        raise InputError("a journal entry is of two runs, and more were given", hint="one CURRENT")
+    if routes is not None and currents > 1:
+        raise InputError("routes are between two runs, and more were given", hint="one CURRENT")
+    if journal is not None and not journal.strip():
+        raise InputError("the goal of a journal entry is empty", hint="say what was tried")
+    if supersedes is not None and journal is None:
+        raise InputError("--supersedes is for a journal entry", hint="give its goal with --journal")
 
 
 def _matrix(contenders: "list[Contender]", how: "How") -> "Matrix":

@@ -52,13 +52,14 @@ def show(
 ) -> None:
     """Print a comparison in the wanted format, and write its page and its file."""
     answers = settings.values.journal.text
+    if wanted == "text":
+        _print(found)  # first: there is something to read while a large page is written
     pages = [page for each in found.matches if (page := write_page(each, store, found))]
     if output:
         _write(output, written(found, format_by_ending(output), answers=answers))
     notes = err()
     if wanted == "text":
-        _print(found)
-        for page in pages:
+        for page in dict.fromkeys(pages):
             notes.print(f"page  {_short(page)}", markup=False, soft_wrap=True)
         if output:
             notes.print(f"file  {_short(output)}", markup=False, soft_wrap=True)
@@ -209,8 +210,8 @@ def _command_text(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def write_journal(match: Match, settings: Loaded, goal: str) -> Path:
-    """Write the journal entry of a match."""
+def write_journal(match: Match, settings: Loaded, goal: str, supersedes: str | None = None) -> Path:
+    """Write the journal entry of a match, which may replace an earlier entry."""
     from punie.journal.comparison import write_comparison_entry
 
     if settings.values.journal.entries == "never":
@@ -227,6 +228,7 @@ def write_journal(match: Match, settings: Loaded, goal: str) -> Path:
         training=trained_manifest(match.current.run, settings.project),
         duel=match.compared.duel,
         calibrations=match.compared.calibrations,
+        supersedes=supersedes,
     )
 
 

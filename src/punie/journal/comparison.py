@@ -5,7 +5,6 @@ The verdict itself is not kept: it is made anew from the rows and the gate whene
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -336,7 +335,6 @@ def write_comparison_entry(
     duel: DuelSummary | None = None,
     calibrations: Sequence[Calibration] = (),
     supersedes: str | None = None,
-    now: datetime | None = None,
 ) -> Path:
     """Write a comparison into the journal as a new entry and return the entry's folder.
 
@@ -369,4 +367,4 @@ def write_comparison_entry(
             calibrations=tuple(privacy.calibration(each) for each in calibrations),
         )
 
-    return write_note(COMPARISON_KIND, project, make, goal=goal, supersedes=supersedes, now=now)
+    return write_note(COMPARISON_KIND, project, make, goal=goal, supersedes=supersedes, now=None)
