@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from punie.cli.against_plan import Aim, Plan, own_suite_of, planned
+from punie.cli.against_plan import Aim, Plan, planned
 from punie.cli.comparing import Match, contenders, exit_code, match, stored
+from punie.cli.guards import own_suite
 from punie.cli.measure import Measured, measure
 from punie.cli.other_run import right_or_wrong
 from punie.cli.output import err, safe
@@ -92,7 +93,7 @@ def _tell(plan: Plan) -> None:
     if plan.gates:
         suites = {arm.suite.name: arm.suite for _, arm in plan.guards}
         facts = [facts_of_suite(each) for each in (plan.current.suite, *suites.values())]
-        own, _ = own_suite_of(plan.current)
+        own, _ = own_suite(plan.current.model, plan.settings.project)
         for line in unpassable(plan.gates, facts, own_suite=own):
             notes.print(safe(f"cannot pass: {line}"), style="yellow", soft_wrap=True)
     scored = sum(any(prompt.expect) for prompt in plan.current.suite.prompts)

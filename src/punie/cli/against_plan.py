@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from punie.analysis.pairing import How
 from punie.analysis.same import same_model
 from punie.cli.adapter import adapter_of, with_adapter
 from punie.cli.comparing import contenders
-from punie.cli.guards import other_suites
+from punie.cli.guards import other_suites, own_suite
 from punie.cli.measure import refuse_journal
 from punie.cli.other_run import asked_as_wished, asked_like, drawn, refuse_unpaired
 from punie.cli.planned_run import PlannedRun, planned_run
@@ -16,7 +15,6 @@ from punie.cli.resume import as_it_was
 from punie.cli.served import is_remote
 from punie.cli.wish import Questions, Wish
 from punie.errors import InputError
-from punie.models.manifest import read_manifest
 from punie.records.gate import Gates
 from punie.records.run import Run
 from punie.settings import Loaded
@@ -206,7 +204,7 @@ def _guards(plan: Plan, other: Run | None) -> Iterator[tuple[str, PlannedRun]]:
     """Both arms of each further suite of the gate; of a run that cannot be served, ours alone."""
     current, base = plan.current, plan.base
     wish, settings = current.wish, current.settings
-    own, held_out = own_suite_of(current)
+    own, held_out = own_suite(current.model, settings.project)
     for name in other_suites(plan.gates, current.suite.name, own) if plan.gates else ():
         further = replace(
             wish,
@@ -225,16 +223,6 @@ def _guards(plan: Plan, other: Run | None) -> Iterator[tuple[str, PlannedRun]]:
         elif other is not None and other.sources and other.model.backend != "endpoint":
             yield f"base on {name}", _run_of(other, further, settings, asked)
         yield f"current on {name}", planned_run(further, settings, asked)
-
-
-def own_suite_of(arm: PlannedRun) -> tuple[str | None, Path | None]:
-    """Name and file of the suite that was held out of an adapter's data, where they are known."""
-    folder = adapter_of(arm.wish, arm.settings)
-    manifest = read_manifest(folder) if folder else None
-    if manifest is None or not manifest.suite:
-        return None, None
-    path = arm.settings.project / manifest.suite
-    return path.stem, path if path.is_file() else None
 
 
 def _require_right_or_wrong(questions: Questions, other: Run | None) -> None:

@@ -225,7 +225,7 @@ def write_journal(match: Match, settings: Loaded, goal: str, supersedes: str | N
         own_suite=match.own_suite,
         missing=match.compared.missing,
         seed=match.compared.seed,
-        training=trained_manifest(match.current.run, settings.project),
+        training=trained_manifest(match.current.run.model, settings.project),
         duel=match.compared.duel,
         calibrations=match.compared.calibrations,
         supersedes=supersedes,

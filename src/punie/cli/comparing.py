@@ -149,7 +149,7 @@ def match(
     Without `gates` the default ones hold. Raises InputError where the runs cannot be compared in
     the way that was asked, and where a gate names what they do not have.
     """
-    own = own_suite(current.run, project)
+    own, _ = own_suite(current.run.model, project)
     gates = gates or default_gates(base.run, current.run)
     pairs, missing = guards_of(gates, base.run, current.run, own, store)
     versus = [_versus(base, current, how)]

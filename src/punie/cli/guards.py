@@ -9,7 +9,7 @@ from punie.analysis.same import same_model, same_sampling
 from punie.models.manifest import ADAPTERS, read_manifest
 from punie.records.adapter import AdapterManifest
 from punie.records.gate import OTHERS, OWN, Gates
-from punie.records.run import Run, RunStatus
+from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.store.runs import RunStore
 from punie.text import one_line
 
@@ -80,19 +80,22 @@ def _asked(run: Run) -> tuple[object, ...]:
     return run.suite_hash, run.repeats, run.tools_mode
 
 
-def trained_manifest(run: Run, project: Path) -> AdapterManifest | None:
-    """The manifest of the project's own adapter that a run measured."""
-    folder = project / ADAPTERS / run.model.adapter if run.model.adapter else None
+def trained_manifest(model: ModelIdentity, project: Path) -> AdapterManifest | None:
+    """The manifest of a model's adapter, where that is the project's own."""
+    folder = project / ADAPTERS / model.adapter if model.adapter else None
     manifest = read_manifest(folder) if folder and folder.is_dir() else None
-    if manifest is None or manifest.adapter_hash != run.model.adapter_hash:
+    if manifest is None or manifest.adapter_hash != model.adapter_hash:
         return None
     return manifest
 
 
-def own_suite(run: Run, project: Path) -> str | None:
-    """The name of the suite that was held out of a run's adapter's data, where that is known."""
-    manifest = trained_manifest(run, project)
-    return Path(manifest.suite).stem if manifest and manifest.suite else None
+def own_suite(model: ModelIdentity, project: Path) -> tuple[str | None, Path | None]:
+    """Name and file of the suite that was held out of an adapter's data, where they are known."""
+    manifest = trained_manifest(model, project)
+    if manifest is None or not manifest.suite:
+        return None, None
+    path = project / manifest.suite
+    return path.stem, path if path.is_file() else None
 
 
 def other_suites(gates: Gates, suite: str, own: str | None) -> Iterator[str]:
