@@ -3,17 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
-from punie.errors import InputError, Problem
+from punie.errors import InputError
 from punie.records.gate import Decision
-from punie.records.routes import RoutedModel, Routes
 from punie.records.run import Run
-from punie.sources.faults import wording
-from punie.sources.yaml_source import NotReadableError, YamlSource, read_text
 from punie.text import inert_json, one_line
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -35,35 +28,11 @@ def routes_yaml(decision: Decision, base: Run, current: Run) -> str:
     return "\n".join([*_lines(decision, base, current), ""])
 
 
-def read_routes(path: Path) -> Routes:
-    """Read a `routes.yaml`. Raises InputError with the place of all that is wrong with it."""
-    file = str(path)
-    try:
-        source = YamlSource(file, read_text(path, file))
-    except NotReadableError as error:
-        raise _refusal([error.problem]) from None
-    problems = list(source.problems)
-    try:
-        routes = Routes.model_validate(source.data, strict=True)
-    except ValidationError as error:
-        problems += [_problem(source, each) for each in error.errors(include_url=False)]
-        raise _refusal(problems) from None
-    if problems:
-        raise _refusal(problems)
-    return routes
-
-
-def _problem(source: YamlSource, error: ErrorDetails) -> Problem:
-    if error["type"] == "extra_forbidden":
-        return source.problem(error["loc"], "unknown key", key=True)
-    return source.problem(error["loc"], wording(error["type"], error["msg"], error["input"]))
-
-
 def _lines(decision: Decision, base: Run, current: Run) -> Iterator[str]:
     yield f"# {one_line(f'Decision: {decision.action.value}. {decision.because}', 400)}"
     for name, run in (("base", base), ("current", current)):
         yield f"{name}:"
-        for key, value in _routed(run).model_dump(exclude_none=True).items():
+        for key, value in _routed(run).items():
             yield f"  {key}: {_quoted(value)}"
     yield "default: base"
     yield "routes:"
@@ -73,8 +42,9 @@ def _lines(decision: Decision, base: Run, current: Run) -> Iterator[str]:
         yield f"  {_key(route.role)}: {route.serves}"
 
 
-def _routed(run: Run) -> RoutedModel:
-    return RoutedModel(model=run.model.name, adapter=run.model.adapter, run=run.id)
+def _routed(run: Run) -> dict[str, str]:
+    adapter = {"adapter": run.model.adapter} if run.model.adapter else {}
+    return {"model": run.model.name, **adapter, "run": run.id}
 
 
 def _key(text: str) -> str:
@@ -86,7 +56,3 @@ def _quoted(text: str) -> str:
     # A JSON string is one of YAML's, but for two characters that YAML takes for line breaks.
     written = inert_json(json.dumps(text, ensure_ascii=False))
     return written.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _refusal(problems: list[Problem]) -> InputError:
-    return InputError("\n".join(map(str, problems)), hint="punie compare writes such a file anew")
