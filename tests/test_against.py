@@ -425,6 +425,7 @@ async def test_a_gate_decides_the_exit_code(
         assert code_of(found) == 4
         assert "cannot pass: mini: a floor of 99 % needs" in said
         assert "24 prompts: a true difference of" in said
+        assert "; one of 5 points takes 628" in said
         assert code_of(await contest(folder, worse, first.id, aim=gate)) == 3
         assert code_of(await contest(folder, worse, first.id)) == 0
         strict = {"fail_on_regression": True}

@@ -13,6 +13,7 @@ from punie.cli.output import err, safe
 from punie.cli.planned_run import PlannedRun, age_of
 from punie.cli.wish import Wish
 from punie.evaluation.until_decided import UntilDecided
+from punie.records.comparison import MARGIN
 from punie.records.run import Run, RunStatus
 from punie.reporting.comparison_wording import points
 from punie.reporting.numbers import count, counted, percent_interval
@@ -86,7 +87,7 @@ def _known(base: str, plan: Plan) -> dict[str, bool]:
 
 def _tell(plan: Plan) -> None:
     """What this number of prompts can show, before any is asked."""
-    from punie.analysis.power import smallest_detectable
+    from punie.analysis.power import required_n, smallest_detectable
     from punie.analysis.unpassable import facts_of_suite, unpassable
 
     notes = err()
@@ -99,9 +100,11 @@ def _tell(plan: Plan) -> None:
     scored = sum(any(prompt.expect) for prompt in plan.current.suite.prompts)
     if scored and not plan.aim.until_decided:
         effect = smallest_detectable(scored, SUPPOSED_DISCORDANCE)
+        needed = required_n(MARGIN, SUPPOSED_DISCORDANCE)
+        finer = f"; one of {points(MARGIN)} takes {count(needed)}" if scored < needed else ""
         notes.print(
             f"{counted(scored, 'prompt')}: a true difference of {points(effect)} would be found"
-            " four times out of five, if one in five comes out differently",
+            f" four times out of five, if one in five comes out differently{finer}",
             markup=False,
             soft_wrap=True,
         )
