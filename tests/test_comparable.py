@@ -10,7 +10,7 @@ from punie.records.comparison import Comparison
 from punie.records.gate import GateResult, Gates, SliceGate, SuiteGate, Verdict
 from punie.records.run import Run, RunStatus
 from punie.records.suite import Sampling
-from run_pairs import Rows, a_prompt, a_run, adapted, an_answer, cells, compared, rows_of
+from run_pairs import SMALL, Rows, a_prompt, a_run, adapted, an_answer, cells, compared, rows_of
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 GAINED = rows_of([0.0] * 40), rows_of([1.0] * 40)
@@ -155,6 +155,63 @@ def test_a_run_that_could_have_ended_early_is_held_to_stricter_bounds() -> None:
         assert (
             held(compared(rows_of(base), rows_of(current), runs=heads), asked)[0].verdict is verdict
         )
+
+
+def test_labels_that_changed_must_give_the_same_verdict_as_those_before() -> None:
+    """50 of 200 lost, one of which must pass; with their weight taken away nothing is lost."""
+    base = rows_of([1.0] * 200, must_pass=True)
+    current = [*rows_of([1.0] * 150), *rows_of([1.0] * 150 + [0.0] * 50, weight=0.0)[150:]]
+    bounds = SuiteGate(suite="greenhouse", margin_points=5)
+    gate = Gates(guards=(bounds,))
+    same = compared(base, rows_of([1.0] * 150 + [0.0] * 50, must_pass=True))
+    assert [each.verdict for each in apply_gates(gate, [same]).results] == [FAIL, FAIL]
+    comparison = compared(base, current)
+    margin, must_pass = apply_gates(gate, [comparison]).results
+    assert (margin.verdict, must_pass.verdict) == (OPEN, FAIL)
+    assert "with its labels −25.0 points" in margin.why
+    assert comparison.scored == 150
+    assert comparison.discordance is not None
+    assert comparison.discordance.lost == 0
+    assert comparison.flips == ()
+
+
+def test_a_slice_that_was_labelled_anew_is_held_to_its_labels_before() -> None:
+    base = rows_of([0.0] * 40)
+    current = rows_of([1.0] * 40, category="easy")
+    bounds = SuiteGate(
+        suite="greenhouse",
+        minimum_gain_points=0,
+        slices=(SliceGate(category="easy", minimum_gain_points=0),),
+    )
+    whole, easy = held(compared(base, current), bounds)
+    assert (whole.verdict, easy.verdict) == (PASS, OPEN)
+
+
+def test_must_pass_prompts_that_nobody_scored_are_no_pass() -> None:
+    rows = [*rows_of([1.0] * 20), (a_prompt("q", must_pass=True), an_answer(a_prompt("q"), None))]
+    (result,) = apply_gates(Gates(), [compared(rows, rows)]).results
+    assert (result.verdict, result.why) == (OPEN, "not scored: q")
+
+
+def test_memory_that_is_known_of_some_runs_alone_is_not_known() -> None:
+    rows = rows_of([1.0] * 20)
+    unread = SMALL.model_copy(update={"peak_memory_bytes": None})
+    known = compared(rows, rows)
+    unknown = compared(rows, rows, runs=(a_run(), adapted(summary=unread)))
+    for bound, verdicts in ((10, (PASS, OPEN)), (5, (FAIL, FAIL))):
+        gate = Gates(memory_gb=bound)
+        assert apply_gates(gate, [known]).verdict is verdicts[0]
+        assert apply_gates(gate, [known, unknown]).verdict is verdicts[1]
+
+
+def test_so_few_prompts_that_nothing_is_decided_cannot_pass() -> None:
+    bounds = SuiteGate(suite="greenhouse", minimum_gain_points=0, margin_points=80)
+    report = apply_gates(
+        Gates(targets=(bounds,)), [compared(rows_of([0.0] * 7), rows_of([1.0] * 7))]
+    )
+    assert [each.verdict for each in report.results] == [OPEN, OPEN]
+    assert len(report.unpassable) == 2
+    assert "needs 8 prompts, all gained; there are 7" in report.unpassable[0]
 
 
 def test_a_run_is_not_compared_with_itself() -> None:

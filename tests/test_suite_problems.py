@@ -181,6 +181,13 @@ PROMPTS = {
     ),
     "weight zero": ("  - {id: a, prompt: p, weight: 0}\n", 6, 32, "prompts[0].weight", "than 0"),
     "must_pass": ("  - {id: a, prompt: p, must_pass: 7}\n", 6, 35, "prompts[0].must_pass", "bool"),
+    "must_pass without expect": (
+        "  - {id: a, prompt: p, must_pass: true}\n",
+        6,
+        24,
+        "prompts[0].must_pass",
+        "nothing is expected",
+    ),
     "tags a text": ("  - {id: a, prompt: p, tags: x}\n", 6, 30, "prompts[0].tags", "list"),
     "tool unknown": (
         "  - {id: a, prompt: p, tools: [ad]}\n",

@@ -46,6 +46,7 @@ prompts:
     weight: 2
     max_tokens: 9
     must_pass: true
+    expect: {number: 1}
 """
 
 

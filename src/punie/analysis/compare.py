@@ -20,6 +20,7 @@ from punie.records.comparison import (
     Comparison,
     Discordance,
     Pair,
+    Relabelled,
     SliceComparison,
 )
 from punie.records.run import Run
@@ -39,14 +40,26 @@ def compare(
     Whatever was not measured is None: no number is made up for a suite that scores nothing, a run
     without answers, or a test that needs right-or-wrong answers. `seed` is that of every bootstrap.
     """
-    whole, pairs, buckets = Portion.all_of(paired), paired.pairs, bucketed(paired.pairs)
+    whole, pairs = Portion.all_of(paired), paired.pairs
+    weighed = [each for each in pairs if each.weight]  # what has no weight counts in no number
+    buckets = bucketed(weighed)
     score = whole.difference(score_of, score_of)
     slices = [_slices(paired, names, buckets, margin) for names in (_category, _role, _tags)]
-    must_pass = [each for each in paired.current if each.must_pass]
+    before = paired.labels_before
+    must_pass = [
+        each
+        for each in paired.current
+        if each.must_pass or (each.id in before and before[each.id].must_pass)
+    ]
     failed = [
         each.id for each in must_pass if each.side.passed is not None and each.side.passed < 1
     ]
-    unmeasured = [each.id for each in must_pass if each.side.faults and each.id not in failed]
+    unmeasured = [
+        each.id
+        for each in must_pass
+        if (each.side.faults or each.side.passed is None) and each.id not in failed
+    ]
+    absent = [each.id for each in paired.base if each.must_pass and each.id in paired.only_base]
     stopped = base.decided_after is not None or current.decided_after is not None
     return Comparison(
         base=base,
@@ -67,7 +80,7 @@ def compare(
         at_worst=whole.own_mean(0.0),
         at_best=whole.own_mean(1.0),
         passed=whole.difference(passed_of, passed_of),
-        discordance=_discordance(pairs),
+        discordance=_discordance(weighed),
         smallest_detectable=smallest_found(whole),
         word=word_of(score, margin),
         margin=margin,
@@ -76,15 +89,33 @@ def compare(
         tags=slices[2],
         buckets=dict(Counter(buckets.values())),
         flips=flips(pairs, buckets),
-        must_pass=len(must_pass),
+        relabelled=_relabelled(paired, margin) if paired.relabelled else None,
+        must_pass=len(must_pass) + len(absent),
         must_pass_failed=tuple(sorted(failed)),
-        must_pass_unmeasured=tuple(sorted(unmeasured)),
+        must_pass_unmeasured=tuple(sorted([*unmeasured, *absent])),
         latency=latency_of(base, current, pairs, seed=seed),
         timing=timing_of(current, paired.current, seed=seed),
         differs=differs(base, current, unpaired=paired.how == "unpaired"),
         cautions=cautions(base, current, paired),
         stopped_early=stopped,
         unit_flips=unit_flips(paired) if stopped else None,
+    )
+
+
+def _relabelled(paired: Paired, margin: float) -> Relabelled:
+    """The same numbers with the labels that the base had."""
+    before = paired.with_labels_before()
+    whole, buckets = Portion.all_of(before), bucketed(before.pairs)
+    slices = [_slices(before, names, buckets, margin) for names in (_category, _role, _tags)]
+    return Relabelled(
+        score=whole.difference(score_of, score_of),
+        if_faults_lose=whole.if_faults(base=1.0, current=0.0),
+        if_faults_win=whole.if_faults(base=0.0, current=1.0),
+        at_worst=whole.own_mean(0.0),
+        at_best=whole.own_mean(1.0),
+        categories=slices[0],
+        roles=slices[1],
+        tags=slices[2],
     )
 
 

@@ -17,7 +17,7 @@ from punie.analysis.rule import holds_floor, holds_gain, holds_margin, under_bot
 from punie.analysis.statistics import wilson
 from punie.analysis.unpaired import implied_n
 from punie.errors import InputError
-from punie.records.comparison import Comparison, Difference, SliceComparison, Word
+from punie.records.comparison import Comparison, Difference, Relabelled, SliceComparison, Word
 from punie.records.gate import GateResult, SliceGate, SuiteGate, Verdict
 from punie.records.summary import Estimate
 from punie.shares import points
@@ -25,6 +25,9 @@ from punie.sizes import counted
 from punie.text import one_line
 
 Rule = Callable[[Difference | None, float], Verdict]
+_LABELLED = tuple(Relabelled.model_fields)
+_ONLY = {"margin_points": None, "minimum_gain_points": None, "floor_percent": None}
+"""What makes an entry one of its slices alone."""
 NOT_SCORED = "no prompt of it was scored in both runs"
 
 
@@ -50,9 +53,39 @@ def suite_results(bounds: SuiteGate, comparison: Comparison, source: str) -> Ite
 
     Raises InputError, naming what there is, where a slice is not there; `source` is the gate's.
     """
+    found = _of_suite(bounds, comparison, source)
+    if comparison.relabelled is None:
+        yield from found
+        return
+    as_before = _as_labelled_before(bounds, comparison)
+    for now, before in zip(found, as_before, strict=True):
+        yield now if now.verdict is before.verdict else _undone(now, before)
+
+
+def _of_suite(bounds: SuiteGate, comparison: Comparison, source: str) -> Iterator[GateResult]:
     yield from _results(bounds, _whole(comparison))
     for each in bounds.slices:
         yield from _results(each, _sliced(each, comparison, source))
+
+
+def _as_labelled_before(bounds: SuiteGate, comparison: Comparison) -> Iterator[GateResult]:
+    """Yield the same bounds, held against what the labels of the base make of the answers."""
+    labels = comparison.relabelled
+    assert labels is not None
+    before = comparison.model_copy(update={name: getattr(labels, name) for name in _LABELLED})
+    yield from _results(bounds, _whole(before))
+    for each in bounds.slices:
+        kind, name = slice_of(each)
+        if any(part.name == name for part in _slices(before)[kind]):
+            yield from _results(each, _sliced(each, before, ""))
+        else:
+            yield from unmeasured_results(bounds.model_copy(update=_ONLY | {"slices": (each,)}), "")
+
+
+def _undone(now: GateResult, before: GateResult) -> GateResult:
+    why = f"prompts were labelled anew since the base: with its labels {before.found}"
+    update = {"verdict": Verdict.INCONCLUSIVE, "why": why, "more_prompts": None}
+    return now.model_copy(update=update)
 
 
 def unmeasured_results(bounds: SuiteGate, why: str) -> Iterator[GateResult]:

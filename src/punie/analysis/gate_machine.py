@@ -21,7 +21,7 @@ def must_pass_result(comparison: Comparison) -> GateResult | None:
     if failed:
         verdict, why = Verdict.FAIL, f"failed: {_listed(failed)}"
     elif lacking:
-        verdict, why = Verdict.INCONCLUSIVE, f"lost to faults: {_listed(lacking)}"
+        verdict, why = Verdict.INCONCLUSIVE, f"not scored: {_listed(lacking)}"
     elif comparison.current.decided_after is not None and comparison.only_base:
         verdict = Verdict.INCONCLUSIVE
         why = "the run ended early, so some were perhaps not asked: ask the whole suite"
@@ -100,8 +100,10 @@ def memory_result(bound_gb: float, comparisons: Sequence[Comparison]) -> GateRes
     runs = [each.current for each in comparisons]
     peaks = [run.summary.peak_memory_bytes if run.summary else None for run in runs]
     known = [peak for peak in peaks if peak is not None]
-    if not known:
-        remote = any(run.model.backend == "endpoint" for run in runs)
+    unknown = [run for run, peak in zip(runs, peaks, strict=True) if peak is None]
+    # One run beyond the bound is beyond it; within it are only runs whose memory is known.
+    if not known or (unknown and max(known) <= bound_gb * 1e9):
+        remote = any(run.model.backend == "endpoint" for run in unknown)
         why = "the server is not punie's own" if remote else "nobody read the server's memory"
         return _unknown(name, asked, f"{why}, so its memory is not known")
     held = max(known) <= bound_gb * 1e9

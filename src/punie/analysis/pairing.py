@@ -4,10 +4,10 @@ A run's rows are read once and their texts are let go, so two runs of many thous
 compared in a few megabytes.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Literal
+from typing import Literal, TypeVar
 
 from punie.errors import InputError
 from punie.records.comparison import Pair, Side
@@ -36,6 +36,7 @@ class Asked:
     weight: float = 1.0
 
 
+Labelled = TypeVar("Labelled", Asked, Pair)
 Arm = tuple[Asked, ...]
 """All prompts of one run, in the order in which they were first met."""
 
@@ -57,6 +58,19 @@ class Paired:
     only_current: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     relabelled: tuple[str, ...] = ()
+    labels_before: Mapping[str, Asked] = field(default_factory=dict[str, Asked])
+    """What the base says of each prompt that is relabelled, by its id in the current run."""
+
+    def with_labels_before(self) -> "Paired":
+        """Give the same with what is relabelled as it was labelled in the base."""
+        before = self.labels_before
+        return replace(
+            self,
+            current=tuple(_labelled(each, before.get(each.id)) for each in self.current),
+            pairs=tuple(_labelled(each, before.get(each.id)) for each in self.pairs),
+            relabelled=(),
+            labels_before={},
+        )
 
     @property
     def faulted(self) -> tuple[str, ...]:
@@ -112,6 +126,7 @@ def pair(base: Arm, current: Arm, how: How = "paired") -> Paired:
     for each, other in renamed:
         del before[each.id], after[other.id]
     both = sorted([*matched, *renamed], key=lambda two: two[1].id)
+    labels_before = {two[1].id: two[0] for two in both if _labels(two[0]) != _labels(two[1])}
     return Paired(
         how=how,
         base=base,
@@ -120,7 +135,8 @@ def pair(base: Arm, current: Arm, how: How = "paired") -> Paired:
         only_base=tuple(name for name in before if name not in after),
         only_current=tuple(name for name in after if name not in before),
         changed=tuple(sorted(before.keys() & after.keys())),
-        relabelled=tuple(two[1].id for two in both if _labels(two[0]) != _labels(two[1])),
+        relabelled=tuple(labels_before),
+        labels_before=labels_before,
     )
 
 
@@ -213,6 +229,21 @@ def _of_one_hash(
 def _labels(asked: Asked) -> tuple[object, ...]:
     labels = (asked.category, asked.role, asked.tags, asked.group)
     return (*labels, asked.must_pass, asked.weight)
+
+
+def _labelled(prompt: Labelled, labels: Asked | None) -> Labelled:
+    """A prompt with the labels of another."""
+    if labels is None:
+        return prompt
+    return replace(
+        prompt,
+        category=labels.category,
+        role=labels.role,
+        tags=labels.tags,
+        group=labels.group,
+        must_pass=labels.must_pass,
+        weight=labels.weight,
+    )
 
 
 def _pair(base: Asked, current: Asked) -> Pair:

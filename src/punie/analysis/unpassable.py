@@ -8,6 +8,7 @@ from punie.analysis.estimates import clusters_of
 from punie.analysis.gate_entries import entry_for
 from punie.analysis.gate_wording import part_of, slice_of
 from punie.analysis.paired import PASSES, TWO_SIDED, newcombe_paired
+from punie.analysis.rule import FEWEST, ROUNDING
 from punie.analysis.statistics import effective_n, mean_of_means, wilson
 from punie.records.comparison import Comparison, SliceComparison
 from punie.records.gate import Gates, JudgeGate, SliceGate, SuiteGate
@@ -99,12 +100,12 @@ def _sentences(bounds: SuiteGate | SliceGate, facts: SuiteFacts) -> Iterator[str
         if needed is not None:
             yield f"{name}: a floor of {floor:g} % needs {_there(sizes, needed, 'all right')}"
     if (gain := bounds.minimum_gain_points) is not None:
-        needed = _needed(sizes, lambda each: _all_gained(each) > gain / 100)
+        needed = _needed(sizes, lambda each: _enough(each) and _all_gained(each) > gain / 100)
         if needed is not None:
             asked = f"a gain of more than {gain:g} points"
             yield f"{name}: {asked} needs {_there(sizes, needed, 'all gained')}"
     if (margin := bounds.margin_points) is not None:
-        needed = _needed(sizes, lambda each: _all_gained(each) > -margin / 100)
+        needed = _needed(sizes, lambda each: _enough(each) and _all_gained(each) > -margin / 100)
         if needed is not None:
             asked = f"a margin of {margin:g} points"
             yield f"{name}: {asked} needs {_there(sizes, needed, 'all gained')}"
@@ -150,6 +151,10 @@ def _needed(sizes: Sequence[float], passes: Callable[[Sequence[float]], bool]) -
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _enough(sizes: Sequence[float]) -> bool:
+    return sum(sizes) >= FEWEST - ROUNDING
 
 
 def _all_right(sizes: Sequence[float]) -> float:

@@ -207,6 +207,22 @@ class Differing(Record):
     """Whether the difference of the scores may be due to it."""
 
 
+class Relabelled(Record):
+    """The numbers as they were with the base's labels, of prompts that were labelled anew since.
+
+    Each is what the field of that name in `Comparison` is.
+    """
+
+    score: Difference | None
+    if_faults_lose: Difference | None
+    if_faults_win: Difference | None
+    at_worst: Estimate | None
+    at_best: Estimate | None
+    categories: tuple[SliceComparison, ...]
+    roles: tuple[SliceComparison, ...]
+    tags: tuple[SliceComparison, ...]
+
+
 class Comparison(Record):
     """Everything that two runs of one suite say together.
 
@@ -258,12 +274,15 @@ class Comparison(Record):
     buckets: dict[Bucket, int] = Field(default_factory=dict[Bucket, int])
     flips: tuple[Flip, ...] = ()
     """All that regressed or were fixed, then those that fail still."""
+    relabelled: Relabelled | None = None
+    """None where no prompt has other labels (category, weight, group, …) than in the base: a
+    verdict must hold under both."""
     must_pass: int = 0
-    """How many prompts of the current run must pass."""
+    """How many prompts of the current run must pass, by its labels or by those of the base."""
     must_pass_failed: tuple[str, ...] = ()
     """Of these, the ones with an answer that did not."""
     must_pass_unmeasured: tuple[str, ...] = ()
-    """Of these, the ones that lack an answer because of a fault, and did not fail."""
+    """Of these, the ones that lack a score, be it because of a fault, and did not fail."""
     latency: LatencyComparison | None = None
     timing: Timing | None = None
     """Of the current run alone."""

@@ -116,6 +116,9 @@ class PromptReader:
                 for each in expect_errors(form.expect, tools, self.is_schema)
             ),
         )
+        if getattr(form, "must_pass", False) and not any(form.expect):
+            what = "is true, and nothing is expected: add expect, or no answer can fail"
+            self.report(at, [FormError(("must_pass",), what, key=True)])
         if self.found == before and tools is not None:
             self.add(form.id, messages, tools, form.expect, form)
 
