@@ -65,12 +65,9 @@ def label_command(
     from punie.store.runs import RunStore
     from punie.text import one_line
 
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError(
-            "labels come from a person at a terminal, and this is none",
-            hint="run punie label in a terminal window",
-        )
-    rubric = _rubric(rubric_file, right_wrong=right_wrong, paired=against is not None)
+    paired = against is not None
+    _refuse(rubric_file, right_wrong=right_wrong, paired=paired)
+    rubric = None if right_wrong or paired else _rubric(rubric_file)
     project = find_project(Path.cwd())
     with RunStore(project) as store:
         head = store.find(run)
@@ -113,19 +110,26 @@ def label_command(
     click.echo(f"{done} labelled now, {len(items) - left} of {len(items)} in {path}")
 
 
-def _rubric(file: Path | None, *, right_wrong: bool, paired: bool) -> "Rubric | None":
-    """The rubric that marks follow; None where none are given."""
-    from punie.judging.rubric import default_rubric, read_rubric
-
-    if right_wrong and file:
+def _refuse(rubric: Path | None, *, right_wrong: bool, paired: bool) -> None:
+    """Raise InputError where nobody sits at a terminal, and for flags that do not go together."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError(
+            "labels come from a person at a terminal, and this is none",
+            hint="run punie label in a terminal window",
+        )
+    if right_wrong and rubric:
         raise InputError("--right-wrong and --rubric contradict each other", hint="drop one")
-    if paired and (right_wrong or file):
+    if paired and (right_wrong or rubric):
         raise InputError(
             "two answers are left, right or a tie: --rubric and --right-wrong are for one run",
             hint="drop --against, or the other",
         )
-    if right_wrong or paired:
-        return None
+
+
+def _rubric(file: Path | None) -> "Rubric":
+    """The rubric that marks follow. Raises InputError for one whose marks have no key."""
+    from punie.judging.rubric import default_rubric, read_rubric
+
     rubric = read_rubric(file) if file else default_rubric()
     wide = [each.name for each in rubric.dimensions if each.highest > 9]
     if wide:
