@@ -91,9 +91,14 @@ def compare_command(
     from punie.reporting.runs_map import map_rows
     from punie.settings import load_settings
 
-    if intersect and unpaired:
-        raise InputError("--intersect and --unpaired contradict each other", hint="drop one")
-    _refuse_beside(len(current), routes=routes, journal=journal, supersedes=supersedes)
+    _refuse(
+        len(current),
+        intersect=intersect,
+        unpaired=unpaired,
+        routes=routes,
+        journal=journal,
+        supersedes=supersedes,
+    )
     wanted = format_of_stdout(wanted, as_json=as_json)
     refuse_output(output, wanted, several=len(current) > 1)
     how: How = "intersected" if intersect else "unpaired" if unpaired else "paired"
@@ -143,10 +148,18 @@ def compare_command(
     return code
 
 
-def _refuse_beside(
-    currents: int, *, routes: Path | None, journal: str | None, supersedes: str | None
+def _refuse(
+    currents: int,
+    *,
+    intersect: bool,
+    unpaired: bool,
+    routes: Path | None,
+    journal: str | None,
+    supersedes: str | None,
 ) -> None:
-    """Raise InputError for an entry or routes that cannot be."""
+    """Raise InputError for what does not go together."""
+    if intersect and unpaired:
+        raise InputError("--intersect and --unpaired contradict each other", hint="drop one")
     if journal is not None and currents > 1:
         raise InputError("a journal entry is of two runs, and more were given", hint="one CURRENT")
     if routes is not None and currents > 1:
