@@ -50,6 +50,7 @@ def refusal(tmp_path: Path, text: str) -> str:
     """Why this text is refused, without the folder in front."""
     with pytest.raises(InputError) as caught:
         read(tmp_path, text)
+    assert caught.value.hint.startswith("mend the plan; its keys: method, rank, alpha")
     return caught.value.message.replace(f"{tmp_path}/", "")
 
 
