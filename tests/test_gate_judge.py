@@ -218,6 +218,16 @@ def marked(
     return two(len(marks), judged=summary, summary=done)
 
 
+def of_older_punie() -> Comparison:
+    """Marks with a fault of the judge, of a record that does not say what it may have cost."""
+    comparison = marked([*([5] * 60), None])
+    judged = comparison.current.judged
+    assert judged is not None
+    older = judged.model_copy(update={"at_worst": None, "at_best": None})
+    current = comparison.current.model_copy(update={"judged": older})
+    return comparison.model_copy(update={"current": current})
+
+
 def scored(bound: float, comparison: Comparison, *known: Calibration) -> GateReport:
     """A score of this bound."""
     gates = Gates(judge=JudgeGate(score_percent=bound))
@@ -256,6 +266,7 @@ def test_answers_without_marks_count_both_ways() -> None:
     [
         (two(), MARKS, "no judge marked the current run: punie judge run current --judge …"),
         (marked([None] * 60), MARKS, "no judge marked the current run"),
+        (of_older_punie(), MARKS, "what has no marks was not counted: punie judge run current"),
         (marked([5] * 60), calibration(), "nobody compared this judge with people on marks"),
         (marked([5] * 60), calibration(LabelKind.RIGHT), "people on marks: punie label current,"),
         (marked([5] * 60), calibration(LabelKind.MARKS, n=20), "gates nothing on marks, 20 labels"),

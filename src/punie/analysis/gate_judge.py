@@ -107,6 +107,9 @@ def _score(
     if run.summary is None or judged.answers != run.summary.answered:
         why = f"the run has other answers than were judged: {judging}"
         return _open(name, asked, told, why)
+    if judged.at_worst is None and (judged.judged < judged.answers or run.summary.faults):
+        # An older punie kept only the mean of what has marks.
+        return _open(name, asked, told, f"what has no marks was not counted: {judging}")
     labelling = ["punie", "label", run.id]
     untrusted = _untrusted(judged.judge, LabelKind.MARKS, calibrations, labelling)
     why = untrusted or (STOPPED if run.decided_after is not None else only_part(comparison))
