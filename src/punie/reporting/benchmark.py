@@ -11,6 +11,7 @@ from punie.records.benchmark import BenchmarkResult, Pace
 from punie.reporting import benchmark_wording as wording
 from punie.reporting import numbers
 from punie.reporting.escaping import escape, table
+from punie.reporting.hanging import hanging
 
 WIDEST = 96
 ROOMY = 60
@@ -41,7 +42,7 @@ class BenchmarkTable:
             yield _heading("Grid")
             rows = [wording.grid_row(cell) for cell in result.grid]
             yield _table(wording.GRID_HEADS, rows, merged=0 if roomy else 3)
-            yield from (_hanging("· ", note) for note in wording.grid_notes(result.grid))
+            yield from (hanging("· ", note) for note in wording.grid_notes(result.grid))
         if result.projection:
             yield _heading("Your data")
             yield Text(wording.projection_line(result.projection))
@@ -50,15 +51,15 @@ class BenchmarkTable:
         yield _heading("The machine")
         machine = result.training.machine if result.training else {}
         yield _facts(list(wording.condition_lines(result.conditions, machine)))
-        yield from (_hanging("! ", words, "yellow") for words in result.conditions.warnings)
-        yield from (_hanging("x ", words, "red") for words in result.problems)
+        yield from (hanging("! ", words, "yellow") for words in result.conditions.warnings)
+        yield from (hanging("x ", words, "red") for words in result.problems)
 
     def _decision(self) -> Iterator[RenderableType]:
         decision = self._result.decision
         if decision is None:
             return
         yield Text(decision.sentence, style=STYLES[decision.pace])
-        yield from (_hanging("→ ", words) for words in decision.advice)
+        yield from (hanging("→ ", words) for words in decision.advice)
 
     def _serving(self, *, roomy: bool) -> Iterator[RenderableType]:
         serving = self._result.serving
@@ -68,8 +69,8 @@ class BenchmarkTable:
         yield _table(wording.SERVING_HEADS, rows, merged=0 if roomy else 2)
         yield Text(wording.SERVING_LEGEND, style="dim")
         spreads = [wording.serving_spreads(cell) for cell in serving.cells]
-        yield from (_hanging("· ", words, "dim") for words in spreads if words)
-        yield from (_hanging("· ", note) for note in wording.serving_notes(serving.cells))
+        yield from (hanging("· ", Text(words, "dim"), "dim") for words in spreads if words)
+        yield from (hanging("· ", note) for note in wording.serving_notes(serving.cells))
         started = f"ready after {numbers.duration(serving.start_seconds)}"
         if serving.peak_memory_bytes:
             started += f", {numbers.byte_size(serving.peak_memory_bytes)} peak"
@@ -150,9 +151,3 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, merged: int) 
 
 def _merge(cells: Sequence[str], number: int, between: str) -> list[str]:
     return [between.join(cells[:number]), *cells[number:]] if number else list(cells)
-
-
-def _hanging(mark: str, words: str, style: str = "") -> Table:
-    grid = Table.grid()
-    grid.add_row(Text(mark, style=style), Text(words, style=style if style == "dim" else ""))
-    return grid

@@ -13,6 +13,7 @@ from punie.records.gate import Decision, GateReport, Verdict
 from punie.reporting import comparison_wording as words
 from punie.reporting import numbers
 from punie.reporting.duel_terminal import duel_view
+from punie.reporting.hanging import hanging
 from punie.text import one_line
 
 _WIDEST = 100
@@ -23,8 +24,6 @@ _MIDDLING = 56
 """Columns from which on a row shows both scores beside their difference."""
 _SHORT = {Word.UNCLEAR.value: "too few"}
 """Words that are too long for a column."""
-_LINE = 600
-"""Characters of one remark that are shown."""
 _LISTED = 8
 """Flipped prompts of a bucket that are named; the page and the JSON have all."""
 _TAGS = 5
@@ -150,7 +149,7 @@ def _flips(comparison: Comparison) -> Iterator[RenderableType]:
             mark = "−" if bucket is Bucket.REGRESSED else "+"
             must = " (must pass)" if flip.must_pass else ""
             line = f"{one_line(flip.id, 60)}{must}  {words.reasons(flip)}"
-            yield _hanging(Text(f"{mark} ", style=colour), line)
+            yield hanging(f"{mark} ", line, colour)
         if len(listed) > _LISTED:
             yield Text(f"  and {len(listed) - _LISTED} more {bucket}", style="dim")
 
@@ -173,7 +172,7 @@ def _differs(comparison: Comparison) -> Iterator[RenderableType]:
     yield Text()
     yield Text("What differs", style="dim")
     for what, base, current, note in rows:
-        yield _hanging(Text("· "), f"{what}: {base} → {current}{f' ({note})' if note else ''}")
+        yield hanging("· ", f"{what}: {base} → {current}{f' ({note})' if note else ''}")
 
 
 def _remarks(compared: Compared) -> Iterator[RenderableType]:
@@ -192,35 +191,27 @@ def _gate(report: GateReport) -> Iterator[RenderableType]:
     for line in report.unpassable:
         yield _remark("!", line)
     for result in report.results:
-        mark = Text(f"{words.VERDICT_MARKS[result.verdict]} ", _VERDICT_COLOURS[result.verdict])
+        mark = f"{words.VERDICT_MARKS[result.verdict]} "
         told = f"{one_line(result.name, 80)}: {result.asked}. {result.found}"
         if result.verdict is not Verdict.PASS and result.why:
             told += f" ({result.why})"
-        yield _hanging(mark, told)
+        yield hanging(mark, told, _VERDICT_COLOURS[result.verdict])
 
 
 def _decision(decision: Decision) -> Iterator[RenderableType]:
     yield Text.assemble((f"Decision: {decision.action.value}", "bold"), f". {decision.because}")
     marks = {"yes": "✓", "no": "✗", "unclear": "?"}
     for each in words.telling_evidence(decision):
-        yield _hanging(Text(f"{marks[each.holds]} "), f"{each.rule}: {each.found}")
+        yield hanging(f"{marks[each.holds]} ", f"{each.rule}: {each.found}")
     for route in decision.routes:
         sure = "" if route.sure else " (the better guess)"
-        yield _hanging(
-            Text("→ "), f"{one_line(route.role)}: {route.serves} serves it{sure}. {route.why}"
-        )
+        yield hanging("→ ", f"{one_line(route.role)}: {route.serves} serves it{sure}. {route.why}")
     for line in decision.measure_next:
-        yield _hanging(Text("next ", style="cyan"), line)
+        yield hanging("next ", line, "cyan")
 
 
 def _remark(mark: str, line: str) -> Table:
-    return _hanging(Text(f"{mark} ", style="cyan" if mark == "i" else "yellow"), line)
-
-
-def _hanging(mark: Text, line: str) -> Table:
-    grid = Table.grid()
-    grid.add_row(mark, Text(one_line(line, _LINE)))
-    return grid
+    return hanging(f"{mark} ", line, "cyan" if mark == "i" else "yellow")
 
 
 def matrix_view(matrix: Matrix) -> RenderableType:
@@ -235,7 +226,7 @@ class _MatrixView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         matrix = self._matrix
         for number, title in enumerate(matrix.titles, 1):
-            yield _hanging(Text(f"{number}  ", style="bold"), one_line(title))
+            yield hanging(f"{number}  ", one_line(title), "bold")
         yield Text()
         grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         for title in ("", "Difference, points", "Holm", ""):

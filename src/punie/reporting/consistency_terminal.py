@@ -10,6 +10,7 @@ from rich.text import Text
 from punie.records.consistency import Capability, Consistency
 from punie.reporting import consistency_wording as words
 from punie.reporting import numbers
+from punie.reporting.hanging import hanging
 from punie.reporting.heat_map import legend, strip
 from punie.text import one_line
 
@@ -47,9 +48,9 @@ class _View:
         yield Text(words.title(found), style="bold")
         if told := words.draws(found):
             mark = "!" if not found.sampled else "i"
-            yield _hanging(Text(f"{mark} ", "yellow" if mark == "!" else "cyan"), told)
+            yield hanging(f"{mark} ", Text(told), "yellow" if mark == "!" else "cyan")
         for line in found.cautions:
-            yield _hanging(Text("! ", "yellow"), one_line(line, 400))
+            yield hanging("! ", line, "yellow")
         yield Text()
         yield Text(words.verdict(found), style="bold cyan")
         if told := words.advice(found):
@@ -141,10 +142,4 @@ def _least_steady(found: Consistency, width: int) -> Table:
         cells += [Text(numbers.count(each.unique))] if kept else []
         cells += [Text(words.majority(each, 40))] if kept and roomy else []
         grid.add_row(*cells)
-    return grid
-
-
-def _hanging(mark: Text, line: str) -> Table:
-    grid = Table.grid()
-    grid.add_row(mark, Text(line))
     return grid

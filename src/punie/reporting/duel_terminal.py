@@ -17,6 +17,7 @@ from punie.reporting.duel import (
     steadiness,
     verdict,
 )
+from punie.reporting.hanging import hanging
 from punie.text import one_line
 
 _WIDEST = 100
@@ -50,9 +51,9 @@ class _DuelView:
         for line in steadiness(summary):
             yield Text(line, style="dim")
         known = "i " if summary.calibrated else "! "
-        yield _hanging(known, "cyan" if summary.calibrated else "yellow", stamp(summary))
+        yield hanging(known, stamp(summary), "cyan" if summary.calibrated else "yellow")
         for line in remarks(summary):
-            yield _hanging("! ", "yellow", line)
+            yield hanging("! ", line, "yellow")
         yield Text(figures(summary), style="dim")
 
 
@@ -73,10 +74,4 @@ def _table(summary: DuelSummary, width: int) -> Table:
         cells += [row.note] if middling else []
         style = "bold" if row.kind == "overall" else ""
         grid.add_row(*(Text(cell, style=style) for cell in cells))
-    return grid
-
-
-def _hanging(mark: str, style: str, words: str) -> Table:
-    grid = Table.grid()
-    grid.add_row(Text(mark, style=style), Text(one_line(words, 400)))
     return grid

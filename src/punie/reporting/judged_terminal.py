@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from punie.records.judgement import JudgeSummary
+from punie.reporting.hanging import hanging
 from punie.reporting.judged import ASIDE, figures, judge_title, mark_rows, remarks, stamp
 from punie.text import one_line
 
@@ -39,11 +40,9 @@ class _JudgedTable:
         else:
             yield _marks(summary, roomy=roomy)
         style = "green" if summary.calibrated else "yellow"
-        yield _hanging(
-            "! " if not summary.calibrated else "i ", style, one_line(stamp(summary), 400)
-        )
+        yield hanging("i " if summary.calibrated else "! ", stamp(summary), style)
         for remark in remarks(summary):
-            yield _hanging("! ", "yellow", one_line(remark, 400))
+            yield hanging("! ", remark, "yellow")
         yield Text(f"{figures(summary)}. {ASIDE}", style="dim")
 
 
@@ -58,10 +57,4 @@ def _marks(summary: JudgeSummary, *, roomy: bool) -> Table:
         style = "bold" if row.name == "overall" else ""
         cells = [row.mark, row.interval, *((row.scale, row.n) if roomy else ())]
         grid.add_row(Text(f"  {row.name}", style=style), *(Text(cell) for cell in cells))
-    return grid
-
-
-def _hanging(mark: str, style: str, words: str) -> Table:
-    grid = Table.grid()
-    grid.add_row(Text(mark, style=style), Text(words))
     return grid
