@@ -18,6 +18,7 @@ from scipy.stats import entropy
 
 from punie.analysis.consistency import (
     FAINT_RATE,
+    LEAST_FAILING,
     consistency,
     curve_steps,
     losses_of,
@@ -191,8 +192,8 @@ def drawn(rates: Sequence[float], k: int, random: Random) -> list[PromptConsiste
     ]
 
 
-@pytest.mark.parametrize("k", [2, 4, 8, 16])
-@pytest.mark.parametrize("n", [4, 12, 40])
+@pytest.mark.parametrize("k", [2, 4, 8, 16, 29])
+@pytest.mark.parametrize("n", [4, 6, 12, 40])
 def test_half_of_the_prompts_being_unstable_is_rarely_called_capability(k: int, n: int):
     """At the rate that counts just so, where repeats see the least of it."""
     random = Random(k * n)
@@ -200,6 +201,14 @@ def test_half_of_the_prompts_being_unstable_is_rarely_called_capability(k: int, 
     causes = [losses_of(drawn(rates, k, random)) for _ in range(400)]
     wrong = sum(each is not None and each.cause is Cause.CAPABILITY for each in causes)
     assert wrong <= 0.05 * 400
+
+
+def test_few_failing_prompts_are_not_called_capability_however_often_they_were_asked():
+    losses = [
+        losses_of(drawn([0.0] * n, 100, Random(0))) for n in (LEAST_FAILING - 1, LEAST_FAILING)
+    ]
+    causes = [each.cause for each in losses if each]
+    assert causes == [Cause.BOTH, Cause.CAPABILITY]
 
 
 @pytest.mark.parametrize("n", [4, 12, 40])

@@ -5,8 +5,11 @@ import random
 import pytest
 
 from gate_simulation import KINDS, categories, prompts_until_decided, spanning
+from punie.analysis.pairing import arm_of, pair
+from punie.analysis.portion import Portion, score_of
 from punie.analysis.rule import holds_gain, holds_margin
 from punie.records.gate import Verdict
+from run_pairs import Rows, a_prompt, an_answer
 
 MARGIN = 0.05
 ROUNDS = 500
@@ -51,6 +54,27 @@ def test_questions_about_one_passage_are_no_independent_categories() -> None:
     found = [made(draw, 250, 0.2, 0.0) for _ in range(ROUNDS)]
     assert sum(holds_margin(each, MARGIN) is Verdict.FAIL for each in found) / ROUNDS <= 0.025
     assert sum(holds_gain(each, 0) is Verdict.PASS for each in found) / ROUNDS <= 0.08
+
+
+@pytest.mark.parametrize("sizes", [[2] * 6, [1] * 10, [50, 3]], ids=str)
+def test_two_samples_of_few_prompts_a_category_decide_nothing_by_chance(sizes: list[int]) -> None:
+    """By MOVER alone one in ten of equal models was better here."""
+    draw, better, worse = random.Random(8), 0, 0
+
+    def rows(arm: str) -> Rows:
+        return [
+            (each, an_answer(each, float(draw.random() < 0.5)))
+            for name, size in enumerate(sizes)
+            for each in (a_prompt(f"{arm}{name}-{at}", category=str(name)) for at in range(size))
+        ]
+
+    for _ in range(ROUNDS):
+        arms = [arm_of(rows(arm)) for arm in "ab"]
+        found = Portion.all_of(pair(*arms, how="unpaired")).difference(score_of, score_of)
+        better += holds_gain(found, 0) is Verdict.PASS
+        worse += holds_margin(found, MARGIN) is Verdict.FAIL
+    assert better / ROUNDS <= 0.075
+    assert worse / ROUNDS <= 0.025
 
 
 def test_enough_prompts_tell_a_loss_from_none() -> None:

@@ -7,7 +7,7 @@ from punie.records.summary import Estimate
 
 
 def estimate(
-    values: Sequence[float], weights: Sequence[float], groups: Sequence[str | None]
+    values: Sequence[float], weights: Sequence[float], groups: Sequence[Hashable]
 ) -> Estimate | None:
     """Weighted mean of scores in [0, 1], one a prompt; prompts of one group are a cluster.
 
@@ -32,7 +32,7 @@ def mean_of_estimates(parts: Iterable[Estimate | None]) -> Estimate | None:
     return Estimate(value=mean, low=low, high=high, n=sum(part.n for part in measured))
 
 
-def clusters_of(groups: Sequence[str | None]) -> list[Hashable]:
+def clusters_of(groups: Sequence[Hashable]) -> list[Hashable]:
     """A cluster for each prompt; one without a group is its own, by a number that no group has."""
     return [index if group is None else group for index, group in enumerate(groups)]
 

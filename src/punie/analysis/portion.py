@@ -1,17 +1,18 @@
 """The prompts that one difference is about: all of a comparison, or one slice of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from punie.analysis.estimates import clusters_of_questions, estimate, mean_of_estimates
-from punie.analysis.paired import difference_over_categories
+from punie.analysis.paired import difference_over_categories, independent_of, wider
 from punie.analysis.pairing import Asked, Paired
 from punie.analysis.unpaired import unpaired_difference
 from punie.records.comparison import Difference, Pair, Side
 from punie.records.summary import Estimate
 
 T = TypeVar("T")
+_Read = Sequence[tuple[Asked, float | None]]
 Reading = Callable[[Side], float | None]
 """What one side gives to a mean; None where it has no part in it."""
 
@@ -107,9 +108,10 @@ class Portion:
     def difference(self, before: Reading, after: Reading) -> Difference | None:
         """The current run's mean minus the base's; None where there is nothing to compare."""
         if self.unpaired:
-            first = self._mean((each, before(each.side)) for each in self.base)
-            second = self._mean((each, after(each.side)) for each in self.current)
-            return unpaired_difference(first, second) if first and second else None
+            return self._unpaired(
+                [(each, before(each.side)) for each in self.base],
+                [(each, after(each.side)) for each in self.current],
+            )
         rows = [(each, before(each.base), after(each.current)) for each in self.pairs]
         compared = [(p, a, b) for p, a, b in rows if a is not None and b is not None]
         compared = [each for each in compared if each[0].weight > 0]
@@ -122,6 +124,36 @@ class Portion:
             weights=[pair.weight for pair, _, _ in compared],
             clusters=clusters_of_questions((pair.group, pair.hash) for pair, _, _ in compared),
         )
+
+    def _unpaired(self, base: _Read, current: _Read) -> Difference | None:
+        """As two readings, like that of pairs: see `difference_over_categories`."""
+        first, second = self._mean(base), self._mean(current)
+        if first is None or second is None:
+            return None
+        (before, few), (after, many) = map(self._as_one, (base, current))
+        as_one = unpaired_difference(before, after)
+        return wider(
+            unpaired_difference(first, second),
+            as_one.model_copy(update={"independent": min(few, many)}),
+        )
+
+    def _as_one(self, rows: _Read) -> tuple[Estimate, float]:
+        """The mean over categories as that of one sample, and how many independent prompts it has.
+
+        Some prompt that has weight was scored.
+        """
+        scored = [(each, value) for each, value in rows if value is not None and each.weight > 0]
+        totals: dict[str, float] = {}
+        for each, _ in scored:
+            totals[each.category] = totals.get(each.category, 0.0) + each.weight
+        weights = [
+            each.weight / totals[each.category] if self.whole else each.weight for each, _ in scored
+        ]
+        clusters = clusters_of_questions((each.group, each.hash) for each, _ in scored)
+        found = estimate([value for _, value in scored], weights, clusters)
+        assert found
+        independent = independent_of(weights, clusters)
+        return found, found.n if independent is None else independent
 
     def if_faults(self, *, base: float, current: float) -> Difference | None:
         """The difference with each answer that a fault took for one of these scores.
