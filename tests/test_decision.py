@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -347,6 +348,24 @@ def test_faulted_prompts_are_asked_again():
     comparison = a_comparison({"coder": TINY}).model_copy(update={"faulted": ("p1", "p2")})
     found = decided(comparison, OPEN)
     assert "2 prompts lost to faults: punie eval --resume current-run" in found.measure_next
+
+
+@pytest.mark.parametrize(
+    ("head", "advice"),
+    [
+        ({"timed_with": "base-run"}, "measure run current-run anew"),
+        ({"sources": None}, "measure run current-run anew"),
+        (
+            {"sources": Sources(suite="builtin", model="m", url="http://lab/v1")},
+            "punie eval --resume current-run --url http://lab/v1",
+        ),
+    ],
+)
+def test_a_run_is_resumed_where_that_is_not_refused(head: dict[str, Any], advice: str):
+    comparison = a_comparison({"coder": TINY})
+    current = comparison.current.model_copy(update=head)
+    changed = comparison.model_copy(update={"current": current, "faulted": ("p1", "p2")})
+    assert f"2 prompts lost to faults: {advice}" in decided(changed, OPEN).measure_next
 
 
 def test_a_role_in_two_suites_counts_as_the_worst_of_them():

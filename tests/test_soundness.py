@@ -2,6 +2,7 @@
 
 import pytest
 
+from punie.analysis.resume_command import resume_command
 from punie.records.result import Completion, Culprit, EvalFault, EvalResult, FaultKind, Outcome
 from punie.records.run import Run, RunStatus, Sources
 from punie.records.suite import EvalPrompt
@@ -12,7 +13,6 @@ from punie.reporting.soundness import (
     findings,
     follows,
     notable,
-    resume_command,
     retries,
     said,
     soundness,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from punie.analysis.measure_command import measure_command, place_of_suite
+from punie.analysis.resume_command import resume_command
 from punie.analysis.role_evidence import RoleEvidence
 from punie.analysis.statistics import z_value
 from punie.analysis.unpaired import implied_n
@@ -82,7 +83,9 @@ def resume_commands(comparisons: Sequence[Comparison]) -> Iterator[str]:
         if each.faulted:
             runs = [run for run in (each.base, each.current) if run.summary and run.summary.faults]
             for run in runs:
-                yield f"{len(each.faulted):,} prompts lost to faults: punie eval --resume {run.id}"
+                lost = f"{len(each.faulted):,} prompts lost to faults"
+                command = resume_command(run, run.summary) if run.summary else ""
+                yield f"{lost}: {command or f'measure run {one_line(run.id)} anew'}"
 
 
 def latency_command(comparison: Comparison) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from punie.analysis.compared import Versus, compared_of
 from punie.analysis.gate_judge import JudgeWord
 from punie.analysis.pairing import Arm, How, arm_of, pair, refusal
+from punie.analysis.resume_command import command_of
 from punie.cli.guards import guards_of, own_suite
 from punie.cli.judge_known import known_of
 from punie.errors import EXIT_GATE, EXIT_INCONCLUSIVE, EXIT_OK, InputError
@@ -109,7 +110,7 @@ def stored(store: RunStore, run: Run) -> Contender:
     if head.summary is None or not head.summary.prompts:
         raise InputError(
             f"run {head.id} has no answers: there is nothing to compare",
-            hint=f"punie eval --resume {head.id}",
+            hint=command_of(head),
         )
     return Contender(head, lambda hashes: store.rows(run.id, hashes))
 

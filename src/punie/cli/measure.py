@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from punie.analysis.parts import joined
+from punie.analysis.resume_command import command_of, resume_command
 from punie.cli.adapter import adapter_of, note_result, trained_on, with_adapter
 from punie.cli.checked import checked
 from punie.cli.judge_served import JudgeWish, optional_judge
@@ -41,7 +42,6 @@ from punie.evaluation.run import (
 from punie.evaluation.until_decided import UntilDecided
 from punie.records.run import EvalReport, Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite
-from punie.reporting.soundness import command_of, resume_command
 from punie.serving.awake import awake
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from punie.analysis.resume_command import command_of
 from punie.cli.wish import Questions, Wish, chosen_by, chosen_suite, with_sampling
 from punie.errors import InputError
 from punie.records.result import EvalResult, Outcome
 from punie.records.run import Run, RunStatus
 from punie.records.suite import EvalPrompt, EvalSuite
-from punie.reporting.soundness import command_of
 from punie.reporting.wording import decided_part
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite

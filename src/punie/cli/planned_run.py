@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from punie.analysis.resume_command import is_owed
 from punie.analysis.same import same_model, same_sampling
 from punie.cli.served import is_remote, local_model, remote_config
 from punie.cli.wish import Questions, Wish, chosen_by, chosen_concurrency, chosen_suite
@@ -10,7 +11,6 @@ from punie.evaluation.ask import IN_PROMPT, NATIVE
 from punie.records.run import ModelIdentity, Run, RunStatus
 from punie.records.suite import EvalSuite
 from punie.reporting.numbers import duration
-from punie.reporting.soundness import is_owed
 from punie.settings import Loaded
 from punie.store.runs import RunStore
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from punie.analysis.resume_command import begun_by, command_of, is_asked_until_decided
 from punie.cli.wish import Wish
 from punie.errors import InputError, StoreError
 from punie.models.catalog import BUILTINS
@@ -13,7 +14,6 @@ from punie.records.run import Run, RunStatus, Sources
 from punie.records.suite import EvalSuite, prompt_hash
 from punie.records.trust import Incident, IncidentKind
 from punie.reporting.numbers import counted
-from punie.reporting.soundness import begun_by, command_of, is_asked_until_decided
 from punie.serving.endpoint import Endpoint
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite

@@ -104,7 +104,7 @@ def _table(heads: list[Run]) -> object:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with every outcome.")
 def show_command(run: str, prompt_id: str | None, as_json: bool) -> None:  # noqa: FBT001 - click
     """A run's numbers, and what went wrong in it."""
-    from punie.reporting.soundness import resume_command
+    from punie.analysis.resume_command import resume_command
     from punie.settings import find_project
     from punie.store.runs import RunStore
 

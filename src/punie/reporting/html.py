@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from punie.analysis.resume_command import resume_command
 from punie.records.judgement import JudgeSummary
 from punie.records.result import EvalResult, Outcome
 from punie.records.run import EvalReport, Run
@@ -31,7 +32,6 @@ from punie.reporting.provenance import date, provenance
 from punie.reporting.soundness import (
     checks_line,
     findings,
-    resume_command,
     retries,
     soundness,
     timeline,
