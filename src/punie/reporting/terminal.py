@@ -12,6 +12,7 @@ from punie.records.run import EvalReport, Run
 from punie.records.summary import Estimate, Slice, Summary
 from punie.records.trust import Level
 from punie.reporting import numbers
+from punie.reporting.hanging import hanging
 from punie.reporting.judged_terminal import judged_table
 from punie.reporting.soundness import (
     checks_line,
@@ -84,7 +85,7 @@ class _EvalTable:
         for note in notes(run, summary):
             mark = ("! ", "yellow") if note.level == "warning" else ("i ", "cyan")
             words = " ".join([note.text, ", ".join(map(one_line, note.prompts))]).strip()
-            yield _hanging(Text.assemble((mark[0], mark[1])), Text(words))
+            yield hanging(mark[0], Text(words), mark[1])
         if summary.categories:
             yield Text()
             yield _slices(summary, roomy=roomy)
@@ -117,12 +118,6 @@ def _headline(summary: Summary) -> Text:
         f" {numbers.interval(summary.score)}  ",
         (f"95 % interval, n {numbers.count(summary.score.n)}", "dim"),
     )
-
-
-def _hanging(mark: Text, words: RenderableType) -> Table:
-    grid = Table.grid()
-    grid.add_row(mark, words)
-    return grid
 
 
 def _grid(title: str, *, titles: Sequence[str] = ()) -> Table:
@@ -208,21 +203,21 @@ def _machine(run: Run, summary: Summary) -> Iterator[RenderableType]:
     """
     for finding in notable(run.checks):
         mark = ("! ", "yellow") if finding.level is Level.WARNING else ("i ", "cyan")
-        yield _hanging(Text.assemble(mark), Text(f"{one_line(finding.name, 40)}: {said(finding)}"))
+        yield hanging(mark[0], Text(f"{one_line(finding.name, 40)}: {said(finding)}"), mark[1])
     events = timeline(run)
     for event in events[-_EVENTS:]:
-        yield _hanging(Text("· "), Text(f"{event.at} {event.kind}: {event.what}"))
+        yield hanging("· ", Text(f"{event.at} {event.kind}: {event.what}"))
     if len(events) > _EVENTS:
         yield Text(f"· and {numbers.count(len(events) - _EVENTS)} before", style="dim")
     if again := retries(summary):
-        yield _hanging(Text("· "), Text(again))
+        yield hanging("· ", Text(again))
     ranked = sorted(summary.fault_kinds.items(), key=lambda item: (-item[1], item[0]))
     for kind, number in ranked:
         words = fault_words(kind, remote=is_remote(run))
         detail = f" Mostly: {message}" if (message := mostly(summary, kind)) else ""
         head = f"{one_line(kind)}, {numbers.counted(number, 'request')}: "
         told = Text.assemble((head, "yellow"), f"{words.meaning} {words.remedy}{detail}".strip())
-        yield _hanging(Text("x ", style="yellow"), told)
+        yield hanging("x ", told, "yellow")
 
 
 def _figures(run: Run, summary: Summary) -> Table:
