@@ -127,6 +127,20 @@ def test_a_record_that_was_edited_is_found(
     assert said in ended.out
 
 
+def test_an_edited_answer_is_found_without_the_database(entry: Path, punie: Command) -> None:
+    """By the run's own numbers, and by its run.json where the journal has it."""
+    made = punie("journal", "new", "The run itself.", "--run", "current-run")
+    assert made.code == EXIT_OK
+    assert punie("journal", "render").code == EXIT_OK
+    assert punie("runs", "delete", "base-run", "current-run", "--yes").code == EXIT_OK
+    assert punie("journal", "check").code == EXIT_OK
+    edit(entry, other_score)
+    ended = punie("journal", "check")
+    assert ended.code == EXIT_GATE
+    assert "run current-run has score" in ended.out
+    assert "differs from its run.json" in ended.out
+
+
 @pytest.mark.parametrize("before", ["**Better**", "+78.3", "base-run"])
 def test_a_text_that_was_edited_is_found(entry: Path, punie: Command, before: str) -> None:
     path = entry / "entry.md"

@@ -63,12 +63,24 @@ def check_journal(
     ]
     others = [read_entry(root, folder) for folder in whole] if entries else read
     superseded = {entry.supersedes for entry in others}
+    recorded = {
+        entry.record.run.id: entry.record
+        for entry in others
+        if entry.record is not None and entry.id not in superseded
+    }
     for entry in read:
         current = entry.id not in superseded
         if entry.kind is None:
             _check_entry(entry, stored if current else None)
         else:
-            check_note(entry, entry.kind, current=current, stored=benchmarks, runs=stored)
+            check_note(
+                entry,
+                entry.kind,
+                current=current,
+                stored=benchmarks,
+                runs=stored,
+                recorded=recorded,
+            )
     findings = [problem for entry in read for problem in entry.problems]
     warnings = [warning for entry in read for warning in entry.warnings]
     stale = [] if entries else list(_check_readme(root, read))

@@ -21,6 +21,7 @@ from punie.journal.entry import GOAL_LENGTH
 from punie.journal.folder import COMPARISON
 from punie.journal.note import Doubt, NoteKind, NoteRecord, write_note
 from punie.journal.recompute import same
+from punie.journal.side_numbers import side_doubts
 from punie.journal.training import private
 from punie.records.adapter import AdapterManifest
 from punie.records.base import Record
@@ -228,8 +229,8 @@ class ComparisonKind(NoteKind[ComparisonRecord]):
     def doubts(self, record: ComparisonRecord) -> Iterator[Doubt]:
         """What in the heads does not follow from the rows."""
         for at, runs in enumerate(record.runs):
-            yield from _doubts(runs.base, record.arm(at, "base"))
-            yield from _doubts(runs.current, record.arm(at, "current"))
+            yield from side_doubts(runs.base, record.arm(at, "base"))
+            yield from side_doubts(runs.current, record.arm(at, "current"))
         if record.duel:
             yield from _duel_doubts(record.duel)
         for each in record.calibrations:
@@ -277,22 +278,6 @@ def _versioned(name: str, digest: str) -> str:
 
 def _name(adapter: str | None) -> str | None:
     return one_line(adapter, GOAL_LENGTH) if adapter else None
-
-
-def _doubts(run: Run, arm: Sequence[Asked]) -> Iterator[Doubt]:
-    """A head's own counts are those of its rows."""
-    summary = run.summary
-    if summary is None:
-        return
-    answers = sum(each.side.answers for each in arm)
-    faults = sum(each.side.faults for each in arm)
-    for name, stated, found in (
-        ("prompts", summary.prompts, len(arm)),
-        ("answered", summary.answered, answers),
-        ("faults", summary.faults, faults),
-    ):
-        if stated != found:
-            yield Doubt("runs", f"run {run.id} has {name} {stated}, its rows give {found}")
 
 
 def _duel_doubts(duel: DuelSummary) -> Iterator[Doubt]:

@@ -1,7 +1,7 @@
 """Checking an entry of a training or of a benchmark, and a training's against its adapter."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import JsonValue
@@ -16,6 +16,8 @@ from punie.journal.folder import BENCHMARK, COMPARISON, TRAINING
 from punie.journal.note import NoteKind, NoteRecord
 from punie.journal.reading import Entry
 from punie.journal.recompute import same
+from punie.journal.record import RunRecord
+from punie.journal.replay import rows_of
 from punie.journal.training import TrainingRecord, private
 from punie.journal.written import Written, check_place, check_written
 from punie.models.manifest import ADAPTERS, MANIFEST, read_manifest
@@ -43,11 +45,13 @@ def check_note(
     current: bool,
     stored: StoredBenchmark | None,
     runs: StoredRun | None,
+    recorded: Mapping[str, RunRecord],
 ) -> None:
     """Note everything in the entry that its record does not give.
 
     Where no later entry replaces it (`current`), a training is compared with its adapter's
-    `punie.json`, a benchmark and the runs of a comparison with the database, where they are there.
+    `punie.json`, a benchmark and the runs of a comparison with the database, where they are there;
+    the runs also with the run.json of the journal's other entries, `recorded` by their ids.
     """
     record, content = entry.note, entry.note_json
     if record is None or content is None:
@@ -67,8 +71,10 @@ def check_note(
         _check_adapter(entry, record, content)
     if current and isinstance(record, BenchmarkRecord) and stored:
         _check_benchmark(entry, record, content, stored)
-    if current and isinstance(record, ComparisonRecord) and runs:
-        _check_runs(entry, record, content, runs)
+    if current and isinstance(record, ComparisonRecord):
+        if runs:
+            _check_runs(entry, record, content, runs, "the database")
+        _check_runs(entry, record, content, _recorded(record, recorded), "its run.json")
 
 
 def _written(kind: NoteKind[Any], record: NoteRecord, content: bytes) -> Written:
@@ -132,8 +138,23 @@ def _check_benchmark(
             entry.add(BENCHMARK, line, what)
 
 
-def _check_runs(entry: Entry, record: ComparisonRecord, content: bytes, runs: StoredRun) -> None:
-    """Compare each row of a comparison with what the database has of its runs."""
+def _recorded(record: ComparisonRecord, recorded: Mapping[str, RunRecord]) -> StoredRun:
+    """The journal's own records of a comparison's runs, but those of before a resumption."""
+    heads = {run.id: run for two in record.runs for run in (two.base, two.current)}
+
+    def found(run_id: str) -> tuple[Run, Iterable[tuple[EvalPrompt, Outcome]]] | None:
+        theirs = recorded.get(run_id)
+        if theirs is None or len(theirs.run.incidents) != len(heads[run_id].incidents):
+            return None
+        return theirs.run, rows_of(theirs)
+
+    return found
+
+
+def _check_runs(
+    entry: Entry, record: ComparisonRecord, content: bytes, runs: StoredRun, where: str
+) -> None:
+    """Compare each row of a comparison with what is kept of its runs elsewhere."""
     for number, two in enumerate(record.runs):
         arms: tuple[tuple[ArmName, Run], ...] = (("base", two.base), ("current", two.current))
         for name, run in arms:
@@ -151,10 +172,10 @@ def _check_runs(entry: Entry, record: ComparisonRecord, content: bytes, runs: St
                     what = f"prompt {row.id} of run {run.id} is missing"
                     entry.add(COMPARISON, key_line(content, "rows"), what)
                 elif ours != row:
-                    what = f"prompt {row.id} of run {run.id} differs from the database"
+                    what = f"prompt {row.id} of run {run.id} differs from {where}"
                     entry.add(COMPARISON, row_line(content, index), what)
             for index, row in kept.values():
-                what = f"prompt {row.id} of run {run.id} is not in the database"
+                what = f"prompt {row.id} of run {run.id} is not in {where}"
                 entry.add(COMPARISON, row_line(content, index), what)
 
 
