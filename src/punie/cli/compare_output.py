@@ -70,7 +70,8 @@ def show(
         _github(found, answers=answers)
     else:
         for piece in written(found, wanted, answers=answers):
-            click.echo(piece, nl=False)
+            # A page says of itself that it is UTF-8; what is to be read here is as the terminal.
+            click.echo(piece.encode("utf-8", "replace") if wanted == "html" else piece, nl=False)
     for line in found.warnings:
         notes.print(safe(line), soft_wrap=True)
 

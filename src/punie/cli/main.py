@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import click
 
-from punie.cli.output import emit_error
+from punie.cli.output import emit_error, open_streams
 from punie.errors import EXIT_INTERRUPTED, EXIT_RUNTIME, PunieError, StoreError
 
 EPILOG = """\b
@@ -116,6 +116,7 @@ def main() -> None:
     """Run the command line: every error becomes a message and an exit code, never a traceback."""
     # pydantic would look through every installed package for plugins, 20 ms at each start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    open_streams()
     argv = sys.argv[1:]
     as_json = "--json" in argv
     command = next((word for word in argv if not word.startswith("-")), "")

@@ -1,8 +1,11 @@
 """What commands print: data on stdout, everything else on stderr, one JSON envelope."""
 
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +17,26 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ENVELOPE_VERSION = 1
+STDERR = 2
+"""Its number, the highest of the three that a program begins with."""
+
+
+def open_streams() -> None:
+    """Make stdout and stderr take whatever is written: closed ones swallow it.
+
+    A character that the encoding does not have becomes a question mark.
+    """
+    # What is opened next would otherwise get a closed stream's number, and what is written there.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def out() -> "Console":
@@ -49,12 +72,19 @@ def format_of_stdout(wanted: str | None, *, as_json: bool) -> str:
 
 
 def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:
-    """Print an error for people on stderr, or as an envelope on stdout."""
+    """Print an error for people on stderr, or as an envelope on stdout.
+
+    Where nothing can be written to stdout, stderr is told all the same.
+    """
     if as_json:
         body = {"code": error.code, "message": error.message, "hint": error.hint}
         envelope = {"schema_version": ENVELOPE_VERSION, "command": command, "error": body}
-        _print_json(envelope)
-        return
+        try:
+            _print_json(envelope)
+        except OSError:
+            pass
+        else:
+            return
     click.echo(f"{click.style('error', fg='red', bold=True)}: {_shown(error.message)}", err=True)
     if error.hint:
         click.echo(f"{click.style('hint', fg='cyan')}: {_shown(error.hint)}", err=True)
@@ -63,7 +93,8 @@ def emit_error(command: str, error: PunieError, *, as_json: bool) -> None:
 def _print_json(envelope: dict[str, Any]) -> None:
     from punie.text import inert_json
 
-    click.echo(inert_json(json.dumps(envelope, ensure_ascii=False, indent=2)))
+    text = inert_json(json.dumps(envelope, ensure_ascii=False, indent=2))
+    click.echo(text.encode("utf-8", "replace"))  # JSON is UTF-8, whatever a terminal speaks
 
 
 def _shown(message: str) -> str:
