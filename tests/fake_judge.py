@@ -67,6 +67,14 @@ def verdict(code: str, **marks: object) -> str:
     return json.dumps({"code": code, "reason": "It was told to say so.", "marks": given})
 
 
+TONE = """
+name: tone
+dimensions:
+  tone: {question: Is it friendly?, levels: {1: it is rude, 5: it is friendly}}
+"""
+"""A rubric of another dimension than the built-in one, for the judge of this name."""
+
+
 JUDGES: dict[str, Callable[[Asked], str]] = {
     "good": lambda asked: verdict(asked.code),
     "broken": lambda asked: verdict(asked.code)[:-2] + ",}}",

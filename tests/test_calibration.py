@@ -1,5 +1,6 @@
 """A judge held against labels: kappa by hand, the bounds of a gate, and the whole way over HTTP."""
 
+import asyncio
 import json
 import random
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from rich.console import Console
 
 from answered_runs import BASE, TUNED, prompt, two_runs
+from fake_judge import TONE, replies_of
+from fake_server import Behaviour, FakeServer
 from punie.analysis.calibration import MIN_LABELS, of_duels, of_marks, of_right, why_not
 from punie.judging.calibration_file import find_calibration, told, write_calibration
 from punie.judging.label_file import LabelFile, labels_hash, read_labels
@@ -27,12 +30,6 @@ from test_eval_command import FAKE, punie
 
 RUBRIC = default_rubric()
 WIN, LOSS, TIE = DuelOutcome.WIN, DuelOutcome.LOSS, DuelOutcome.TIE
-TONE = """
-name: tone
-dimensions:
-  tone: {question: Is it friendly?, levels: {1: it is rude, 5: it is friendly}}
-"""
-"""A rubric of another dimension than the built-in one."""
 
 
 def all_of(mark: int) -> dict[str, int]:
@@ -282,6 +279,24 @@ def test_marks_by_a_rubric_of_ones_own_are_compared_by_its_dimensions(folder: Pa
     assert found.judge.rubric_hash == tone.hash
     assert [each.name for each in found.agreements] == ["overall", "tone"]
     assert "Is it friendly?" in log.read_text()
+
+
+@pytest.mark.parametrize("words", [("calibrate", "labels.jsonl"), ("run", TUNED)])
+async def test_no_more_answers_are_in_flight_than_asked_for(folder: Path, words: tuple[str, ...]):
+    labelled(folder, [1 + n % 5 for n in range(30)])
+    mark, most = replies_of("marks"), 0
+
+    def reply(question: str) -> str | None:
+        nonlocal most
+        most = max(most, server.waiting + 1)
+        return mark(question)
+
+    async with FakeServer(Behaviour(first_token_s=0.2), replies=reply) as server:
+        asked = ("judge", *words, "--judge", server.url, "--judge-model", "m")
+        done = await asyncio.to_thread(punie, folder, *asked, "--concurrency", "3")
+
+    assert done.returncode == 0, done.stderr
+    assert most == 3
 
 
 def test_too_few_labels_and_changed_answers_are_said(folder: Path):

@@ -454,3 +454,14 @@ def test_a_model_with_another_tokenizer_guards_nothing(project: Path, punie: Com
     add_run(project, manners, "1" * 50 + "0" * 50, run_id="adapter-manners", adapter="desk")
     ended = punie("compare", *TWO)
     assert "On manners 1" not in ended.out
+
+
+def test_the_warning_of_an_undecided_regression_stands_in_the_json_too(
+    project: Path, punie: Command
+) -> None:
+    two(project, FEW)
+    asked = ("compare", *TWO, "--fail-on-regression")
+    said = "undecided: too few prompts to tell whether this is a regression"
+    assert said in punie(*asked).err
+    assert json.loads(punie(*asked, "--json").out)["warnings"] == [said]
+    assert json.loads(punie("compare", *TWO, "--json").out)["warnings"] == []

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from answered_runs import BASE, TUNED, answer, prompt, store_run, two_runs
+from fake_judge import TONE
 from punie.judging.rubric import read_rubric
 from punie.records.duel import DuelSummary
-from test_calibration import TONE, judge
+from test_calibration import judge
 from test_eval_command import PUNIE, environment, punie
 
 OTHER = "20261103-1000-other-cccc"

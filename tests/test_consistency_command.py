@@ -215,7 +215,7 @@ async def test_what_cannot_be_told_is_said(folder: Path):
 
 async def test_every_form_is_written(folder: Path):
     await evaluated(folder, heeding, "--repeats", "4", "--temperature", "1", "--seed", "3")
-    files = ["--output", "out/c.html", "--svg", "out"]
+    files = ["--output", "out/c.html", "--svg", "out", "--png", "drawn"]
     said = await punie(folder, "consistency", *files, "--format", "markdown")
     assert said.code == 0
     assert said.out.startswith("## Consistency: fake on sums: 4 answers each at temperature 1")
@@ -224,6 +224,9 @@ async def test_every_form_is_written(folder: Path):
         "heat-map.svg",
         "pass-k.svg",
     }
+    drawn = {path.name: path.read_bytes() for path in (folder / "drawn").iterdir()}
+    assert set(drawn) == {"heat-map.png", "pass-k.png"}
+    assert all(each.startswith(b"\x89PNG") for each in drawn.values())
     page = (folder / "out" / "c.html").read_text()
     assert page.startswith("<!doctype html>")
     assert (await punie(folder, "consistency", "--format", "html")).out == page

@@ -66,6 +66,17 @@ def test_warnings_go_to_stderr(tmp_path: Path):
     assert "warning: --planned: no line tells a role" in result.stderr
 
 
+def test_fields_and_words_of_ones_own(tmp_path: Path):
+    rows = [{"verdict": "landed", "agent": {"kind": "coder"}} for _ in range(3)]
+    path = a_file(tmp_path, *rows, {"verdict": "crashed", "agent": {"kind": "tester"}})
+    named = ("--field", "success=verdict", "--field", "role=agent.kind")
+    meant = ("--status", "landed=success", "--status", "crashed=failure")
+    data: Any = json.loads(run(str(path), *named, *meant, "--json").stdout)["data"]
+    assert (data["successful"], data["failed"]) == (3, 1)
+    roles = {each["name"]: each["count"] for each in data["roles"]}
+    assert roles == {"coder": 3, "tester": 1}
+
+
 @pytest.mark.parametrize(
     "options",
     [

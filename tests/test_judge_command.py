@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from fake_judge import TONE
+from punie.judging.rubric import read_rubric
+
 PUNIE = [sys.executable, "-m", "punie.cli.main"]
 FAKE = Path(__file__).with_name("fake_server.py")
 SUITE = """
@@ -245,6 +248,16 @@ def test_the_built_in_rubric_can_be_begun_with(folder: Path, serve: Serve) -> No
     assert judged["rubric"]["name"] == "own"
     assert judged["dimensions"][2]["mark"] == pytest.approx(5.0)
     assert judged["dimensions"][2]["score"]["value"] == pytest.approx(0.8)
+
+
+def test_a_finished_run_is_judged_by_a_rubric_of_ones_own(folder: Path, serve: Serve) -> None:
+    (folder / "tone.yaml").write_text(TONE)
+    configure(folder, serve("judge", "--judge", "tone"))
+    data_of(measured(folder, serve("model"), "--json"))
+    asked = ("judge", "run", "--judge", "judge", "--rubric", "tone.yaml", "--json")
+    judged = data_of(punie(folder, *asked))["judged"]
+    assert [(d["name"], d["mark"]) for d in judged["dimensions"]] == [("tone", 2.0)]
+    assert judged["judge"]["rubric_hash"] == read_rubric(folder / "tone.yaml").hash
 
 
 def test_a_journal_entry_shows_the_judge_and_names_no_address(folder: Path, serve: Serve) -> None:

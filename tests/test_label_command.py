@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from answered_runs import BASE, TUNED, two_runs
+from fake_judge import TONE
 from punie.errors import InputError
 from punie.judging.label_file import LabelFile, read_labels
+from punie.judging.rubric import read_rubric
 from punie.records.duel import DuelOutcome
 from punie.records.labels import Label, LabelKind
 from test_eval_command import PUNIE, environment, punie
@@ -411,3 +413,19 @@ def test_a_file_of_another_kind_or_seed_is_not_mixed(folder: Path):
 def test_a_label_says_exactly_one_thing(wrong: dict[str, object]):
     with pytest.raises(ValueError, match=r"go together|exactly one"):
         label_of(**wrong)
+
+
+def test_marks_follow_a_rubric_of_ones_own(folder: Path):
+    (folder / "tone.yaml").write_text(TONE)
+    with labelling(folder, TUNED, "--rubric", "tone.yaml") as terminal:
+        terminal.until("tone")
+        terminal.until("quit")
+        terminal.press("2")
+        terminal.until("2 of 4")
+        terminal.until("quit")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+    (label,) = labels_in(folder)
+    assert label.marks == {"tone": 2}
+    assert label.rubric_hash == read_rubric(folder / "tone.yaml").hash

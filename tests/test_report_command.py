@@ -1,6 +1,7 @@
 """`punie report`: pages and pictures on disk."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from punie.records.run import Sources
 from punie.records.suite import EvalSuite
 from punie.store.runs import RunStore
 from synthetic_comparison import a_comparison, paired_rows
+from test_eval_command import punie as program
 
 
 @pytest.fixture
@@ -48,6 +50,21 @@ def test_the_charts_of_a_run_are_written_as_svg_and_png(project: Path, punie: Co
     assert (project / "pictures/scores.png").read_bytes().startswith(b"\x89PNG")
     told = punie("report", "r1", "--svg", "again", "--json")
     assert json.loads(told.out)["data"]["charts"] == ["again/scores.svg", "again/latency.svg"]
+
+
+def test_the_browser_is_opened_only_where_that_is_asked_for(project: Path):
+    folder = project / "bin"
+    folder.mkdir()
+    for name in ("xdg-open", "open"):
+        (folder / name).write_text(f'#!/bin/sh\nprintf %s "$1" > "{project}/opened"\n')
+        (folder / name).chmod(0o755)
+    path = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    assert program(project, "report", "r1", env=path).returncode == 0
+    assert not (project / "opened").exists()
+    done = program(project, "report", "r1", "--open", env=path)
+    assert done.returncode == 0, done.stderr
+    page = done.stdout.splitlines()[0]
+    assert (project / "opened").read_text().removeprefix("file://") == page
 
 
 def test_an_entry_has_the_same_charts_as_its_run(project: Path, punie: Command):
