@@ -3,13 +3,17 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
+
+from pydantic import ValidationError
 
 from punie.errors import StoreError
 
+T = TypeVar("T")
 BUSY_TIMEOUT_S = 30.0
 STATE_FOLDER = ".punie"
 DATABASE = "punie.db"
@@ -116,6 +120,17 @@ def damaged_hint(path: Path) -> str:
     """What to do with a database that cannot be read; its WAL must never meet another one."""
     name = path.name
     return f"move {name}, {name}-wal and {name}-shm aside together; punie makes a new one"
+
+
+def read_record(path: Path, read: Callable[[str], T], text: str) -> T:
+    """A record from its JSON by `read`. Raises StoreError where the file at `path` is damaged."""
+    try:
+        return read(text)
+    except ValidationError as error:
+        what = str(error.errors(include_url=False)[0]["msg"])
+        raise StoreError(
+            f"{path}: a record in it cannot be read: {what}", hint=damaged_hint(path)
+        ) from error
 
 
 def migrations() -> list[tuple[int, str]]:

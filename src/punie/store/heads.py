@@ -5,17 +5,15 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
-from pydantic import ValidationError
-
-from punie.errors import InputError, StoreError
+from punie.errors import InputError
 from punie.records.benchmark import BenchmarkResult
 from punie.records.training_run import TrainingRun
 from punie.store.database import (
     BUSY_TIMEOUT_S,
     DATABASE,
     STATE_FOLDER,
-    damaged_hint,
     open_database,
+    read_record,
     store_error,
 )
 from punie.store.reference import steps_back
@@ -113,10 +111,4 @@ class HeadStore(ABC, Generic[H]):
             raise store_error(self.path, error) from error
 
     def _read(self, text: str) -> H:
-        try:
-            return self.kind.model_validate_json(text)
-        except ValidationError as error:
-            what = str(error.errors(include_url=False)[0]["msg"])
-            raise StoreError(
-                f"{self.path}: a record in it cannot be read: {what}", hint=damaged_hint(self.path)
-            ) from error
+        return read_record(self.path, self.kind.model_validate_json, text)

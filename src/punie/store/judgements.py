@@ -4,17 +4,14 @@ import sqlite3
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import ValidationError
-
-from punie.errors import StoreError
 from punie.records.judgement import Judged, JudgeFault, Judgement, Reply
 from punie.records.run import Run
 from punie.store.database import (
     BUSY_TIMEOUT_S,
     DATABASE,
     STATE_FOLDER,
-    damaged_hint,
     open_database,
+    read_record,
     store_error,
 )
 
@@ -91,10 +88,4 @@ class JudgementStore:
             raise store_error(self.path, error) from error
 
     def _read(self, kind: type[R], text: str) -> R:
-        try:
-            return kind.model_validate_json(text)
-        except ValidationError as error:
-            what = str(error.errors(include_url=False)[0]["msg"])
-            raise StoreError(
-                f"{self.path}: a record in it cannot be read: {what}", hint=damaged_hint(self.path)
-            ) from error
+        return read_record(self.path, kind.model_validate_json, text)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from punie.analysis.summary import Tally
 from punie.errors import InputError, StoreError
@@ -27,6 +27,7 @@ from punie.store.database import (
     STATE_FOLDER,
     damaged_hint,
     open_database,
+    read_record,
     store_error,
 )
 from punie.store.lock import run_lock
@@ -286,14 +287,7 @@ class RunStore:
         return self._read(SUITE, suite)
 
     def _read(self, kind: TypeAdapter[T], text: str) -> T:
-        """A record from its JSON; what a damaged file makes of it is no mistake of punie's."""
-        try:
-            return kind.validate_json(text)
-        except ValidationError as error:
-            what = str(error.errors(include_url=False)[0]["msg"])
-            raise StoreError(
-                f"{self.path}: a record in it cannot be read: {what}", hint=damaged_hint(self.path)
-            ) from error
+        return read_record(self.path, kind.validate_json, text)
 
     def _query(self, sql: str, values: tuple[object, ...]) -> list[tuple[str]]:
         try:
