@@ -138,6 +138,19 @@ MALFORMED = {
         "guards:\n  - suite: a\n    margin: 0.05\n",
         "gates.yaml:3:5 guards[0].margin: unknown key; write margin_points: 5",
     ),
+    "a margin beyond all numbers": (
+        f"guards:\n  - suite: a\n    margin: {'9' * 401}\n",
+        "guards[0].margin: unknown key; write margin_points (the unit stands in the name)",
+    ),
+    "a quoted margin beyond all numbers": (
+        f"guards:\n  - suite: a\n    margin: '{'9' * 401}'\n",
+        "guards[0].margin: unknown key; write margin_points (the unit stands in the name)",
+    ),
+    "no name": ("name: ''\n", "gates.yaml:1:7 name: string should have at least 1 character"),
+    "a name like a page": (
+        f"name: {'n' * 100_000}\n",
+        "gates.yaml:1:7 name: string should have at most 200 characters",
+    ),
     "a margin without its unit": (
         "guards:\n  - suite: a\n    margin: 5\n",
         "gates.yaml:3:5 guards[0].margin: unknown key; write margin_points: 5",

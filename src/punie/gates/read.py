@@ -11,7 +11,7 @@ from punie.errors import InputError, Problem
 from punie.gates.contradictions import contradictions
 from punie.gates.unit_words import looks_like_a_share, with_unit
 from punie.records.base import digest
-from punie.records.gate import Gates
+from punie.records.gate import NAME_LENGTH, Gates
 from punie.scoring.json_text import is_array, is_object
 from punie.sources.faults import FormError, nearest, wording
 from punie.sources.yaml_source import DataPath, NotReadableError, YamlSource, read_text
@@ -29,7 +29,7 @@ def read_gates(path: Path) -> Gates:
         text = read_text(path, file)
     except NotReadableError as error:
         raise InputError(str(error.problem), hint=HINT) from None
-    return gates_of(text, file, name=path.stem)
+    return gates_of(text, file, name=path.stem[:NAME_LENGTH])
 
 
 def gates_of(text: str, file: str, *, name: str) -> Gates:

@@ -39,6 +39,8 @@ _WORDS: dict[str, _Written] = {
 _NUMBER = re.compile(
     r"\s*[-+<>=≤≥]*\s*(\d+(?:\.\d+)?)\s*(?:%|s|ms|gb|pts?|points?)?\s*", re.IGNORECASE
 )
+_MOST = 1e15
+"""No bound is larger, whatever its unit."""
 _LEAST = {"points": 0.5, "percent": 1.0}
 """A bound is hardly ever this fine or less, and a share in its place always is."""
 
@@ -75,9 +77,10 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(abs(value))
+        return float(abs(value)) if abs(value) <= _MOST else None
     match = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-    return float(match[1]) if match else None
+    number = float(match[1]) if match else None
+    return number if number is not None and number <= _MOST else None
 
 
 def _as_percent(number: float) -> float:

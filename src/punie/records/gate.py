@@ -97,11 +97,15 @@ class Criteria(Record):
     role_margin_points: Points = 100 * MARGIN
 
 
+NAME_LENGTH = 200
+"""Characters of a gate's name, which stands in a line."""
+
+
 class Gates(Record):
     """One gate file."""
 
     schema_version: int = SCHEMA_VERSION
-    name: str = "default"
+    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH)] = "default"
     targets: tuple[SuiteGate, ...] = ()
     """Suites on which the current run must gain or hold."""
     guards: tuple[SuiteGate, ...] = ()
