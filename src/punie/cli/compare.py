@@ -128,7 +128,7 @@ def compare_command(
             gated=gates is not None,
             fail_on_regression=fail_on_regression,
         )
-        code = code or ended
+        code = max(code, ended)  # nothing judged, and an interrupt, are more than any gate's word
         several = [first, *others] if len(others) > 1 else []
         found = Found(
             tuple(matches),

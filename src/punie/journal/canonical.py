@@ -48,6 +48,8 @@ def read_canonical(content: bytes, kind: type[R], *, rows: str = "") -> R:
         raise RecordError([(error.lineno, f"no JSON: {error.msg}")]) from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise RecordError([(0, f"no JSON: {error}")]) from error
+    if not isinstance(data, dict):
+        raise RecordError([(0, "should be a JSON object")])
     try:
         if (version := _Version.model_validate(data).schema_version) > SCHEMA_VERSION:
             raise RecordError([(0, f"written by a newer punie (schema {version}): upgrade punie")])

@@ -13,6 +13,7 @@ from punie.journal.kinds import KINDS
 from punie.journal.note import NoteKind, NoteRecord
 from punie.journal.recompute import problems_of
 from punie.journal.record import RunRecord, decode, encode
+from punie.reading import read_regular
 
 MAX_BYTES = 256 * 1024 * 1024
 """A larger file is refused unread."""
@@ -84,9 +85,7 @@ def read_record(path: Path) -> RunRecord:
     One whose numbers do not follow from its rows, or that is written otherwise than punie writes
     it, was edited: nothing can be held against it.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: is larger than {MAX_BYTES // 2**20} MB")
-    content = path.read_bytes()
+    content = read_regular(path, MAX_BYTES)
     try:
         record = decode(content)
     except RecordError as error:
