@@ -63,7 +63,7 @@ class _Pair(NamedTuple):
 def duelled(wish: JudgeWish, settings: Loaded, matches: Sequence[Match]) -> tuple[list[Match], int]:
     """The matches with what the judge says of each, and what their gates make of it.
 
-    With the exit code of the first judging that ended ill.
+    With the exit code of the judging that ended worst.
 
     Once somebody asked for an end, or the judge is gone, the others are left as they are.
     """
@@ -72,7 +72,7 @@ def duelled(wish: JudgeWish, settings: Loaded, matches: Sequence[Match]) -> tupl
     runs = duel_runs(wish, settings, [(each.base, each.current) for each in matches])
     for each, run in zip(matches, runs, strict=False):
         found.append(replace(each, compared=_ruled(each, run.summary, settings.project)))
-        code = code or run.exit_code
+        code = max(code, run.exit_code)
     return [*found, *matches[len(runs) :]], code
 
 
