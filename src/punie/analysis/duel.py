@@ -11,6 +11,7 @@ from itertools import groupby
 
 from punie.analysis.estimates import estimate
 from punie.analysis.signs import sign_test
+from punie.analysis.spending import total
 from punie.records.duel import Duel, DuelOutcome, DuelSlice, DuelSummary, LengthBias
 from punie.records.judgement import JudgeIdentity
 from punie.records.summary import Estimate
@@ -58,8 +59,8 @@ def summarize(
         asked=sum(each.asked for each in duels),
         altered=sum(each.altered for each in duels),
         clipped=sum(each.clipped for each in duels),
-        tokens_in=_sum(each.tokens_in for each in duels),
-        tokens_out=_sum(each.tokens_out for each in duels),
+        tokens_in=total(each.tokens_in for each in duels),
+        tokens_out=total(each.tokens_out for each in duels),
         warnings=tuple(_warnings(overall, consistency, first_place, length)),
     )
 
@@ -76,11 +77,6 @@ def win_rate_if(summary: DuelSummary, worth: float) -> Estimate | None:
     lacking = summary.unasked + summary.unanswered
     values += [worth] * lacking
     return estimate(values, [1.0] * len(values), [*groups, *([other] * lacking)])
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    known = [each for each in counts if each is not None]
-    return sum(known) if known else None
 
 
 def _slices(duels: Sequence[Duel], name_of: Callable[[Duel], str | None]) -> tuple[DuelSlice, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from punie.analysis.duel import kendall_tau
 from punie.analysis.estimates import estimate, mean_of_estimates
+from punie.analysis.spending import cost_of, total
 from punie.records.judgement import (
     Dimension,
     DimensionScore,
@@ -72,7 +73,6 @@ def judge_summary(
     groups = [members for members in marks_of if members]
     lacks = bool(groups) and any(each.lacking for each in prompts.values())
     asked = [each for _, each in every if not (isinstance(each, Judgement) and each.cached)]
-    tokens_in, tokens_out = _sum(e.tokens_in for e in asked), _sum(e.tokens_out for e in asked)
     return JudgeSummary(
         judge=judge,
         rubric=rubric,
@@ -94,9 +94,9 @@ def judge_summary(
         length_correlation=kendall_tau(
             [each.answer_chars for each in marked], [rubric.score(e.marks) for e in marked]
         ),
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
-        cost=_cost(asked, tokens_in, tokens_out, prices),
+        tokens_in=total(each.tokens_in for each in asked),
+        tokens_out=total(each.tokens_out for each in asked),
+        cost=cost_of(asked, prices),
         family=family,
         calibrated=calibrated,
     )
@@ -150,22 +150,3 @@ def _mean_of(
         )
         for members in groups
     )
-
-
-def _cost(
-    asked: Sequence[Judged],
-    tokens_in: int | None,
-    tokens_out: int | None,
-    prices: tuple[float, float] | None,
-) -> float | None:
-    if prices is None:
-        return None
-    sent = [each for each in asked if each.asked]
-    if any(each.tokens_in is None or each.tokens_out is None for each in sent):
-        return None
-    return ((tokens_in or 0) * prices[0] + (tokens_out or 0) * prices[1]) / 1e6
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None

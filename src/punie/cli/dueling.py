@@ -181,6 +181,7 @@ async def judged(
 def _summary(duels: list[Duel], pair: _Pair, work: "AtWork", project: Path) -> DuelSummary:
     from punie.analysis.duel import summarize
     from punie.analysis.kinship import kinship
+    from punie.analysis.spending import cost_of
     from punie.datasets.names import LABELS
     from punie.judging.calibration_file import find_calibration, told
 
@@ -193,7 +194,7 @@ def _summary(duels: list[Duel], pair: _Pair, work: "AtWork", project: Path) -> D
     of = f"{left} of {len(matches.found)} pairs"
     return summary.model_copy(
         update={
-            "cost": _cost(summary, work.prices),
+            "cost": cost_of(summary.duels, work.prices),
             "family": next(filter(None, kin), ""),
             "calibrated": told(calibration),
             "warnings": (
@@ -202,15 +203,6 @@ def _summary(duels: list[Duel], pair: _Pair, work: "AtWork", project: Path) -> D
             ),
         }
     )
-
-
-def _cost(summary: DuelSummary, prices: tuple[float, float] | None) -> float | None:
-    """What the requests of now cost; None where prices or counts are not known."""
-    counted = [each for each in summary.duels if each.asked]
-    known = all(e.tokens_in is not None and e.tokens_out is not None for e in counted)
-    if prices is None or not known:
-        return None
-    return ((summary.tokens_in or 0) * prices[0] + (summary.tokens_out or 0) * prices[1]) / 1e6
 
 
 def _stored(*pairs: _Pair) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 
 from pydantic import JsonValue
 
+from punie.analysis.spending import total
 from punie.errors import ServerError
 from punie.judging.cache import Cache
 from punie.judging.question import Question
@@ -252,8 +253,8 @@ class _Spent:
 
     def add(self, completion: Completion) -> None:
         self.asked += 1
-        self.tokens_in = _sum(self.tokens_in, completion.prompt_tokens)
-        self.tokens_out = _sum(self.tokens_out, completion.completion_tokens)
+        self.tokens_in = total([self.tokens_in, completion.prompt_tokens])
+        self.tokens_out = total([self.tokens_out, completion.completion_tokens])
 
     def reply(self, text: str) -> Reply:
         return Reply(
@@ -262,10 +263,6 @@ class _Spent:
 
     def untold(self, kind: JudgeFaultKind, message: str) -> Untold:
         return Untold(kind, message, self.asked, self.tokens_in, self.tokens_out)
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one + (other or 0)
 
 
 def _request(question: Question[T], complaint: str, forced: bool) -> ChatRequest:  # noqa: FBT001
