@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from punie.analysis.gate import apply_gates
+from punie.analysis.gate_wording import points_apart, told_apart
 from punie.analysis.pairing import arm_of, pair, refusal
 from punie.records.comparison import Comparison
 from punie.records.gate import GateResult, Gates, SliceGate, SuiteGate, Verdict
@@ -202,6 +203,21 @@ def test_memory_that_is_known_of_some_runs_alone_is_not_known() -> None:
         gate = Gates(memory_gb=bound)
         assert apply_gates(gate, [known]).verdict is verdicts[0]
         assert apply_gates(gate, [known, unknown]).verdict is verdicts[1]
+
+
+def test_what_decides_is_written_so_that_it_differs_from_the_bound() -> None:
+    assert told_apart(12.04, 12) == "12.04"
+    assert told_apart(12, 12) == told_apart(12.0, 12) == "12"
+    assert told_apart(11.9, 12) == "11.9"
+    rows = rows_of([1.0] * 20)
+    beyond = SMALL.model_copy(update={"peak_memory_bytes": 10_000_100_000})
+    comparison = compared(rows, rows, runs=(a_run(), adapted(summary=beyond)))
+    (memory,) = apply_gates(Gates(memory_gb=10), [comparison]).results
+    assert (memory.verdict, memory.found) == (FAIL, "10.0001 GB at its peak")
+    assert points_apart(0.0003, 0) == "+0.03"
+    assert points_apart(-0.04996, -0.05) == "−4.996"
+    assert points_apart(-0.05, -0.05) == "−5.0"
+    assert points_apart(0.102, 0) == "+10.2"
 
 
 def test_so_few_prompts_that_nothing_is_decided_cannot_pass() -> None:

@@ -127,9 +127,10 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
     score = part.score
     if score is None:
         return _open(name, asked, "nothing", NOT_SCORED)
+    end = bound if rule is holds_gain else -bound
     unfit = asked_otherwise(part.comparison) or (only_part(part.comparison) if part.whole else "")
     if unfit:
-        found = found_difference(score, Verdict.INCONCLUSIVE)
+        found = found_difference(score, Verdict.INCONCLUSIVE, end)
         return _open(name, asked, found, unfit)
     if part.comparison.stopped_early:
         gain = bound if rule is holds_gain else None
@@ -147,7 +148,7 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
         )
         if both is not verdict and both is Verdict.INCONCLUSIVE:
             why += f": ask it again, since without it this would {verdict.value}"
-            return _open(name, asked, found_difference(score, both), why)
+            return _open(name, asked, found_difference(score, both, end), why)
         verdict = both
     more = None
     if verdict is Verdict.INCONCLUSIVE:
@@ -156,7 +157,7 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
     return GateResult(
         name=name,
         asked=asked,
-        found=found_difference(score, verdict),
+        found=found_difference(score, verdict, end),
         verdict=verdict,
         why=why,
         more_prompts=more,

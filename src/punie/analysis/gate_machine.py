@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from punie.analysis.comparable import only_part
+from punie.analysis.gate_wording import told_apart
 from punie.records.comparison import Comparison, Timing
 from punie.records.gate import GateResult, Gates, LatencyGate, Verdict
 from punie.sizes import byte_size, counted
-from punie.text import one_line
-
-NAMED = 5
+from punie.text import listed
 
 
 def must_pass_result(comparison: Comparison) -> GateResult | None:
@@ -19,9 +18,9 @@ def must_pass_result(comparison: Comparison) -> GateResult | None:
     passed = comparison.must_pass - len(failed) - len(lacking)
     found, why = f"{passed:,} of {comparison.must_pass:,} passed", ""
     if failed:
-        verdict, why = Verdict.FAIL, f"failed: {_listed(failed)}"
+        verdict, why = Verdict.FAIL, f"failed: {listed(failed)}"
     elif lacking:
-        verdict, why = Verdict.INCONCLUSIVE, f"not scored: {_listed(lacking)}"
+        verdict, why = Verdict.INCONCLUSIVE, f"not scored: {listed(lacking)}"
     elif comparison.current.decided_after is not None and comparison.only_base:
         verdict = Verdict.INCONCLUSIVE
         why = "the run ended early, so some were perhaps not asked: ask the whole suite"
@@ -60,7 +59,8 @@ def _time(name: str, which: str, bound: float, timing: Timing | None) -> GateRes
         if which == "average"
         else (timing.median, timing.median_lower, timing.median_upper)
     )
-    found = f"{value:.3g} s, between {lower:.3g} and {upper:.3g} s"
+    middle, least, most = (told_apart(each, bound) for each in (value, lower, upper))
+    found = f"{middle} s, between {least} and {most} s"
     verdict, why = Verdict.INCONCLUSIVE, timing.why_not
     if not why:
         if upper < bound:
@@ -110,9 +110,16 @@ def memory_result(bound_gb: float, comparisons: Sequence[Comparison]) -> GateRes
     return GateResult(
         name=name,
         asked=asked,
-        found=f"{byte_size(max(known))} at its peak",
+        found=f"{_beside(max(known), bound_gb)} at its peak",
         verdict=Verdict.PASS if held else Verdict.FAIL,
     )
+
+
+def _beside(peak: float, bound_gb: float) -> str:
+    """Write a peak so that it is told from the bound."""
+    text = byte_size(peak)
+    same = text == byte_size(bound_gb * 1e9)
+    return f"{told_apart(peak / 1e9, bound_gb)} GB" if same else text
 
 
 def must_pass_results(gates: Gates, comparisons: Sequence[Comparison]) -> Iterator[GateResult]:
@@ -125,8 +132,3 @@ def _unknown(name: str, asked: str, why: str) -> GateResult:
     return GateResult(
         name=name, asked=asked, found="not measured", verdict=Verdict.INCONCLUSIVE, why=why
     )
-
-
-def _listed(ids: Sequence[str]) -> str:
-    shown = ", ".join(one_line(each, 40) for each in ids[:NAMED])
-    return f"{shown} and {len(ids) - NAMED:,} more" if len(ids) > NAMED else shown

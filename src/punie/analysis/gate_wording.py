@@ -3,21 +3,38 @@
 from punie.records.comparison import Difference
 from punie.records.gate import SliceGate, SuiteGate, Verdict
 from punie.records.summary import Estimate
-from punie.shares import percent, points
+from punie.shares import EXACT, fixed, percent, points
 
 
-def found_difference(difference: Difference, verdict: Verdict) -> str:
-    """Write a difference with the bound that its verdict rests on."""
-    value, least, most = (
-        points(each) for each in (difference.value, difference.lower, difference.upper)
-    )
+def told_apart(value: float, bound: float) -> str:
+    """Write a number with three digits, or as many as tell it from `bound`: `12.04` beside 12."""
+    texts = (f"{value:.{digits}g}" for digits in range(3, 16))
+    plain = f"{bound:g}"
+    return next((text for text in texts if value == bound or text != plain), plain)
+
+
+def points_apart(share: float, bound: float) -> str:
+    """Write a difference in points, with as many decimals as tell it from `bound`."""
+    text = points(share)
+    if text == points(bound) and abs(share - bound) > EXACT:
+        sign = "+" if share > 0 else ""
+        texts = (sign + fixed(100 * share, decimals) for decimals in range(2, 9))
+        rounded = (fixed(100 * bound, decimals) for decimals in range(2, 9))
+        text = next((t for t, b in zip(texts, rounded, strict=True) if t.lstrip("+") != b), text)
+    return text
+
+
+def found_difference(difference: Difference, verdict: Verdict, bound: float) -> str:
+    """Write a difference with the end that its verdict on `bound` (a share) rests on."""
+    value = points(difference.value)
+    least, most = (points_apart(each, bound) for each in (difference.lower, difference.upper))
     if verdict is Verdict.PASS:
-        bound = f"at least {least}"
+        end = f"at least {least}"
     elif verdict is Verdict.FAIL:
-        bound = f"at most {most}"
+        end = f"at most {most}"
     else:
-        bound = f"between {least} and {most}"
-    return f"{value} points, {bound}"
+        end = f"between {least} and {most}"
+    return f"{value} points, {end}"
 
 
 def found_estimate(estimate: Estimate) -> str:

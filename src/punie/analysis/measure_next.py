@@ -12,6 +12,7 @@ from punie.records.comparison import Comparison, Difference, SliceComparison
 from punie.records.gate import Criteria, GateResult, Verdict
 from punie.records.run import Run, RunStatus
 from punie.records.summary import Estimate
+from punie.sizes import counted
 from punie.text import one_line
 
 MOST = 5000
@@ -22,7 +23,7 @@ def more_gate(results: Sequence[GateResult]) -> Iterator[str]:
     """For each undecided bound how many more prompts would settle it, or what keeps it open."""
     for each in results:
         if each.verdict is Verdict.INCONCLUSIVE and each.more_prompts:
-            yield f"{each.name}: about {each.more_prompts:,} more prompts"
+            yield f"{each.name}: about {counted(each.more_prompts, 'more prompt')}"
         elif each.verdict is Verdict.INCONCLUSIVE:
             yield f"{each.name}: {each.why or each.found}"
 
