@@ -42,6 +42,10 @@ def clusters_of_questions(prompts: Iterable[tuple[str | None, str]]) -> list[Has
 
     Where they stand in several groups, these are one cluster. An empty hash is not known.
     """
+    prompts = list(prompts)
+    asked = [question for _, question in prompts if question]
+    if all(group is None for group, _ in prompts) and len(set(asked)) == len(asked):
+        return list(range(len(prompts)))
     parent: dict[Hashable, Hashable] = {}
 
     def root(key: Hashable) -> Hashable:
