@@ -5,6 +5,7 @@ would hide, reorder or break what a reader sees, or that XML and UTF-8 cannot ho
 """
 
 import re
+from collections.abc import Sequence
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline, ESC among them
@@ -39,3 +40,9 @@ def one_line(text: str, limit: int = 160) -> str:
     shown = visible(head)
     whole = len(text) <= 4 * limit and len(shown) <= limit
     return shown if whole else shown[: limit - 1].rstrip() + "…"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Write the first `most` names on one line and count the others: `a, b and 3 more`."""
+    shown = ", ".join(one_line(each, 40) for each in names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown

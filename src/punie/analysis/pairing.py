@@ -14,10 +14,9 @@ from punie.records.comparison import Pair, Side
 from punie.records.result import Culprit, EvalFault, EvalResult, FaultKind, Outcome
 from punie.records.run import Run, RunStatus
 from punie.records.suite import EvalPrompt
-from punie.text import one_line
+from punie.text import listed, one_line
 
 How = Literal["paired", "intersected", "unpaired"]
-NAMED = 5
 """Ids that a message names before it counts the others."""
 
 
@@ -172,7 +171,7 @@ def _difference_of_suites(base: Run, current: Run, paired: Paired) -> InputError
     if paired.changed:
         return InputError(
             f"{_counted(paired.changed, 'prompt')} changed words or expectations between "
-            f"{base.id} and {current.id}: {_listed(paired.changed)}",
+            f"{base.id} and {current.id}: {listed(paired.changed)}",
             hint=f"run the base again on the suite as it is now; {instead}",
         )
     for run, other, missing in (
@@ -188,7 +187,7 @@ def _difference_of_suites(base: Run, current: Run, paired: Paired) -> InputError
         )
         return InputError(
             f"{_named(run)} lacks {_counted(missing, 'prompt')} that {other.id} asked{why}: "
-            f"{_listed(missing)}",
+            f"{listed(missing)}",
             hint=f"{first}; {instead}",
         )
     return None
@@ -207,11 +206,6 @@ def _named(run: Run) -> str:
 
 def _counted(ids: tuple[str, ...], noun: str) -> str:
     return f"{len(ids):,} {noun}{'s' * (len(ids) != 1)}"
-
-
-def _listed(ids: tuple[str, ...]) -> str:
-    shown = ", ".join(one_line(each, 40) for each in ids[:NAMED])
-    return f"{shown} and {len(ids) - NAMED:,} more" if len(ids) > NAMED else shown
 
 
 def _of_one_hash(

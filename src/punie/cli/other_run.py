@@ -14,12 +14,11 @@ from punie.reporting.wording import decided_part
 from punie.settings import Loaded
 from punie.suites.catalog import BUILTIN, find_suite
 from punie.suites.select import in_drawn_order, select
-from punie.text import one_line
+from punie.text import listed
 
 ORDER = "order"
 """Where the selection of a run tells the seed of the order in which it was asked."""
 
-NAMED = 5
 """Prompts that a message names before it counts the others."""
 
 
@@ -86,10 +85,8 @@ def refuse_unpaired(questions: Questions, other: Run, hashes: set[str]) -> bool:
     """
     asked = {prompt.hash for prompt in questions.suite.prompts}
     if missing := [each.id for each in questions.suite.prompts if each.hash not in hashes]:
-        named = ", ".join(one_line(each, 40) for each in missing[:NAMED])
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise InputError(
-            f"run {other.id} was not asked what this one would be: {named}{more}",
+            f"run {other.id} was not asked what this one would be: {listed(missing)}",
             hint="give the same --category, --role, --tag and --sample, or none of them",
         )
     return asked == hashes

@@ -3,7 +3,7 @@
 from punie.records.compared import Compared
 from punie.reporting.numbers import counted
 from punie.reporting.wording import Note
-from punie.text import one_line
+from punie.text import listed
 
 _NAMED = 12
 """Ids that a note names before it counts the others."""
@@ -33,6 +33,4 @@ def _listed(what: str, ids: tuple[str, ...]) -> str:
     """`Lost to faults: a, b and 3 more`; empty where there is none."""
     if not ids:
         return ""
-    shown = ", ".join(one_line(each, 40) for each in ids[:_NAMED])
-    more = len(ids) - _NAMED
-    return f"{what}: {shown} and {more} more" if more > 0 else f"{what}: {shown}"
+    return f"{what}: {listed(ids, _NAMED)}"
