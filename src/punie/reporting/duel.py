@@ -12,10 +12,6 @@ from punie.reporting.comparison_wording import p_value
 from punie.reporting.judged import not_calibrated
 from punie.text import one_line
 
-NOT_CALIBRATED = (
-    "Not calibrated: nobody has compared this judge with people. Its wins gate nothing."
-)
-
 
 class DuelRow(NamedTuple):
     """One line of the table of wins, ready to show."""
