@@ -110,14 +110,28 @@ def test_categories_of_one_prompt_say_no_more_than_one_category_of_them() -> Non
 
 
 def test_the_smallest_detectable_effect_fits_the_interval_beside_it() -> None:
-    """Ten prompts without a flip may flip at 3/10 all the same: √(0.05/200 + 0.3/10) · 2.8 / 2."""
+    """As one sample these are 38 prompts, by Kish, and 3/38 may flip unseen: 2.8 √(3/38) / √38."""
     many = [0.0] * 5 + [1.0] * 5 + [1.0] * 190
     base = rows_of(many) + _named("small", [1.0] * 10)
     current = rows_of([1.0] * 5 + [0.0] * 5 + [1.0] * 190) + _named("small", [1.0] * 10)
     found = compared(base, current)
     reach = 1.959963985 + 0.841621234
-    expected = reach * math.sqrt(0.05 / 200 + 0.3 / 10) / 2
-    assert found.smallest_detectable == approx(expected)
+    size = 1 / (200 * 0.0025**2 + 10 * 0.05**2)
+    assert found.score is not None
+    assert found.smallest_detectable is not None
+    assert found.smallest_detectable == approx(reach * math.sqrt(3) / size)
+    assert 0.1 < found.smallest_detectable < found.score.high < 0.15
+
+
+def test_categories_of_one_prompt_detect_what_one_category_of_them_does() -> None:
+    base, current = [1.0] * 4 + [0.0] * 4, [0.0] * 3 + [1.0] + [0.0] * 4
+    one = compared(rows_of(base), rows_of(current)).smallest_detectable
+    before, after = (
+        [row for at, score in enumerate(scores) for row in _named(f"c{at}", [score])]
+        for scores in (base, current)
+    )
+    assert one is not None
+    assert compared(before, after).smallest_detectable == approx(one)
 
 
 def test_a_heavy_prompt_that_flips_is_no_small_spread() -> None:

@@ -1,6 +1,7 @@
 """The smallest true difference that a comparison would have found."""
 
 import math
+from dataclasses import replace
 
 from punie.analysis.estimates import clusters_of_questions
 from punie.analysis.portion import Portion
@@ -14,8 +15,9 @@ def smallest_found(portion: Portion) -> float | None:
     """A share, found in 80 % of cases; None where nothing was scored in both runs.
 
     At the spread of the differences that the prompts show, which is their discordance where answers
-    are right or wrong. The headline is a mean over k categories of n_c prompts each: it says as
-    much as n = k² / Σ 1/n_c prompts of one category, whose variance is n / k² · Σ v_c/n_c.
+    are right or wrong. The headline is a mean over categories, read in two ways like its interval,
+    and the larger variance counts: Σ v_c/n_c / k² over k categories; and that of one sample in
+    which each category has the same weight, where a spread too small to be seen is allowed for.
     """
     if portion.unpaired:
         before, after = portion.base_mean(), portion.current_mean()
@@ -28,26 +30,30 @@ def smallest_found(portion: Portion) -> float | None:
             categories.setdefault(pair.category, []).append(pair)
     if not categories:
         return None
-    parts = [_size_and_variance(each) for each in categories.values()]
-    n = len(parts) ** 2 / math.fsum(1 / size for size, _ in parts)
-    variance = n * math.fsum(square / size for size, square in parts) / len(parts) ** 2
-    return smallest_detectable(n, variance)
+    parts = [_size_and_square(each) for each in categories.values()]
+    by_category = math.fsum(square / size for size, square in parts) / len(parts) ** 2
+    totals = {name: math.fsum(p.weight for p in each) for name, each in categories.items()}
+    size, square = _size_and_square(
+        [
+            replace(pair, weight=pair.weight / totals[name])
+            for name, each in categories.items()
+            for pair in each
+        ]
+    )
+    as_one = max(square, min(1.0, 3 / size)) / size  # 3/n: the rule of three
+    return smallest_detectable(1, max(by_category, as_one))
 
 
 def _delta(pair: Pair) -> float:
     return (pair.current.score or 0.0) - (pair.base.score or 0.0)
 
 
-def _size_and_variance(pairs: list[Pair]) -> tuple[float, float]:
-    """How many prompts of equal weight these say as much as, and the variance of their difference.
-
-    However few of them differ, 3/n of others may (the rule of three), in each category by itself.
-    """
+def _size_and_square(pairs: list[Pair]) -> tuple[float, float]:
+    """How many prompts of equal weight these say as much as, and their mean square difference."""
     clusters = clusters_of_questions((pair.group, pair.hash) for pair in pairs)
     deltas, weights = [_delta(pair) for pair in pairs], [pair.weight for pair in pairs]
-    size = effective_n(deltas, weights, clusters)
     square = weighted_mean([delta * delta for delta in deltas], weights)
-    return size, max(square, min(1.0, 3 / size))
+    return effective_n(deltas, weights, clusters), square
 
 
 def _error(estimate: Estimate) -> float:
