@@ -38,13 +38,18 @@ def question(answer: str = "4", asked: str = "What is 2 + 2?") -> Question[Marks
 
 @asynccontextmanager
 async def judge_at(
-    server: FakeServer, cache: MemoryCache | None = None, stop: asyncio.Event | None = None
+    server: FakeServer,
+    cache: MemoryCache | None = None,
+    stop: asyncio.Event | None = None,
+    *,
+    key: str | None = None,
+    grace_s: float = 60.0,
 ) -> AsyncGenerator[Judge]:
     model = ModelIdentity(name="judge", backend="endpoint", url=server.url)
     identity = identity_of(model, prompt_hash=prompt_hash(), rubric_hash=RUBRIC.hash)
-    async with ChatClient(Endpoint(server.url, "judge", model)) as client:
+    async with ChatClient(Endpoint(server.url, "judge", model, api_key=key)) as client:
         memory = MemoryCache() if cache is None else cache
-        yield Judge(client, identity, cache=memory, patience=HASTE, stop=stop)
+        yield Judge(client, identity, cache=memory, patience=HASTE, stop=stop, grace_s=grace_s)
 
 
 async def told(judge: Judge, answer: str = "4") -> Told[Marks] | Untold:
@@ -207,6 +212,47 @@ async def test_a_judge_that_refuses_is_a_fault_without_a_score() -> None:
     assert said.kind is JudgeFaultKind.UNANSWERED
     assert said.message.startswith("request refused: HTTP 400")
     assert len(server.requests) == 1
+
+
+async def stopped_in_flight(behaviour: Behaviour, *, grace_s: float) -> Told[Marks] | Untold | None:
+    """What comes of a question while whose answer is owed somebody asks for an end."""
+    stop, reached = asyncio.Event(), asyncio.Event()
+    async with (
+        FakeServer(behaviour, replies=coded(verdict), log=lambda _: reached.set()) as server,
+        judge_at(server, stop=stop, grace_s=grace_s) as judge,
+    ):
+        asked = asyncio.create_task(judge.ask(question()))
+        async with asyncio.timeout(60):
+            await reached.wait()
+            stop.set()
+            return await asked
+
+
+async def test_a_judge_that_hangs_is_left_once_somebody_asks_for_an_end() -> None:
+    assert await stopped_in_flight(Behaviour(fault="hang"), grace_s=0.01) is None
+
+
+async def test_an_answer_in_flight_is_waited_for_when_somebody_asks_for_an_end() -> None:
+    said = await stopped_in_flight(Behaviour(first_token_s=0.1), grace_s=60)
+    assert isinstance(said, Told)
+
+
+async def test_a_key_that_a_judge_tells_back_is_kept_nowhere() -> None:
+    key = "sk-canary-7Zq"
+
+    def leaky(code: str) -> str:
+        return verdict(code).replace("It was", f"By {key} it was")
+
+    async with FakeServer(replies=coded(leaky)) as server:
+        async with judge_at(server, key=key) as judge:
+            said = await told(judge)
+        async with judge_at(server, key="it") as judge:
+            word = await told(judge)
+    assert isinstance(said, Told)
+    assert isinstance(word, Told)
+    assert "By [key] it was" in said.reply.text
+    assert key not in f"{said.reply}{said.value}"
+    assert "[key]" not in word.reply.text
 
 
 async def test_a_stopped_judge_is_not_asked_but_tells_what_it_knows() -> None:

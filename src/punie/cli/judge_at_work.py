@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from punie.cli.judge_served import JudgeWish, checked_judge, judge_served
 from punie.cli.signals import Signals
 from punie.cli.wish import chosen_concurrency
-from punie.judging.ask import Judge, forces_schema, identity_of
+from punie.judging.ask import GRACE_S, Judge, forces_schema, identity_of
 from punie.judging.cache import Cache, MemoryCache
 from punie.records.judgement import Reply
 from punie.records.suite import Message
@@ -20,7 +20,10 @@ from punie.settings import Loaded
 if TYPE_CHECKING:
     from punie.store.judgements import JudgementStore
 
-STOPPING = "ending after the questions in flight; Ctrl-C again to end now (all is kept)"
+STOPPING = (
+    f"ending after the questions in flight, in {GRACE_S:.0f} s at most; "
+    "Ctrl-C again to end now (all is kept)"
+)
 
 
 @dataclass(frozen=True, slots=True)

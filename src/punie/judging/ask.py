@@ -32,7 +32,7 @@ from punie.records.judgement import JudgeFaultKind, JudgeIdentity, Reply
 from punie.records.result import Completion, FaultKind
 from punie.records.run import ModelIdentity
 from punie.records.suite import Message, Sampling
-from punie.serving.client import ChatClient, RequestFailed
+from punie.serving.client import ChatClient, RequestFailed, without_key
 from punie.serving.patience import LOST, Pacer, Patience
 from punie.serving.request import ChatRequest
 
@@ -40,6 +40,10 @@ T = TypeVar("T")
 W = TypeVar("W")
 TRIES = 2
 """Times that a judge is asked until its answer can be read."""
+GRACE_S = 10.0
+"""What is in flight when somebody asks for an end is waited for so long: a judge may hang."""
+SECRET = 8
+"""Characters from which on a key may be one; shorter ones are placeholders, such as `none`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,10 @@ def identity_of(model: ModelIdentity, *, prompt_hash: str, rubric_hash: str) -> 
 
 
 class Judge:
-    """One judge, over one client. Setting `stop` lets what is in flight end and asks no more."""
+    """One judge, over one client.
+
+    Setting `stop` asks no more and lets what is in flight end, if it does so within `grace_s`.
+    """
 
     def __init__(
         self,
@@ -89,6 +96,7 @@ class Judge:
         forced: bool = False,
         patience: Patience | None = None,
         stop: asyncio.Event | None = None,
+        grace_s: float = GRACE_S,
     ) -> None:
         self.identity = identity
         self._client = client
@@ -97,6 +105,7 @@ class Judge:
         self._forced = forced
         self._patience = patience or Patience()
         self._stop = stop or asyncio.Event()
+        self._grace_s = grace_s
         self._pacer = Pacer(client.endpoint.requests_per_minute)
         self._asking: dict[str, asyncio.Lock] = {}
 
@@ -155,7 +164,7 @@ class Judge:
             life = 0
             try:
                 async with self._turn() as life:
-                    return await self._client.ask(request)
+                    return await self._answer(request)
             except RequestFailed as error:
                 fault = await self._looked_at(error, life)
             failures.append(fault.kind)
@@ -168,6 +177,26 @@ class Judge:
             with suppress(TimeoutError):
                 pause_s = self._patience.pause_s(len(failures), fault)
                 await asyncio.wait_for(self._stop.wait(), pause_s)
+
+    async def _answer(self, request: ChatRequest) -> Completion | None:
+        """One answer, without our key; None if stopped and none came in the time of grace."""
+        asking = asyncio.create_task(self._client.ask(request))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((asking,), timeout=self._grace_s)
+            return self._keyless(asking.result()) if asking.done() else None
+        finally:
+            for task in (asking, stopping):
+                task.cancel()
+            await asyncio.gather(asking, stopping, return_exceptions=True)
+
+    def _keyless(self, completion: Completion) -> Completion:
+        """What is kept and shown; a key that is but a word, as for a server without keys, stays."""
+        key = self._client.endpoint.api_key or ""
+        if len(key) < SECRET:
+            return completion
+        return completion.model_copy(update={"text": without_key(key, completion.text)})
 
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[int]:

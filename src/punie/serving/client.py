@@ -133,7 +133,7 @@ class ChatClient:
 
     def _keyless(self, fault: RequestFailed) -> RequestFailed:
         """The fault in short and without our key, which a server may echo; faults are shown."""
-        fault.message = _without(self.endpoint.api_key, fault.message)[:MAX_MESSAGE]
+        fault.message = without_key(self.endpoint.api_key, fault.message)[:MAX_MESSAGE]
         fault.args = (fault.message,)
         return fault
 
@@ -186,8 +186,8 @@ class ChatClient:
         return httpx2.AsyncHTTPTransport(limits=one, verify=self._tls, trust_env=False)
 
 
-def _without(key: str | None, text: str) -> str:
-    """The text without our key, as it is or as JSON and Python write it."""
+def without_key(key: str | None, text: str) -> str:
+    """The text without a key, as it is or as JSON and Python write it."""
     if not key:
         return text
     for form in {key, json.dumps(key)[1:-1], repr(key)[1:-1]}:
