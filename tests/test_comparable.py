@@ -7,10 +7,11 @@ import pytest
 from punie.analysis.gate import apply_gates
 from punie.analysis.gate_wording import points_apart, told_apart
 from punie.analysis.pairing import arm_of, pair, refusal
-from punie.records.comparison import Comparison
+from punie.records.comparison import Comparison, Word
 from punie.records.gate import GateResult, Gates, SliceGate, SuiteGate, Verdict
 from punie.records.run import Run, RunStatus
 from punie.records.suite import Sampling
+from punie.reporting.comparison_wording import ended_early
 from run_pairs import SMALL, Rows, a_prompt, a_run, adapted, an_answer, cells, compared, rows_of
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -139,6 +140,13 @@ def test_a_category_that_was_not_asked_leaves_an_early_end_open() -> None:
 def test_prompts_of_one_group_are_one_flip_of_an_early_end() -> None:
     base, current = rows_of([0.0] * 10, group="passage"), rows_of([1.0] * 10, group="passage")
     assert _early(base, current)[0].verdict is OPEN
+    heads = a_run(), adapted(decided_after=10, selection={"order": "seed 0"})
+    comparison = compared(base, current, runs=heads)
+    assert comparison.word is Word.UNCLEAR
+    assert "not even the direction" in ended_early(comparison)
+    alone = compared(rows_of([0.0] * 10), rows_of([1.0] * 10), runs=heads)
+    assert alone.word is Word.BETTER
+    assert "the direction stands" in ended_early(alone)
 
 
 def test_worse_is_decided_later_than_better() -> None:

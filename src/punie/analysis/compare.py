@@ -7,7 +7,7 @@ from typing import Literal
 from punie.analysis.cautions import cautions
 from punie.analysis.detectable import smallest_found
 from punie.analysis.differs import differs
-from punie.analysis.direction import unit_flips
+from punie.analysis.direction import unit_flips, word_for
 from punie.analysis.flips import bucketed, flips
 from punie.analysis.latency import latency_of, timing_of
 from punie.analysis.mcnemar import exact_mcnemar
@@ -61,6 +61,7 @@ def compare(
     ]
     absent = [each.id for each in paired.base if each.must_pass and each.id in paired.only_base]
     stopped = base.decided_after is not None or current.decided_after is not None
+    ended = unit_flips(paired) if stopped else None
     return Comparison(
         base=base,
         current=current,
@@ -82,7 +83,7 @@ def compare(
         passed=whole.difference(passed_of, passed_of),
         discordance=_discordance(weighed),
         smallest_detectable=smallest_found(whole),
-        word=word_of(score, margin),
+        word=word_for(current, score, ended, margin),
         margin=margin,
         categories=slices[0],
         roles=slices[1],
@@ -98,7 +99,7 @@ def compare(
         differs=differs(base, current, unpaired=paired.how == "unpaired"),
         cautions=cautions(base, current, paired),
         stopped_early=stopped,
-        unit_flips=unit_flips(paired) if stopped else None,
+        unit_flips=ended,
     )
 
 

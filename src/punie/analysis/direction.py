@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from punie.analysis.pairing import Asked, Paired
+from punie.analysis.rule import word_of
 from punie.analysis.sequential import decided
 from punie.records.comparison import Comparison, Difference, Pair, UnitFlips, Word
+from punie.records.run import Run
 
 _STRICTER = 2.5758 / 2.3263
 """How much farther the one-sided 99.5 % bound lies than that of 99 %, of a normal distribution."""
@@ -44,13 +46,17 @@ def _scored(arm: Sequence[Asked]) -> set[str]:
 
 
 def direction(comparison: Comparison) -> Word | None:
-    """Whether such a run is better or worse; None where that is not decided.
+    """Whether such a run is better or worse; None where that is not decided."""
+    return told(comparison.score, comparison.unit_flips)
+
+
+def told(score: Difference | None, flips: UnitFlips | None) -> Word | None:
+    """The same, of a difference and its flips.
 
     The run may have ended against another one than this: so the test is asked again, which it
     allows at any time, with what faulted on the other side. It speaks of the mean over categories,
     so of each there must be prompts.
     """
-    score, flips = comparison.score, comparison.unit_flips
     if score is None or flips is None or not flips.all_categories:
         return None
     up = flips.gained, flips.lost + flips.faulted
@@ -62,10 +68,21 @@ def direction(comparison: Comparison) -> Word | None:
     return None
 
 
-def was_looked_at(comparison: Comparison) -> bool:
-    """Whether the run would have ended early, had the test decided, and asked all instead."""
-    run = comparison.current
+def was_looked_at(run: Run) -> bool:
+    """Whether a run would have ended early, had the test decided, and asked all instead."""
     return "order" in run.selection and run.decided_after is None
+
+
+def word_for(
+    run: Run, score: Difference | None, flips: UnitFlips | None, margin: float
+) -> Word | None:
+    """The word on a difference, by the rules of a run that a test ended or could have ended.
+
+    `flips` is None where no run ended early.
+    """
+    if score is not None and flips is not None:
+        return told(score, flips) or Word.UNCLEAR
+    return word_of(after_looks(score) if score and was_looked_at(run) else score, margin)
 
 
 def after_looks(difference: Difference) -> Difference:

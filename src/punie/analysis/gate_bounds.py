@@ -136,7 +136,7 @@ def _difference(name: str, asked: str, part: _Part, rule: Rule, bound: float) ->
         gain = bound if rule is holds_gain else None
         return _when_decided(name, asked, part, gain=gain, margin=bound)
     lose, win = part.if_faults_lose, part.if_faults_win
-    if was_looked_at(part.comparison):
+    if was_looked_at(part.comparison.current):
         score, lose, win = (each and after_looks(each) for each in (score, lose, win))
         assert score is not None
     verdict, why = rule(score, bound), ""

@@ -157,12 +157,11 @@ def _bounds(found: Difference | None) -> str:
 def _sentences(first: Comparison) -> list[str]:
     over = words_of.counted_over(first)
     told = f"In points, with a 95 % interval over {over}." if first.score else ""
-    early = "Stopped once decided: the direction stands, the size is likely overstated."
     return [
         sentence
         for sentence in (
             told,
-            early if first.stopped_early else "",
+            words_of.ended_early(first),
             words_of.detectable(first),
             words_of.coverage(first),
         )

@@ -58,9 +58,8 @@ def _verdict(compared: Compared, first: Comparison) -> str:
     lines = [f"**{word}**: {told}"]
     if compared.decision:
         lines.append(f"**{escape(words.decision_line(compared.decision))}**")
-    early = "Stopped once decided: the direction stands, the size is likely overstated."
     told = [
-        early if first.stopped_early else "",
+        words.ended_early(first),
         words.detectable(first),
         words.coverage(first),
     ]

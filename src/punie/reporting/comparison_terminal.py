@@ -94,9 +94,8 @@ def _verdict(comparison: Comparison) -> Iterator[RenderableType]:
     told = words.difference(comparison.score)
     yield Text.assemble((words.word_of(comparison), style), f"  {told} points")
     yield Text(f"95 % interval over {words.counted_over(comparison)}", style="dim")
-    if comparison.stopped_early:
-        told = "Stopped once decided: the direction stands, the size is likely overstated."
-        yield _remark("i", told)
+    if ended := words.ended_early(comparison):
+        yield _remark("i", ended)
     for sentence in (words.detectable(comparison), words.coverage(comparison)):
         if sentence:
             yield Text(sentence, style="dim")

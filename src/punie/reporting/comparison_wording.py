@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from punie.analysis.direction import direction
 from punie.records.compared import Compared
 from punie.records.comparison import (
     Bucket,
@@ -104,6 +105,15 @@ def prompts_of(comparison: Comparison) -> str:
 def p_value(p: float) -> str:
     """`p = 0.031`, `p < 0.0001`."""
     return f"p < {_SMALLEST_P}" if p < _SMALLEST_P else f"p = {p:.2g}"
+
+
+def ended_early(comparison: Comparison) -> str:
+    """What a run that ended when a test had decided says of these two; empty for any other."""
+    if not comparison.stopped_early:
+        return ""
+    if direction(comparison) is None:
+        return "Stopped early, and of these two runs not even the direction is decided."
+    return "Stopped once decided: the direction stands, the size is likely overstated."
 
 
 def detectable(comparison: Comparison) -> str:
