@@ -203,7 +203,9 @@ def _github(found: Found, *, answers: bool) -> None:
         for result in report.results if report else ():
             if level := _ANNOTATIONS.get(result.verdict):
                 told = f"{result.name}: {result.asked}; {result.found}"
-                click.echo(f"::{level} title=punie {result.verdict.value}::{_command_text(told)}")
+                title = f"title=punie {result.verdict.value}"
+                # As bytes: where a workflow reads along, text is never a command.
+                click.echo(f"::{level} {title}::{_command_text(told)}".encode("utf-8", "replace"))
 
 
 def _command_text(text: str) -> str:

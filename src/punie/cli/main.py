@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import click
 
-from punie.cli.output import emit_error, open_streams
+from punie.cli.output import emit_error
+from punie.cli.streams import open_streams
 from punie.errors import EXIT_INTERRUPTED, EXIT_RUNTIME, PunieError, StoreError
 
 EPILOG = """\b

@@ -1,11 +1,8 @@
 """What commands print: data on stdout, everything else on stderr, one JSON envelope."""
 
-import io
 import json
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,33 +14,17 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ENVELOPE_VERSION = 1
-STDERR = 2
-"""Its number, the highest of the three that a program begins with."""
-
-
-def open_streams() -> None:
-    """Make stdout and stderr take whatever is written: closed ones swallow it.
-
-    A character that the encoding does not have becomes a question mark.
-    """
-    # What is opened next would otherwise get a closed stream's number, and what is written there.
-    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
-        pass
-    os.close(number)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
-            setattr(sys, name, nowhere)
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+NARROWEST = 40
+"""Columns that are filled however few a terminal has: in fewer, nothing of a table is left."""
 
 
 def out() -> "Console":
     """Build a console on stdout; plain where that is no terminal or NO_COLOR is set."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console.width = max(console.width, NARROWEST)
+    return console
 
 
 def err() -> "Console":
