@@ -616,7 +616,7 @@ class Ended:
 
 def run_punie(argv: tuple[str, ...], project: Path, env: Mapping[str, str]) -> Ended:
     """Run the program's own `main` in this process, in the folder `project`."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PUNIE_", "OPENAI_"))}
     home = str(project.parent / "home")
     own = {"HOME": home, "XDG_CONFIG_HOME": home, "HF_HUB_CACHE": home, "HF_HUB_OFFLINE": "1"}
@@ -635,7 +635,15 @@ def run_punie(argv: tuple[str, ...], project: Path, env: Mapping[str, str]) -> E
             code = ended.code
         except BaseException:  # noqa: BLE001 - whatever got out is what we look for
             err.write(traceback.format_exc())
-    return Ended(code, out.getvalue(), err.getvalue())
+    return Ended(code, _written(out), _written(err))
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    """What a program wrote, text and bytes."""
+    stream.flush()
+    content = stream.buffer
+    assert isinstance(content, io.BytesIO)
+    return content.getvalue().decode("utf-8")
 
 
 @cache
