@@ -132,6 +132,21 @@ def test_words_for_people() -> None:
     )
 
 
+def test_a_clear_interval_beside_too_few_is_explained(compared: Compared) -> None:
+    first = compared.comparisons[0]
+    assert not words.dependence(first)
+    part = first.categories[0]
+    assert part.difference is not None
+    shared = part.difference.model_copy(update={"independent": 4.0})
+    first = first.model_copy(
+        update={"categories": (part.model_copy(update={"difference": shared}),)}
+    )
+    told = compared.model_copy(update={"comparisons": (first,)})
+    assert "fewer than 8 are independent" in titled_markdown(told)
+    shown = " ".join(printed(comparison_view(told), 80).split())
+    assert "fewer than 8 are independent" in shown
+
+
 def test_nothing_measured_is_said_and_no_number_made_up(compared: Compared) -> None:
     first = compared.comparisons[0].model_copy(
         update={

@@ -163,6 +163,7 @@ def _sentences(first: Comparison) -> list[str]:
             told,
             words_of.ended_early(first),
             words_of.detectable(first),
+            words_of.dependence(first),
             words_of.coverage(first),
         )
         if sentence

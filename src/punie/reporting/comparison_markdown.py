@@ -61,6 +61,7 @@ def _verdict(compared: Compared, first: Comparison) -> str:
     told = [
         words.ended_early(first),
         words.detectable(first),
+        words.dependence(first),
         words.coverage(first),
     ]
     if remarks := " ".join(escape(each) for each in told if each):

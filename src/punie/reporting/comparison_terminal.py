@@ -96,7 +96,8 @@ def _verdict(comparison: Comparison) -> Iterator[RenderableType]:
     yield Text(f"95 % interval over {words.counted_over(comparison)}", style="dim")
     if ended := words.ended_early(comparison):
         yield _remark("i", ended)
-    for sentence in (words.detectable(comparison), words.coverage(comparison)):
+    sentences = (words.detectable, words.dependence, words.coverage)
+    for sentence in (each(comparison) for each in sentences):
         if sentence:
             yield Text(sentence, style="dim")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from punie.analysis.direction import direction
+from punie.analysis.rule import FEWEST, too_few
 from punie.records.compared import Compared
 from punie.records.comparison import (
     Bucket,
@@ -125,6 +126,18 @@ def detectable(comparison: Comparison) -> str:
     if comparison.how == "unpaired":
         return f"{told}."
     return f"{told} with {prompts_of(comparison)} that flip as often as these."
+
+
+def dependence(comparison: Comparison) -> str:
+    """Why a clear interval may stand beside "too few": one sentence, empty where none does."""
+    slices = (*comparison.categories, *comparison.roles, *comparison.tags)
+    found = [comparison.score, *(each.difference for each in slices)]
+    if not any(each and each.n >= FEWEST and too_few(each) for each in found):
+        return ""
+    return (
+        "Prompts that share a passage or template count as one: where fewer than "
+        f"{FEWEST} are independent, it is too few to tell whatever the interval says."
+    )
 
 
 def coverage(comparison: Comparison) -> str:
