@@ -126,13 +126,16 @@ def test_the_page_lies_beside_the_report_and_shows_both_answers(
     assert "desk-0000" in content
 
 
-def test_the_table_is_there_before_the_page(project: Path, punie: Command) -> None:
-    two(project, GAIN)
+def test_a_page_that_cannot_be_written_keeps_no_verdict_back(project: Path, punie: Command) -> None:
+    two(project, LOSS)
     (project / ".punie/runs/current-run/against-base-run.html").mkdir(parents=True)
-    ended = punie("compare", *TWO)
-    assert ended.code == EXIT_USAGE
+    ended = punie("compare", *TWO, "--fail-on-regression")
+    assert ended.code == EXIT_GATE
+    assert "the page could not be written: " in ended.err
     assert "against-base-run.html: Is a directory" in ended.err
-    assert "Decision: deploy" in ended.out
+    assert "Gate default: fail" in ended.out
+    told = json.loads(punie("compare", *TWO, "--json").out)["warnings"]
+    assert any("the page could not be written" in line for line in told)
 
 
 def test_no_line_about_a_file_is_told_twice(project: Path, punie: Command) -> None:

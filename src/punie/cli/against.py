@@ -190,9 +190,10 @@ def _compared(measured: Measured, base: str, plan: Plan) -> Contest:
             gated=plan.gates is not None,
             fail_on_regression=plan.aim.fail_on_regression,
         )
-        page = write_page(found, store)
+        page, unwritten = write_page(found, store)
         entry = write_journal(found, plan.settings, plan.goal) if plan.goal else None
-    return Contest(measured, found, code, (warning,) if warning else (), page, entry)
+    warnings = tuple(line for line in (warning, unwritten) if line)
+    return Contest(measured, found, code, warnings, page, entry)
 
 
 def _note(wish: Wish, text: str) -> None:

@@ -12,7 +12,7 @@ from punie.cli.comparing import Match
 from punie.cli.guards import trained_manifest
 from punie.cli.output import emit_json, err, out, safe
 from punie.cli.written import format_by_ending, write_whole
-from punie.errors import InputError
+from punie.errors import InputError, PunieError
 from punie.records.compared import Matrix
 from punie.records.gate import Verdict
 from punie.reporting import comparison_wording as words
@@ -54,17 +54,18 @@ def show(
     answers = settings.values.journal.text
     if wanted == "text":
         _print(found)  # first: there is something to read while a large page is written
-    pages = [page for each in found.matches if (page := write_page(each, store, found))]
+    written_pages = [write_page(each, store, found) for each in found.matches]
+    warnings = (*found.warnings, *(why for _, why in written_pages if why))
     if output:
         _write(output, written(found, format_by_ending(output), answers=answers))
     notes = err()
     if wanted == "text":
-        for page in dict.fromkeys(pages):
+        for page in dict.fromkeys(page for page, _ in written_pages if page):
             notes.print(f"page  {_short(page)}", markup=False, soft_wrap=True)
         if output:
             notes.print(f"file  {_short(output)}", markup=False, soft_wrap=True)
     elif wanted == "json":
-        emit_json("compare", as_json(found), found.warnings)
+        emit_json("compare", as_json(found), warnings)
         return
     elif wanted == "github":
         _github(found, answers=answers)
@@ -72,7 +73,7 @@ def show(
         for piece in written(found, wanted, answers=answers):
             # A page says of itself that it is UTF-8; what is to be read here is as the terminal.
             click.echo(piece.encode("utf-8", "replace") if wanted == "html" else piece, nl=False)
-    for line in found.warnings:
+    for line in warnings:
         notes.print(safe(line), soft_wrap=True)
 
 
@@ -142,13 +143,21 @@ def page_of(match: Match, among: Found | None = None) -> Iterable[str]:
     )
 
 
-def write_page(match: Match, store: RunStore | None, among: Found | None = None) -> Path | None:
-    """Write the page beside the current run's report, where that run lies in the database."""
+def write_page(
+    match: Match, store: RunStore | None, among: Found | None = None
+) -> tuple[Path | None, str]:
+    """Write the page beside the current run's report, where that run lies in the database.
+
+    Nobody asked for it, so where it cannot be written, a warning says why and the verdict stands.
+    """
     if store is None or not match.current.stored:
-        return None
-    path = store.run_folder(match.current.run.id) / f"against-{match.base.run.id}.html"
-    _write(path, page_of(match, among))
-    return path
+        return None, ""
+    try:
+        path = store.run_folder(match.current.run.id) / f"against-{match.base.run.id}.html"
+        _write(path, page_of(match, among))
+    except PunieError as error:
+        return None, f"the page could not be written: {error.message}"
+    return path, ""
 
 
 def _write(path: Path, pieces: Iterable[str]) -> None:
