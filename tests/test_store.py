@@ -10,6 +10,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import closing
 from pathlib import Path
 
@@ -98,6 +100,19 @@ def test_what_was_written_comes_back_in_the_suite_s_order(tmp_path: Path) -> Non
     assert rows[1][1] == a_fault("p1")
     assert head == a_run(status=RunStatus.DONE)
     assert (tmp_path / ".punie" / ".gitignore").read_text() == "*\n"
+
+
+def test_who_opens_while_another_makes_the_database_waits(tmp_path: Path) -> None:
+    (tmp_path / ".punie").mkdir()
+    with closing(sqlite3.connect(tmp_path / ".punie" / "punie.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (a)")
+        other.execute("BEGIN EXCLUSIVE")
+        with ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(open_database, tmp_path)
+            with pytest.raises(FutureTimeoutError):
+                opening.result(timeout=0.3)
+            other.execute("ROLLBACK")
+            opening.result(timeout=30).close()
 
 
 def test_rows_can_be_those_of_some_prompts_alone(tmp_path: Path) -> None:

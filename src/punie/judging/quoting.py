@@ -39,7 +39,7 @@ _CONTROL = re.compile(
     rf"|{_OPEN}{_OPEN}/?SYS{_CLOSE}{_CLOSE}"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|THINK"
     r"|g?MASK|CLS|SEP|PAD|UNK|BOS|EOS|SYSTEM|USER|ASSISTANT)\]"
-    r"|\[\[[ \t]*(?:END[ \t]+)?(?:QUESTION|REFERENCE|ANSWER|FIRST|SECOND)\b",  # our marker lines
+    r"|\[\[[ \t]*(?:END[ \t]+)?(?:QUESTION|REFERENCE|ANSWER|FIRST|SECOND)",  # our marker lines
     re.IGNORECASE,
 )
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Generator
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from punie.errors import StoreError
 
 T = TypeVar("T")
 BUSY_TIMEOUT_S = 30.0
+_LOOK_S = 0.02
 STATE_FOLDER = ".punie"
 DATABASE = "punie.db"
 
@@ -36,7 +38,7 @@ def open_database(project: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> s
     except (OSError, sqlite3.Error) as error:
         raise store_error(path, error) from error
     with _closing_on_error(connection, path):
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, busy_timeout_s)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection, path)
@@ -51,6 +53,24 @@ def _connect(path: Path, timeout_s: float, parameters: str = "") -> sqlite3.Conn
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch to WAL, which a new database is not in yet.
+
+    SQLite waits for other writers everywhere but here: who comes in while another process makes the
+    switch, or closes the database as its last user, is told at once that it is locked.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_S)
+        else:
+            return
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
