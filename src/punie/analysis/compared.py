@@ -31,7 +31,6 @@ def compared_of(
     *,
     own_suite: str | None,
     missing: tuple[str, ...] = (),
-    seed: int = 0,
     word: JudgeWord | None = None,
 ) -> Compared:
     """Compare, hold against the gate, and decide.
@@ -48,12 +47,11 @@ def compared_of(
             each.paired,
             purpose=purpose_of(gates, each.current.suite_name, own_suite),
             margin=margin_of(gates, each.current.suite_name, own_suite),
-            seed=seed,
         )
         for each in versus
     )
     weighted = weighted_score(comparisons[0], gates.weights) if gates.weights else None
-    found = Compared(comparisons=comparisons, weighted=weighted, missing=missing, seed=seed)
+    found = Compared(comparisons=comparisons, weighted=weighted, missing=missing)
     return ruled(found, gates, own_suite=own_suite, word=word or JudgeWord())
 
 

@@ -236,7 +236,6 @@ def write_journal(match: Match, settings: Loaded, goal: str, supersedes: str | N
         goal=goal,
         own_suite=match.own_suite,
         missing=match.compared.missing,
-        seed=match.compared.seed,
         training=trained_manifest(match.current.run.model, settings.project),
         duel=match.compared.duel,
         calibrations=match.compared.calibrations,

@@ -85,17 +85,12 @@ def baseline_of(metrics: BaselineMetrics, source: str) -> Baseline:
     Intervals are computed from the counts, whoever wrote the file. What it does not tell is None.
     """
     times = metrics.duration_stats
-    counted = sum(metrics.agent_distribution.values())
-    shares = {name: share(n, counted) for name, n in metrics.agent_distribution.items() if counted}
     return Baseline(
         source=source,
         interactions=metrics.total_interactions,
         success=_success(metrics),
         mean_s=_seconds(times.avg_ms),
         median_s=_seconds(times.median_ms),
-        min_s=_seconds(times.min_ms),
-        max_s=_seconds(times.max_ms),
-        role_shares=shares,
         role_success=_role_success(metrics),
     )
 

@@ -4,33 +4,32 @@ The verdict itself is not kept: it is made anew from the rows and the gate whene
 """
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from punie.analysis.calibration import kappa_of, why_not
 from punie.analysis.compared import Versus, compared_of
 from punie.analysis.duel import settled, summarize
 from punie.analysis.gate_judge import JudgeWord
-from punie.analysis.pairing import Arm, Asked, How, Paired, pair
+from punie.analysis.pairing import Arm, How, Paired, pair
 from punie.errors import InputError
 from punie.journal.entry import GOAL_LENGTH
 from punie.journal.folder import COMPARISON
 from punie.journal.note import Doubt, NoteKind, NoteRecord, write_note
 from punie.journal.recompute import same
 from punie.journal.side_numbers import side_doubts
+from punie.journal.side_row import ArmName, SideRow, side_rows
 from punie.journal.training import private
 from punie.records.adapter import AdapterManifest
 from punie.records.base import Record
 from punie.records.compared import Compared
-from punie.records.comparison import Side
 from punie.records.duel import DuelOutcome, DuelSummary
 from punie.records.gate import Gates
 from punie.records.labels import Calibration
-from punie.records.result import Culprit, FaultKind
 from punie.records.run import Run
 from punie.reporting import comparison_wording as words
 from punie.reporting.comparison_charts import charts_of_comparison
@@ -43,97 +42,12 @@ from punie.reporting.svg import Chart
 from punie.reporting.training_markdown import training_markdown
 from punie.text import one_line
 
-ArmName = Literal["base", "current"]
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Seconds = Annotated[float, Field(ge=0, le=1e9)]
-_Count = Annotated[int, Field(ge=0, le=10**12)]
-
 
 class TwoRuns(Record):
     """The heads of one pair of runs."""
 
     base: Run
     current: Run
-
-
-class SideRow(Record):
-    """One prompt of one run."""
-
-    pair: _Count = 0
-    """Which of the record's pairs of runs."""
-    arm: ArmName
-    id: str
-    hash: str = ""
-    category: str = "general"
-    role: str | None = None
-    tags: tuple[str, ...] = ()
-    group: str | None = None
-    must_pass: bool = False
-    weight: Annotated[float, Field(ge=0, le=1e9)] = 1.0
-    score: _Share | None = None
-    passed: _Share | None = None
-    answers: _Count = 0
-    faults: _Count = 0
-    fault: FaultKind | None = None
-    culprit: Culprit | None = None
-    latency_s: _Seconds | None = None
-    first_token_s: _Seconds | None = None
-    tokens_out: _Count | None = None
-
-    def asked(self) -> Asked:
-        """The row as a comparison takes it."""
-        side = Side(
-            score=self.score,
-            passed=self.passed,
-            answers=self.answers,
-            faults=self.faults,
-            fault=self.fault,
-            culprit=self.culprit,
-            latency_s=self.latency_s,
-            first_token_s=self.first_token_s,
-            tokens_out=self.tokens_out,
-        )
-        return Asked(
-            id=self.id,
-            hash=self.hash,
-            side=side,
-            category=self.category,
-            role=self.role,
-            tags=self.tags,
-            group=self.group,
-            must_pass=self.must_pass,
-            weight=self.weight,
-        )
-
-
-def side_rows(number: int, arm: ArmName, asked: Iterable[Asked]) -> list[SideRow]:
-    """One run's prompts as a record keeps them."""
-    return [_row(number, arm, each) for each in asked]
-
-
-def _row(number: int, arm: ArmName, each: Asked) -> SideRow:
-    side = each.side
-    return SideRow(
-        pair=number,
-        arm=arm,
-        id=each.id,
-        hash=each.hash,
-        category=each.category,
-        role=each.role,
-        tags=each.tags,
-        group=each.group,
-        must_pass=each.must_pass,
-        weight=each.weight,
-        score=side.score,
-        passed=side.passed,
-        answers=side.answers,
-        faults=side.faults,
-        fault=side.fault,
-        culprit=side.culprit,
-        latency_s=side.latency_s,
-        first_token_s=side.first_token_s,
-        tokens_out=side.tokens_out,
-    )
 
 
 class ComparisonRecord(NoteRecord):
@@ -146,7 +60,6 @@ class ComparisonRecord(NoteRecord):
     how: How = "paired"
     own_suite: str | None = None
     missing: tuple[str, ...] = ()
-    seed: int = 0
     training: AdapterManifest | None = None
     """Of the adapter that was compared, where punie made it."""
     duel: DuelSummary | None = None
@@ -165,7 +78,6 @@ class ComparisonRecord(NoteRecord):
             self.gates,
             own_suite=self.own_suite,
             missing=self.missing,
-            seed=self.seed,
             word=JudgeWord(self.duel, self.calibrations),
         )
 
@@ -315,7 +227,6 @@ def write_comparison_entry(
     goal: str,
     own_suite: str | None = None,
     missing: tuple[str, ...] = (),
-    seed: int = 0,
     training: AdapterManifest | None = None,
     duel: DuelSummary | None = None,
     calibrations: Sequence[Calibration] = (),
@@ -346,7 +257,6 @@ def write_comparison_entry(
             how=how,
             own_suite=own_suite,
             missing=tuple(privacy.text(each) for each in missing),
-            seed=seed,
             training=private(training, project) if training else None,
             duel=privacy.duel(duel) if duel else None,
             calibrations=tuple(privacy.calibration(each) for each in calibrations),

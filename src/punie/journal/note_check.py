@@ -10,7 +10,7 @@ from punie.analysis.pairing import arm_of
 from punie.errors import ModelError
 from punie.journal.benchmark import BenchmarkRecord, private_benchmark
 from punie.journal.canonical import key_line, row_line
-from punie.journal.comparison import ArmName, ComparisonRecord, side_rows
+from punie.journal.comparison import ComparisonRecord
 from punie.journal.entry import sha256
 from punie.journal.folder import BENCHMARK, COMPARISON, TRAINING
 from punie.journal.note import NoteKind, NoteRecord
@@ -18,6 +18,7 @@ from punie.journal.reading import Entry
 from punie.journal.recompute import same
 from punie.journal.record import RunRecord
 from punie.journal.replay import rows_of
+from punie.journal.side_row import ArmName, side_rows
 from punie.journal.training import TrainingRecord, private
 from punie.journal.written import Written, check_place, check_written
 from punie.models.manifest import ADAPTERS, MANIFEST, read_manifest

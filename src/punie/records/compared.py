@@ -1,7 +1,5 @@
 """What `punie compare` gives: comparisons, gate and decision, for every report and the journal."""
 
-from pydantic import Field
-
 from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.comparison import Comparison, Difference
 from punie.records.duel import DuelSummary
@@ -60,5 +58,3 @@ class Compared(Record):
     missing: tuple[str, ...] = ()
     """Suites of the gate that were not measured, each with the command that does."""
     warnings: tuple[str, ...] = ()
-    seed: int = Field(default=0, ge=0)
-    """Of every bootstrap."""

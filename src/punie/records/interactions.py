@@ -169,8 +169,5 @@ class Baseline(Record):
     success: Estimate | None
     mean_s: float | None = None
     median_s: float | None = None
-    min_s: float | None = None
-    max_s: float | None = None
-    role_shares: dict[str, Estimate] = Field(default_factory=dict[str, Estimate])
     role_success: dict[str, Estimate] = Field(default_factory=dict[str, Estimate])
     """Only where punie wrote the file: the shape of a metrics file has no success by role."""

@@ -1,14 +1,15 @@
 """How far a judge says what people say, for the terminal, from 40 columns up."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.constrain import Constrain
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from punie.records.labels import Agreement, Calibration
 from punie.reporting import numbers
+from punie.reporting.fitted import Fitted
 from punie.text import one_line
 
 _WIDEST = 96
@@ -17,37 +18,26 @@ _ROOMY = 60
 
 def calibration_view(found: Calibration) -> RenderableType:
     """Kappa with its interval in each respect, the table behind it, and what follows."""
-    return _View(found)
+    return Fitted(partial(_parts, found), _WIDEST)
 
 
-class _View:
-    """Arranges itself by the width that it is given."""
-
-    def __init__(self, found: Calibration) -> None:
-        self._found = found
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for part in self._parts(roomy=width >= _ROOMY):
-            yield Constrain(part, width)
-
-    def _parts(self, *, roomy: bool) -> Iterator[RenderableType]:
-        found = self._found
-        yield Text.assemble(("Judge  ", "dim"), one_line(found.judge.model))
-        labels = numbers.counted(found.labels, "label")
-        faults = f", {numbers.counted(found.faults, 'fault')}" if found.faults else ""
-        yield Text(f"{labels}, {numbers.count(found.compared)} compared{faults}", style="dim")
-        if found.agreements:
-            yield Text()
-            yield _kappas(found.agreements, roomy=roomy)
-            yield Text()
-            yield Text(f"{found.agreements[0].name}: person down, judge across", style="dim")
-            yield _confusion(found.agreements[0])
+def _parts(found: Calibration, width: int) -> Iterator[RenderableType]:
+    roomy = width >= _ROOMY
+    yield Text.assemble(("Judge  ", "dim"), one_line(found.judge.model))
+    labels = numbers.counted(found.labels, "label")
+    faults = f", {numbers.counted(found.faults, 'fault')}" if found.faults else ""
+    yield Text(f"{labels}, {numbers.count(found.compared)} compared{faults}", style="dim")
+    if found.agreements:
         yield Text()
-        if found.usable:
-            yield Text("A gate may rest on this judge.", style="bold green")
-        else:
-            yield Text(f"No gate may rest on this judge: {found.why_not}.", style="bold yellow")
+        yield _kappas(found.agreements, roomy=roomy)
+        yield Text()
+        yield Text(f"{found.agreements[0].name}: person down, judge across", style="dim")
+        yield _confusion(found.agreements[0])
+    yield Text()
+    if found.usable:
+        yield Text("A gate may rest on this judge.", style="bold green")
+    else:
+        yield Text(f"No gate may rest on this judge: {found.why_not}.", style="bold yellow")
 
 
 def kappa(each: Agreement) -> str:

@@ -1,9 +1,9 @@
 """A comparison for the terminal, from 40 columns up; words carry what colour repeats."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.constrain import Constrain
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +13,7 @@ from punie.records.gate import Decision, GateReport, Verdict
 from punie.reporting import comparison_wording as words
 from punie.reporting import numbers
 from punie.reporting.duel_terminal import duel_view
+from punie.reporting.fitted import Fitted
 from punie.reporting.hanging import hanging
 from punie.text import one_line
 
@@ -42,51 +43,39 @@ _VERDICT_COLOURS = {
 
 def comparison_view(compared: Compared) -> RenderableType:
     """Everything that a decision needs: differences, flips, speed, gate, decision, cautions."""
-    return _View(compared)
+    return Fitted(partial(_parts, compared), _WIDEST)
 
 
-class _View:
-    """Arranges itself by the width that it is given."""
-
-    def __init__(self, compared: Compared) -> None:
-        self._compared = compared
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for part in self._parts(width):
-            yield Constrain(part, width)
-
-    def _parts(self, width: int) -> Iterator[RenderableType]:
-        compared = self._compared
-        first, *guards = compared.comparisons
-        yield Text(words.subject(compared), style="bold")
-        yield from _verdict(first)
+def _parts(compared: Compared, width: int) -> Iterator[RenderableType]:
+    first, *guards = compared.comparisons
+    yield Text(words.subject(compared), style="bold")
+    yield from _verdict(first)
+    yield Text()
+    yield _scores(first, width)
+    if compared.weighted:
+        yield _weighted(compared.weighted)
+    if first.buckets:
         yield Text()
-        yield _scores(first, width)
-        if compared.weighted:
-            yield _weighted(compared.weighted)
-        if first.buckets:
-            yield Text()
-            yield from _flips(first)
-        if speed := list(words.speed_rows(first)):
-            yield Text()
-            yield _speed(speed)
-        if compared.duel:
-            yield Text()
-            yield duel_view(compared.duel)
-        for guard in guards:
-            yield Text()
-            yield Text(f"On {words.suite_of(guard)}", style="bold")
-            yield from _verdict(guard)
-            yield _scores(guard, width)
-        yield from _differs(first)
-        yield from _remarks(compared)
-        if compared.gate:
-            yield Text()
-            yield from _gate(compared.gate)
-        if compared.decision:
-            yield Text()
-            yield from _decision(compared.decision)
+        yield from _flips(first)
+    if speed := list(words.speed_rows(first)):
+        yield Text()
+        yield _speed(speed)
+    if compared.duel:
+        yield Text()
+        yield duel_view(compared.duel)
+    for guard in guards:
+        yield Text()
+        yield Text(f"On {words.suite_of(guard)}", style="bold")
+        yield from _verdict(guard)
+        yield _scores(guard, width)
+    yield from _differs(first)
+    yield from _remarks(compared)
+    if compared.gate:
+        yield Text()
+        yield from _gate(compared.gate)
+    if compared.decision:
+        yield Text()
+        yield from _decision(compared.decision)
 
 
 def _verdict(comparison: Comparison) -> Iterator[RenderableType]:
@@ -216,28 +205,23 @@ def _remark(mark: str, line: str) -> Table:
 
 def matrix_view(matrix: Matrix) -> RenderableType:
     """Several runs, each with each: what the column has more than the row."""
-    return _MatrixView(matrix)
+    return Fitted(partial(_matrix_parts, matrix), _WIDEST)
 
 
-class _MatrixView:
-    def __init__(self, matrix: Matrix) -> None:
-        self._matrix = matrix
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        matrix = self._matrix
-        for number, title in enumerate(matrix.titles, 1):
-            yield hanging(f"{number}  ", one_line(title), "bold")
-        yield Text()
-        grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for title in ("", "Difference, points", "Holm", ""):
-            grid.add_column(title, no_wrap=True)
-        places = {run: number for number, run in enumerate(matrix.runs, 1)}
-        for cell in matrix.cells:
-            clear = cell.adjusted is not None and cell.adjusted < matrix.alpha
-            grid.add_row(
-                f"{places[cell.row]} → {places[cell.column]}",
-                words.difference(cell.difference),
-                words.p_value(cell.adjusted) if cell.adjusted is not None else numbers.NOTHING,
-                Text("differs" if clear else "no clear difference", "bold" if clear else "dim"),
-            )
-        yield grid
+def _matrix_parts(matrix: Matrix, _width: int) -> Iterator[RenderableType]:
+    for number, title in enumerate(matrix.titles, 1):
+        yield hanging(f"{number}  ", one_line(title), "bold")
+    yield Text()
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in ("", "Difference, points", "Holm", ""):
+        grid.add_column(title, no_wrap=True)
+    places = {run: number for number, run in enumerate(matrix.runs, 1)}
+    for cell in matrix.cells:
+        clear = cell.adjusted is not None and cell.adjusted < matrix.alpha
+        grid.add_row(
+            f"{places[cell.row]} → {places[cell.column]}",
+            words.difference(cell.difference),
+            words.p_value(cell.adjusted) if cell.adjusted is not None else numbers.NOTHING,
+            Text("differs" if clear else "no clear difference", "bold" if clear else "dim"),
+        )
+    yield grid

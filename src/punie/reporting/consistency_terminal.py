@@ -1,15 +1,16 @@
 """Consistency for the terminal, from 40 columns up; words carry what colour repeats."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.constrain import Constrain
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from punie.records.consistency import Capability, Consistency
 from punie.reporting import consistency_wording as words
 from punie.reporting import numbers
+from punie.reporting.fitted import Fitted
 from punie.reporting.hanging import hanging
 from punie.reporting.heat_map import legend, strip
 from punie.text import one_line
@@ -29,49 +30,37 @@ _STRIP = 16
 
 def consistency_view(found: Consistency) -> RenderableType:
     """The answer to "capability or inconsistency?", and the numbers that it rests on."""
-    return _View(found)
+    return Fitted(partial(_parts, found), _WIDEST)
 
 
-class _View:
-    """Arranges itself by the width that it is given."""
-
-    def __init__(self, found: Consistency) -> None:
-        self._found = found
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for part in self._parts(width):
-            yield Constrain(part, width)
-
-    def _parts(self, width: int) -> Iterator[RenderableType]:
-        found = self._found
-        yield Text(words.title(found), style="bold")
-        if told := words.draws(found):
-            mark = "!" if not found.sampled else "i"
-            yield hanging(f"{mark} ", Text(told), "yellow" if mark == "!" else "cyan")
-        for line in found.cautions:
-            yield hanging("! ", line, "yellow")
+def _parts(found: Consistency, width: int) -> Iterator[RenderableType]:
+    yield Text(words.title(found), style="bold")
+    if told := words.draws(found):
+        mark = "!" if not found.sampled else "i"
+        yield hanging(f"{mark} ", Text(told), "yellow" if mark == "!" else "cyan")
+    for line in found.cautions:
+        yield hanging("! ", line, "yellow")
+    yield Text()
+    yield Text(words.verdict(found), style="bold cyan")
+    if told := words.advice(found):
+        yield Text(told)
+    if found.overall.curve:
         yield Text()
-        yield Text(words.verdict(found), style="bold cyan")
-        if told := words.advice(found):
-            yield Text(told)
-        if found.overall.curve:
-            yield Text()
-            yield _table(found, width)
+        yield _table(found, width)
+    yield Text()
+    yield from _sentences(found)
+    yield _grid(words.steadiness(found.overall), "How alike the answers are")
+    if lines := words.greedy(found):
         yield Text()
-        yield from _sentences(found)
-        yield _grid(words.steadiness(found.overall), "How alike the answers are")
-        if lines := words.greedy(found):
-            yield Text()
-            yield _grid(lines, "Greedy against sampled")
-        if listed := words.least_steady(found, _LISTED):
-            yield Text()
-            yield Text("The least steady prompts", style="dim")
-            yield _least_steady(found, width)
-            yield Text(f"  {legend(mark for each in listed for mark in each.marks)}", style="dim")
-        if found.sampled and found.overall.curve:
-            yield Text()
-            yield Text(words.hedges(found), style="dim")
+        yield _grid(lines, "Greedy against sampled")
+    if listed := words.least_steady(found, _LISTED):
+        yield Text()
+        yield Text("The least steady prompts", style="dim")
+        yield _least_steady(found, width)
+        yield Text(f"  {legend(mark for each in listed for mark in each.marks)}", style="dim")
+    if found.sampled and found.overall.curve:
+        yield Text()
+        yield Text(words.hedges(found), style="dim")
 
 
 def _table(found: Consistency, width: int) -> Table:

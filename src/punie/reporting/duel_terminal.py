@@ -1,9 +1,9 @@
 """Wins, losses and ties before a judge as a table for the terminal, from 40 columns up."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.constrain import Constrain
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +17,7 @@ from punie.reporting.duel import (
     steadiness,
     verdict,
 )
+from punie.reporting.fitted import Fitted
 from punie.reporting.hanging import hanging
 from punie.text import one_line
 
@@ -29,32 +30,20 @@ _MIDDLING = 56
 
 def duel_view(summary: DuelSummary) -> RenderableType:
     """What the judge prefers, by category and role, and what to know before believing it."""
-    return _DuelView(summary)
+    return Fitted(partial(_parts, summary), _WIDEST)
 
 
-class _DuelView:
-    """Arranges itself by the width that it is given."""
-
-    def __init__(self, summary: DuelSummary) -> None:
-        self._summary = summary
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for part in self._parts(width):
-            yield Constrain(part, width)
-
-    def _parts(self, width: int) -> Iterator[RenderableType]:
-        summary = self._summary
-        yield Text.assemble(("Judge  ", "dim"), one_line(duel_title(summary)))
-        yield Text(verdict(summary), style="bold")
-        yield _table(summary, width)
-        for line in steadiness(summary):
-            yield Text(line, style="dim")
-        known = "i " if summary.calibrated else "! "
-        yield hanging(known, stamp(summary), "cyan" if summary.calibrated else "yellow")
-        for line in remarks(summary):
-            yield hanging("! ", line, "yellow")
-        yield Text(figures(summary), style="dim")
+def _parts(summary: DuelSummary, width: int) -> Iterator[RenderableType]:
+    yield Text.assemble(("Judge  ", "dim"), one_line(duel_title(summary)))
+    yield Text(verdict(summary), style="bold")
+    yield _table(summary, width)
+    for line in steadiness(summary):
+        yield Text(line, style="dim")
+    known = "i " if summary.calibrated else "! "
+    yield hanging(known, stamp(summary), "cyan" if summary.calibrated else "yellow")
+    for line in remarks(summary):
+        yield hanging("! ", line, "yellow")
+    yield Text(figures(summary), style="dim")
 
 
 def _table(summary: DuelSummary, width: int) -> Table:

@@ -1,15 +1,16 @@
 """Collected interactions as tables for the terminal, from 40 columns up: pure."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.constrain import Constrain
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from punie.records.interactions import InteractionGroup, Interactions, Timeline
 from punie.records.summary import Spread
 from punie.reporting import numbers
+from punie.reporting.fitted import Fitted
 from punie.reporting.timeline_chart import day, sparks
 from punie.text import one_line
 
@@ -21,38 +22,27 @@ _MANY = 12
 
 def interactions_view(found: Interactions) -> RenderableType:
     """Everything about collected interactions that fits a screen."""
-    return _InteractionsView(found)
+    return Fitted(partial(_parts, found), _WIDEST)
 
 
-class _InteractionsView:
-    """Arranges itself by the width that it is given."""
-
-    def __init__(self, found: Interactions) -> None:
-        self._found = found
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for part in self._parts(width):
-            yield Constrain(part, width)
-
-    def _parts(self, width: int) -> Iterator[RenderableType]:
-        found, roomy = self._found, width >= _ROOMY
-        yield _headline(found)
-        yield _figures(found)
-        if found.roles or found.providers:
-            yield Text()
-            yield _groups(found, roomy=roomy)
-        if found.planned:
-            yield Text()
-            yield _planned(found)
-        if found.failed:
-            yield Text()
-            yield _errors(found)
-        if found.timeline:
-            yield Text()
-            yield from _over_time(found.timeline, width)
+def _parts(found: Interactions, width: int) -> Iterator[RenderableType]:
+    roomy = width >= _ROOMY
+    yield _headline(found)
+    yield _figures(found)
+    if found.roles or found.providers:
         yield Text()
-        yield Text(f"Read: {_fields(found)}", style="dim")
+        yield _groups(found, roomy=roomy)
+    if found.planned:
+        yield Text()
+        yield _planned(found)
+    if found.failed:
+        yield Text()
+        yield _errors(found)
+    if found.timeline:
+        yield Text()
+        yield from _over_time(found.timeline, width)
+    yield Text()
+    yield Text(f"Read: {_fields(found)}", style="dim")
 
 
 def _headline(found: Interactions) -> Text:

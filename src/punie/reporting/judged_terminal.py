@@ -1,13 +1,14 @@
 """A judge's marks as a table for the terminal, from 40 columns up."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.constrain import Constrain
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from punie.records.judgement import JudgeSummary
+from punie.reporting.fitted import Fitted
 from punie.reporting.hanging import hanging
 from punie.reporting.judged import ASIDE, figures, judge_title, mark_rows, remarks, stamp
 from punie.text import one_line
@@ -18,32 +19,21 @@ _ROOMY = 60
 
 def judged_table(summary: JudgeSummary) -> RenderableType:
     """What the judge says by dimension, with intervals, and what to know before believing it."""
-    return _JudgedTable(summary)
+    return Fitted(partial(_parts, summary), _WIDEST)
 
 
-class _JudgedTable:
-    """Arranges itself by the width that it is given."""
-
-    def __init__(self, summary: JudgeSummary) -> None:
-        self._summary = summary
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for part in self._parts(roomy=width >= _ROOMY):
-            yield Constrain(part, width)
-
-    def _parts(self, *, roomy: bool) -> Iterator[RenderableType]:
-        summary = self._summary
-        yield Text.assemble(("Judge  ", "dim"), one_line(judge_title(summary)))
-        if summary.score is None:
-            yield Text("no marks", style="bold")
-        else:
-            yield _marks(summary, roomy=roomy)
-        style = "green" if summary.calibrated else "yellow"
-        yield hanging("i " if summary.calibrated else "! ", stamp(summary), style)
-        for remark in remarks(summary):
-            yield hanging("! ", remark, "yellow")
-        yield Text(f"{figures(summary)}. {ASIDE}", style="dim")
+def _parts(summary: JudgeSummary, width: int) -> Iterator[RenderableType]:
+    roomy = width >= _ROOMY
+    yield Text.assemble(("Judge  ", "dim"), one_line(judge_title(summary)))
+    if summary.score is None:
+        yield Text("no marks", style="bold")
+    else:
+        yield _marks(summary, roomy=roomy)
+    style = "green" if summary.calibrated else "yellow"
+    yield hanging("i " if summary.calibrated else "! ", stamp(summary), style)
+    for remark in remarks(summary):
+        yield hanging("! ", remark, "yellow")
+    yield Text(f"{figures(summary)}. {ASIDE}", style="dim")
 
 
 def _marks(summary: JudgeSummary, *, roomy: bool) -> Table:
