@@ -85,7 +85,7 @@ def test_a_table_is_merged_value_by_value(project: Path, user_folder: Path) -> N
         ("[journal]\ntexts = true", ":2:1 journal.texts", "did you mean text?"),
         ('[endpoints.lab]\nurl="http://x"\nkey="s"', ":3:1 endpoints.lab.key", "key_env"),
         ("[sampling]\ntemperature = 9", ":2:1 sampling.temperature", "less than or equal to 2"),
-        ('backend = "tpu"', ":1:1 backend", "'auto', 'mlx' or 'endpoint'"),
+        ('backend = "tpu"', ":1:1 backend", "'auto', 'mlx', 'cuda' or 'endpoint'"),
         ('concurrency = "many"', ":1:1 concurrency", "integer"),
         ("[endpoints.lab]\nmodel = 'm'", "endpoints.lab.url", "required"),
         ("model = ", ", at its end", "nvalid value"),

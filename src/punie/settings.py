@@ -23,9 +23,9 @@ ENV_PREFIX = "PUNIE_"
 NOT_SETTINGS = frozenset({"PUNIE_CACHE", "PUNIE_DEBUG", "PUNIE_STATE"})
 """Variables with our prefix that something else reads."""
 PATH_SUFFIXES = frozenset({".yaml", ".yml", ".jsonl", ".json", ".gguf", ".safetensors"})
-PATHS = ("suite", "data", "plan", "adapter", "model")
+PATHS = ("suite", "data", "plan", "adapter", "model", "vllm")
 """Settings that may be paths."""
-ALWAYS_PATHS = ("adapter", "plan")
+ALWAYS_PATHS = ("adapter", "plan", "vllm")
 ROOT_MARKS = ("punie.toml", ".punie", ".git")
 
 
@@ -90,8 +90,17 @@ class Settings(Record):
     ] = None
     plan: Annotated[str | None, Field(description="YAML file that says how train trains")] = None
     backend: Annotated[
-        Literal["auto", "mlx", "endpoint"], Field(description="what serves the model")
+        Literal["auto", "mlx", "cuda", "endpoint"],
+        Field(description="what serves and trains the model"),
     ] = "auto"
+    device: Annotated[
+        Literal["auto", "gpu", "cpu"],
+        Field(description="what cuda computes on; auto: a GPU where one is visible"),
+    ] = "auto"
+    vllm: Annotated[
+        str | None,
+        Field(description="Python of an environment with vLLM, to serve with instead"),
+    ] = None
     concurrency: Annotated[
         int | None, Field(ge=1, le=256, description="prompts in flight; unset: 8")
     ] = None

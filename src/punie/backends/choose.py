@@ -1,66 +1,52 @@
-"""Which backend trains: the one that is asked for, or the one that this machine has."""
+"""Which backend serves and trains: the one that is asked for, or the one that this machine has."""
 
-import importlib.util
 import platform
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
 
 from punie.backends.base import TrainingBackend
+from punie.backends.gpu import gpus
+from punie.backends.installed import PACKAGES, missing, require
 from punie.backends.mlx_training import MlxTraining
-from punie.errors import InputError, ModelError
+from punie.errors import InputError
 
 AUTO = "auto"
+_TRAINERS: dict[str, Callable[[], TrainingBackend]] = {"mlx": MlxTraining}
 
 
-class _Kind(NamedTuple):
-    """A way of training, and the package without which it is not here."""
+def chosen_backend(name: str | None) -> str:
+    """`mlx` or `cuda`, installed and ready to be used; None and `auto` mean the machine's usual.
 
-    make: Callable[[], TrainingBackend]
-    package: str
-    install: str
-
-
-_KINDS = {"mlx": _Kind(MlxTraining, "mlx_lm", "pip install 'punie[mlx]'")}
-"""By the name that a person asks for; it is also the backend's own."""
+    That is mlx on Apple silicon, cuda where an NVIDIA GPU is visible, else what is installed.
+    Raises ModelError, with the command that brings it, where it is not installed, and InputError
+    for a name that nobody knows.
+    """
+    chosen = usual_backend() if name in {None, AUTO} else str(name)
+    if chosen not in PACKAGES:
+        raise InputError(
+            f"no backend is called {chosen}", hint=f"one of: {AUTO}, {', '.join(PACKAGES)}"
+        )
+    require(chosen)
+    return chosen
 
 
 def training_backend(name: str | None) -> TrainingBackend:
-    """The backend called `name`; None and `auto`: mlx on Apple silicon, else what is installed.
+    """The backend called `name`, as `chosen_backend` has it, for training.
 
-    Raises ModelError where it is not here or not installed, and InputError for one that trains
-    nothing or that nobody knows.
+    Raises as that does, and InputError for one that trains nothing.
     """
     if name == "endpoint":
         raise InputError(
             "the backend endpoint trains nothing: it is somebody else's server",
-            hint=f'backend = "{_usual()}" trains on this machine',
+            hint=f'backend = "{usual_backend()}" trains on this machine',
         )
-    if name == "cuda":
-        raise ModelError(
-            "the backend cuda is not here yet: this punie trains with mlx alone",
-            hint='backend = "mlx" in punie.toml trains on this machine, on Linux by its processor',
-        )
-    chosen = _usual() if name in {None, AUTO} else str(name)
-    if chosen not in _KINDS:
-        raise InputError(
-            f"no backend is called {chosen}", hint=f"one of: {AUTO}, {', '.join(_KINDS)}"
-        )
-    kind = _KINDS[chosen]
-    if not _installed(kind):
-        raise ModelError(
-            f"training with {chosen} needs {kind.package}, which is not installed",
-            hint=kind.install,
-        )
-    return kind.make()
+    return _TRAINERS[chosen_backend(name)]()
 
 
-def _usual() -> str:
-    """The first of those that are installed; mlx where it runs on the machine's own GPU."""
+def usual_backend() -> str:
+    """What `auto` means here, installed or not."""
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mlx"
-    return next((name for name, kind in _KINDS.items() if _installed(kind)), "mlx")
-
-
-def _installed(kind: _Kind) -> bool:
-    return importlib.util.find_spec(kind.package) is not None
+    if gpus():
+        return "cuda"
+    return next((name for name in PACKAGES if missing(name) is None), "mlx")

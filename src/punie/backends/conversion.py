@@ -9,7 +9,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any, cast
 
-from punie.backends.mlx import require_mlx, server_env
+from punie.backends.installed import require
+from punie.backends.mlx import server_env
 from punie.errors import ModelError
 from punie.models.cache import cache_root
 from punie.models.worker import worker_argv
@@ -66,7 +67,7 @@ def look_at_gguf(file: Path) -> dict[str, Any]:
 
 def _run(worker: str, *words: str) -> dict[str, Any]:
     """The last JSON line of a worker; what it says as an error is raised as ModelError."""
-    require_mlx()
+    require("mlx")
     hub_cache = cache_root() / "no-hub"
     hub_cache.mkdir(parents=True, exist_ok=True)
     tail: deque[str] = deque(maxlen=8)

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from punie.backends.mlx import MlxBackend, require_mlx
+from punie.backends.installed import require
+from punie.backends.mlx import MlxBackend
 from punie.models.adapter import check_adapter
 from punie.models.check import weight_files
 from punie.models.describe import describe
@@ -41,7 +42,7 @@ def prepare(
     `demo` marks a model that nobody chose. Raises InputError or ModelError, before anything is
     started.
     """
-    require_mlx()
+    require("mlx")
     model = resolve(name, progress=progress)
     info = describe(model)
     found_hash: str | None = None

@@ -1,6 +1,5 @@
 """The mlx backend: a real `mlx_lm.server` that punie owns."""
 
-import importlib.util
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from punie.backends.blas import find_openblas
-from punie.errors import ModelError
+from punie.backends.installed import require
 from punie.models.cache import cache_root
 from punie.models.worker import worker_argv
 from punie.records.run import ModelIdentity
@@ -73,7 +72,7 @@ class MlxBackend:
     @asynccontextmanager
     async def serve(self, config: ServerConfig) -> AsyncGenerator[Endpoint]:
         """Start the server, give its endpoint once it answered, and end it afterwards."""
-        require_mlx()
+        require("mlx")
         hub_cache = cache_root() / "no-hub"
         hub_cache.mkdir(parents=True, exist_ok=True)
         process = ServerProcess(server_argv(config), server_env(hub_cache), config)
@@ -92,15 +91,6 @@ class MlxBackend:
             context_length=self._context_length,
             base_model=str(config.model) if config.adapter else None,
             decode=lazy_decoder(config.model),
-        )
-
-
-def require_mlx() -> None:
-    """Raise ModelError, with the command that helps, where mlx_lm is not installed."""
-    if importlib.util.find_spec("mlx_lm") is None:
-        raise ModelError(
-            "the mlx backend needs mlx-lm, which is not installed",
-            hint="pip install 'punie[mlx]', or give --url for a server that runs elsewhere",
         )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from punie.backends.mlx import require_mlx, server_env
+from punie.backends.installed import require
+from punie.backends.mlx import server_env
 from punie.models.cache import cache_root
 from punie.models.worker import worker_argv
 from punie.records.training import (
@@ -47,7 +48,7 @@ class MlxTraining:
         Writes `job.json` and `worker.log` into the job's folder. Raises ModelError where mlx_lm is
         not installed, and OSError where the folder cannot be written.
         """
-        require_mlx()
+        require("mlx")
         job.folder.mkdir(parents=True, exist_ok=True)
         file, log = job.folder / "job.json", job.folder / "worker.log"
         file.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")

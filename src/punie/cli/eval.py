@@ -35,7 +35,9 @@ VERSUS = ("against", "gate", "fail_on_regression", "until_decided", "latency")
     metavar="URL|NAME",
     help="An OpenAI-compatible server, or the name of a configured endpoint.",
 )
-@click.option("--backend", type=click.Choice(["auto", "mlx", "endpoint"]), help="What serves.")
+@click.option(
+    "--backend", type=click.Choice(["auto", "mlx", "cuda", "endpoint"]), help="What serves."
+)
 @click.option("--category", metavar="C", help="Only prompts of this category.")
 @click.option("--role", metavar="R", help="Only prompts of this role.")
 @click.option("--tag", metavar="T", help="Only prompts with this tag.")

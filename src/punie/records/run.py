@@ -9,6 +9,7 @@ from punie.records.judgement import JudgeSummary
 from punie.records.result import Outcome
 from punie.records.suite import EvalSuite, Sampling
 from punie.records.summary import Summary
+from punie.records.training import Quantization
 from punie.records.trust import Checks, Incident
 
 
@@ -35,7 +36,15 @@ class ModelIdentity(Record):
     template_hash: str | None = None
     parameters: int | None = None
     dtype: str | None = None
-    """`float32`, `bfloat16` or e.g. `4-bit, group 32`."""
+    """Of the weights on disk: `float32`, `bfloat16` or e.g. `4-bit, group 32`."""
+    quantization: Quantization = Quantization.NONE
+    """How the backend packed the weights while it loaded them."""
+    computed_in: str | None = None
+    """The type in which the backend computes, where it is not that of the weights."""
+    device: str | None = None
+    """`cpu`, or the name of the GPU; None where the backend leaves no choice, as mlx does."""
+    server: str | None = None
+    """What served it, where the backend has several: `transformers` or `vllm`."""
     adapter: str | None = None
     adapter_hash: str | None = None
     builtin_demo: bool = False

@@ -202,6 +202,9 @@ class TrainJob(Record):
     """The worker refuses to train above it; None: no limit."""
     save: bool = True
     """False for a benchmark: nothing is written."""
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Side by side, each on a GPU of its own where there are any; the rows of a batch are dealt out
+    among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=SLIM)
