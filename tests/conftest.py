@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from punie.models.catalog import BUILTINS
 from punie.models.pull import pull_builtin
+from venv_without import CUDA, MLX, venv_without
 
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("any machine", deadline=None)
@@ -37,3 +38,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def smollm2() -> Path:
     """Pull SmolLM2-135M-Instruct into the user's own cache; a second session finds it there."""
     return pull_builtin(BUILTINS["smollm2-135m"])
+
+
+@pytest.fixture(scope="session")
+def venv_without_mlx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the python of an environment as on a CUDA machine: all of ours but mlx and mlx-lm."""
+    return venv_without(tmp_path_factory.mktemp("without-mlx") / "venv", *MLX)
+
+
+@pytest.fixture(scope="session")
+def venv_without_cuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the python of an environment without the extra `cuda`: all the rest of ours."""
+    return venv_without(tmp_path_factory.mktemp("without-cuda") / "venv", *CUDA)
