@@ -12,25 +12,23 @@ knows fewer types. DTYPE is float32 or bfloat16.
 # pyright: reportUnknownArgumentType=false
 
 import json
-import os
 import re
-import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import gguf
 import numpy as np
 from numpy.typing import NDArray
 
 from punie.backends.workers.gguf_tokenizer import write_tokenizer
+from punie.backends.workers.lifeline import end_with_parent, say
+from punie.backends.workers.weights_file import Tensor, bfloat16, require_space, write_safetensors
 from punie.errors import ModelError
-from punie.sizes import byte_size
 
-DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}
+DTYPES = {"float32": "F32", "bfloat16": "BF16"}
 PERMUTED = ("llama",)
 """Families whose q and k rows llama.cpp stores in the order of the interleaved rotary embedding."""
 FAMILIES = ("llama", "qwen2", "qwen3")
@@ -56,41 +54,23 @@ LAYER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor of the folder: its name there, its shape, and how to read it as float32."""
-
-    name: str
-    shape: tuple[int, ...]
-    read: Callable[[], NDArray[np.float32]]
-
-
 def convert(file: Path, folder: Path, dtype: str, progress: Callable[[int, int], None]) -> None:
     """Write the MLX folder of `file`. Raises ModelError for what cannot be converted."""
     reader = gguf.GGUFReader(file)
     metadata = {name: field.contents() for name, field in reader.fields.items()}
     config = model_config(metadata, [str(tensor.name) for tensor in reader.tensors])
-    tensors = list(mapped_tensors(reader, config))
+    tensors = list(mapped_tensors(reader, config, dtype))
     embedding = next((t for t in tensors if t.name == TOP["token_embd.weight"]), None)
     if embedding is None:
         raise ModelError("the file holds no token embeddings", hint="is it a part of a split file?")
     config |= {"vocab_size": embedding.shape[0], "torch_dtype": dtype}
     folder.mkdir(parents=True)
-    _require_space(folder, sum(int(np.prod(tensor.shape)) for tensor in tensors), dtype)
+    require_space(folder, tensors)
     write_tokenizer(metadata, folder)
     text = json.dumps(config, indent=2) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
     with (folder / "model.safetensors").open("wb") as out:
-        write_safetensors(out, tensors, dtype, progress)
-
-
-def _require_space(folder: Path, parameters: int, dtype: str) -> None:
-    needed, free = parameters * DTYPES[dtype][1], shutil.disk_usage(folder).free
-    if needed + 2**26 > free:
-        raise ModelError(
-            f"the converted model takes {byte_size(needed)}, {byte_size(free)} are free",
-            hint="free some space, or set PUNIE_CACHE to a folder on another disk",
-        )
+        write_safetensors(out, tensors, progress)
 
 
 def model_config(metadata: Mapping[str, Any], tensors: list[str]) -> dict[str, Any]:
@@ -154,7 +134,9 @@ def _refuse_odd_rotation(
         )
 
 
-def mapped_tensors(reader: gguf.GGUFReader, config: Mapping[str, Any]) -> Iterator[Tensor]:
+def mapped_tensors(
+    reader: gguf.GGUFReader, config: Mapping[str, Any], dtype: str
+) -> Iterator[Tensor]:
     """The file's tensors under their MLX names. Raises ModelError for one without a name there."""
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
     for source in reader.tensors:
@@ -167,17 +149,18 @@ def mapped_tensors(reader: gguf.GGUFReader, config: Mapping[str, Any]) -> Iterat
         if name is None:
             raise ModelError(f"no place for the tensor {source.name}", hint=ELSEWHERE)
         permuted = heads.get(part) if config["model_type"] in PERMUTED else None
-        yield Tensor(name, shape, _reader_of(source, shape, permuted))
+        read = partial(_values, source, shape, permuted, name, dtype)
+        yield Tensor(name, DTYPES[dtype], shape, read)
 
 
-def _reader_of(
-    source: gguf.ReaderTensor, shape: tuple[int, ...], heads: int | None
-) -> Callable[[], NDArray[np.float32]]:
-    def read() -> NDArray[np.float32]:
-        values = gguf.quants.dequantize(source.data, source.tensor_type).reshape(shape)
-        return unpermuted(values, heads) if heads else values
-
-    return read
+def _values(
+    source: gguf.ReaderTensor, shape: tuple[int, ...], heads: int | None, name: str, dtype: str
+) -> Iterator[NDArray[Any]]:
+    values = gguf.quants.dequantize(source.data, source.tensor_type).reshape(shape)
+    values = np.ascontiguousarray(unpermuted(values, heads) if heads else values, dtype="<f4")
+    if not np.isfinite(values).all():
+        raise ModelError(f"{name} holds values that are no numbers", hint="damaged?")
+    yield values if dtype == "float32" else bfloat16(values)
 
 
 def unpermuted(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
@@ -189,64 +172,18 @@ def unpermuted(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     return pairs.swapaxes(1, 2).reshape(values.shape)
 
 
-def write_safetensors(
-    out: IO[bytes], tensors: list[Tensor], dtype: str, progress: Callable[[int, int], None]
-) -> None:
-    """Write one file, tensor after tensor, so that one of them at a time is in memory.
-
-    The format: https://github.com/huggingface/safetensors#format
-    """
-    kind, width = DTYPES[dtype]
-    header: dict[str, Any] = {"__metadata__": {"format": "mlx"}}
-    end = 0
-    for tensor in tensors:
-        start, end = end, end + width * int(np.prod(tensor.shape))
-        header[tensor.name] = {
-            "dtype": kind,
-            "shape": list(tensor.shape),
-            "data_offsets": [start, end],
-        }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    out.write(len(text).to_bytes(8, "little") + text)
-    for done, tensor in enumerate(tensors, 1):
-        values = np.ascontiguousarray(tensor.read(), dtype="<f4")
-        if not np.isfinite(values).all():
-            raise ModelError(f"{tensor.name} holds values that are no numbers", hint="damaged?")
-        out.write((values if dtype == "float32" else bfloat16(values)).data)
-        progress(done, len(tensors))
-    out.flush()
-    os.fsync(out.fileno())
-
-
-def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The upper halves of 32-bit floats, rounded to nearest, ties to even."""
-    bits = values.view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-
-
-def _say(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
-
-
-def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    os._exit(1)
-
-
 def main(file: Path, folder: Path, dtype: str) -> int:
     """Convert and report on stdout; the exit status."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
-        convert(file, folder, dtype, lambda done, total: _say({"done": done, "total": total}))
+        convert(file, folder, dtype, lambda done, total: say({"done": done, "total": total}))
     except ModelError as error:
-        _say({"error": {"message": f"{file}: {error.message}", "hint": error.hint}})
+        say({"error": {"message": f"{file}: {error.message}", "hint": error.hint}})
     except Exception as error:  # noqa: BLE001 - a damaged file fails anywhere inside the reader
         what = f"{type(error).__name__}: {error}"
-        _say({"error": {"message": f"{file} cannot be read as GGUF ({what})", "hint": "damaged?"}})
+        say({"error": {"message": f"{file} cannot be read as GGUF ({what})", "hint": "damaged?"}})
     else:
-        _say({"folder": str(folder)})
+        say({"folder": str(folder)})
         return 0
     return 1
 

@@ -219,10 +219,10 @@ def read_back(file: Path, folder: Path, config: Mapping[str, Any], weights: list
     expected = {**config, "tie_word_embeddings": "output.weight" not in names}
     differing = [key for key in COMPARED if found.get(key) != expected.get(key)]
     ours = {weight.name: weight for weight in weights}
-    theirs = {tensor.name: tensor for tensor in mapped_tensors(reader, found)}
+    theirs = {tensor.name: tensor for tensor in mapped_tensors(reader, found, "float32")}
     differing += sorted(ours.keys() ^ theirs.keys())
     for name in ours.keys() & theirs.keys():
-        if not np.array_equal(ours[name].floats(), theirs[name].read()):
+        if not np.array_equal(ours[name].floats(), next(theirs[name].read())):
             differing.append(name)
     if differing:
         raise ModelError(f"the GGUF file does not say the same: {', '.join(differing[:5])}")
