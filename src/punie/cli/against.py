@@ -7,7 +7,8 @@ from typing import Any
 from punie.cli.against_plan import Aim, Plan, planned
 from punie.cli.comparing import Match, contenders, exit_code, match, stored
 from punie.cli.guards import own_suite
-from punie.cli.measure import Measured, measure
+from punie.cli.measure import measure
+from punie.cli.measured import Measured
 from punie.cli.other_run import right_or_wrong
 from punie.cli.output import err, safe
 from punie.cli.planned_run import PlannedRun, age_of

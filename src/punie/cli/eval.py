@@ -13,7 +13,7 @@ from punie.cli.output import emit_json
 from punie.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
 
 if TYPE_CHECKING:
-    from punie.cli.measure import Measured
+    from punie.cli.measured import Measured
 
 
 VERSUS = ("against", "gate", "fail_on_regression", "until_decided", "latency")

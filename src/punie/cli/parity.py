@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from punie.adapters.parity import Against, Arm, Form
     from punie.adapters.registry import Entry
     from punie.backends.local import LocalModel
-    from punie.cli.measure import Measured
+    from punie.cli.measured import Measured
     from punie.cli.wish import Wish
     from punie.settings import Loaded
 

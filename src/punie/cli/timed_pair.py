@@ -5,7 +5,8 @@ from collections.abc import Generator
 
 from punie.cli.checked import checked
 from punie.cli.live import showing
-from punie.cli.measure import Measured, finish, head_of
+from punie.cli.measure import head_of
+from punie.cli.measured import Measured, finish
 from punie.cli.planned_run import PlannedRun
 from punie.cli.served import local_model, served
 from punie.cli.signals import Signals, signals
