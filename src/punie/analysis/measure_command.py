@@ -3,7 +3,8 @@
 import shlex
 from collections.abc import Sequence
 
-from punie.records.run import Run
+from punie.records.run import ModelIdentity, Run
+from punie.records.training import Quantization
 from punie.text import one_line
 
 BUILTIN = "builtin"
@@ -26,10 +27,19 @@ def measure_command(run: Run, suite: str | None = None, options: Sequence[str] =
         words += ["--url", url]
     elif run.model.backend == "endpoint":
         words += ["--backend", "endpoint"]
+    else:
+        words += _backend(run.model)
     words += ["--model", model]
     adapter = (asked.adapter if asked else None) or run.model.adapter
     words += ["--adapter", adapter] if adapter else []
     return in_shell([*words, *options])
+
+
+def _backend(model: ModelIdentity) -> list[str]:
+    """What chooses the backend again; mlx has the machines that have a usual one of their own."""
+    packed = model.quantization is not Quantization.NONE
+    words = ["--backend", model.backend] if model.backend == "cuda" else []
+    return [*words, "--quantization", model.quantization.value] if packed else words
 
 
 def place_of_suite(run: Run) -> str:

@@ -3,15 +3,45 @@
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from punie.backends.base import TrainingBackend
 from punie.backends.gpu import gpus
 from punie.backends.installed import PACKAGES, missing, require
 from punie.backends.mlx_training import MlxTraining
 from punie.errors import InputError
+from punie.records.training import Quantization
 
 AUTO = "auto"
 _TRAINERS: dict[str, Callable[[], TrainingBackend]] = {"mlx": MlxTraining}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendChoice:
+    """What serves a model of this machine, and how."""
+
+    backend: str | None = None
+    """`mlx` or `cuda`; None and `auto`: the machine's usual."""
+    quantization: Quantization = Quantization.NONE
+    """How cuda packs the weights while it loads them."""
+    device: Literal["auto", "gpu", "cpu"] = "auto"
+    """What cuda computes on."""
+    vllm: str | None = None
+    """The Python of an environment with vLLM, which then serves for cuda."""
+
+    def settled(self) -> "BackendChoice":
+        """The choice with a backend that is installed.
+
+        Raises ModelError where it is not, and InputError for packing that mlx does not do.
+        """
+        backend = chosen_backend(self.backend)
+        if backend == "mlx" and self.quantization is not Quantization.NONE:
+            raise InputError(
+                "mlx packs no model while it loads it",
+                hint="give a model that is 4-bit already, or --backend cuda",
+            )
+        return replace(self, backend=backend)
 
 
 def chosen_backend(name: str | None) -> str:

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from punie.backends.installed import require
+from punie.backends.base import ServingBackend
+from punie.backends.choose import BackendChoice
 from punie.backends.mlx import MlxBackend
 from punie.models.adapter import check_adapter
 from punie.models.check import weight_files
@@ -27,6 +28,8 @@ class LocalModel:
     path: Path
     adapter: Path | None
     identity: ModelIdentity
+    how: BackendChoice
+    """Settled: with a backend that is installed."""
     renders_tools: bool
     weight_bytes: int
     vocabulary: int | None
@@ -35,14 +38,20 @@ class LocalModel:
 
 
 def prepare(
-    name: str, adapter: Path | None = None, *, demo: bool = False, progress: Progress = quiet
+    name: str,
+    adapter: Path | None = None,
+    *,
+    how: BackendChoice | None = None,
+    demo: bool = False,
+    progress: Progress = quiet,
 ) -> LocalModel:
     """Find (or fetch) the model, check it and the adapter, and read what is on record of them.
 
-    `demo` marks a model that nobody chose. Raises InputError or ModelError, before anything is
-    started.
+    `how` is what serves it, by default this machine's usual. `demo` marks a model that nobody
+    chose. Raises InputError or ModelError, before anything is started.
     """
-    require("mlx")
+    how = (how or BackendChoice()).settled()
+    assert how.backend is not None
     model = resolve(name, progress=progress)
     info = describe(model)
     found_hash: str | None = None
@@ -53,7 +62,7 @@ def prepare(
         check_manifest(adapter, info.fingerprint, found_hash)
     identity = ModelIdentity(
         name=name,
-        backend="mlx",
+        backend=how.backend,
         weights_hash=info.fingerprint.weights,
         model_hash=info.fingerprint.whole,
         template_hash=info.fingerprint.template,
@@ -63,11 +72,13 @@ def prepare(
         adapter_hash=found_hash,
         builtin_demo=demo,
         own_code=info.own_code,
+        quantization=how.quantization,
     )
     return LocalModel(
         path=model.path,
         adapter=adapter,
         identity=identity,
+        how=how,
         renders_tools=info.abilities.tools,
         weight_bytes=sum(file.stat().st_size for file in weight_files(model.path)),
         vocabulary=info.vocabulary,
@@ -92,24 +103,29 @@ async def serve(
         decode_concurrency=max(DECODE_CONCURRENCY, concurrency),
         memory_cap_bytes=memory_cap_bytes,
     )
-    backend = MlxBackend(
+    async with _backend(model).serve(config.scaled_to(model.weight_bytes)) as endpoint:
+        yield endpoint
+
+
+def _backend(model: LocalModel) -> ServingBackend[ServerConfig]:
+    return MlxBackend(
         model.identity,
         tools=model.renders_tools,
         parser=model.parser,
         vocabulary=model.vocabulary,
         context_length=model.context_length,
     )
-    async with backend.serve(config.scaled_to(model.weight_bytes)) as endpoint:
-        yield endpoint
 
 
 @asynccontextmanager
-async def serve_model(name: str, *, adapter: Path | None = None) -> AsyncGenerator[Endpoint]:
+async def serve_model(
+    name: str, *, adapter: Path | None = None, how: BackendChoice | None = None
+) -> AsyncGenerator[Endpoint]:
     """Serve the model called `name` while the context is open.
 
     Raises InputError, ModelError or ServerError; its log is in the error and then gone.
     """
-    model = prepare(name, adapter)
+    model = prepare(name, adapter, how=how)
     with tempfile.TemporaryDirectory(prefix="punie-") as folder:
         async with serve(model, Path(folder) / "server.log") as endpoint:
             yield endpoint

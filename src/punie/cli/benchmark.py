@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from punie.cli.backend_option import BACKEND, QUANTIZATION
 from punie.cli.output import emit_json
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ OF_TRAINING = ("iters", "batch", "seq", "rank", "layers", "grid", "data")
 
 @click.command("benchmark")
 @click.argument("model", required=False, metavar="[MODEL]")
+@BACKEND
+@QUANTIZATION
 @click.option(
     "--iters",
     metavar="N",

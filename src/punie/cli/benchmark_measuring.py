@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from punie.backends.base import TrainingBackend
+from punie.backends.choose import training_backend
 from punie.backends.local import LocalModel, serve
 from punie.cli.benchmark_live import Doing
 from punie.errors import ModelError, PunieError, ServerError, TrainingError
@@ -46,6 +48,8 @@ class BenchmarkWish:
     """What the command line asked for; None means: as usual."""
 
     model: str | None = None
+    backend: str | None = None
+    quantization: str | None = None
     iters: int | None = None
     batch: int | None = None
     seq: int | None = None
@@ -84,10 +88,11 @@ async def measure_all(
         target = await asyncio.to_thread(Target.of, model.identity.name)
         shape = target.shape(batch=wish.batch, seq=wish.seq, rank=wish.rank, layers=wish.layers)
         await _count_tokens(wish, settings, target, draft, doing)
+        backend = training_backend(model.how.backend)
         with _noting(draft):
-            await _train(wish, target, shape, draft, doing)
+            await _train(wish, target, shape, draft, doing, backend)
             if wish.grid:
-                await _grid(target, shape, draft, doing)
+                await _grid(target, shape, draft, doing, backend)
     if wish.serve:
         with _noting(draft):
             await _serve(model, draft, doing, budget_s=SHORT_S if wish.train else LONG_S)
@@ -123,7 +128,12 @@ def _noting(draft: Draft) -> Generator[None]:
 
 
 async def _train(
-    wish: BenchmarkWish, target: Target, shape: Shape, draft: Draft, doing: Doing
+    wish: BenchmarkWish,
+    target: Target,
+    shape: Shape,
+    draft: Draft,
+    doing: Doing,
+    backend: TrainingBackend,
 ) -> None:
     """Measure the shape that was asked for: all its iterations, or as many as there is time for."""
     most = (["the grid, 5 min"] if wish.grid else []) + (["serving, 1 min"] if wish.serve else [])
@@ -138,10 +148,12 @@ async def _train(
         doing.pace(iterations, until=until)
 
     recorder = Recorder(target.name, shape, budget_s=budget_s)
-    await _cell(target, recorder, draft, iterations, watch)
+    await _cell(target, recorder, draft, iterations, watch, backend)
 
 
-async def _grid(target: Target, base: Shape, draft: Draft, doing: Doing) -> None:
+async def _grid(
+    target: Target, base: Shape, draft: Draft, doing: Doing, backend: TrainingBackend
+) -> None:
     """Measure the shapes around `base`, whose cell is there already."""
     others = grid_shapes(base, context_length=target.context_length)[1:]
     ends_at = time.monotonic() + GRID_BUDGET_S
@@ -153,7 +165,7 @@ async def _grid(target: Target, base: Shape, draft: Draft, doing: Doing) -> None
         doing.begin(f"cell {at + 2} of {len(others) + 1}: {shape}", most_s=most_s)
         recorder = Recorder(target.name, shape, too_slow_s=TOO_SLOW_S)
         watch = partial(doing.event, iterations=GRID_ITERATIONS)
-        await _cell(target, recorder, draft, GRID_ITERATIONS, watch)
+        await _cell(target, recorder, draft, GRID_ITERATIONS, watch, backend)
 
     await run_grid(others, measure, cells=draft.cells)
 
@@ -164,10 +176,11 @@ async def _cell(
     draft: Draft,
     iterations: int,
     watch: Callable[[TrainEvent], None],
+    backend: TrainingBackend,
 ) -> None:
     """Measure one shape into the draft, however that ends."""
     try:
-        await measure_shape(target, recorder, iterations=iterations, watch=watch)
+        await measure_shape(target, recorder, iterations=iterations, backend=backend, watch=watch)
     finally:
         draft.cells.append(recorder.cell())
 
@@ -177,7 +190,7 @@ async def _serve(model: LocalModel, draft: Draft, doing: Doing, *, budget_s: flo
     wanted = loads(context_length=model.context_length)
     with tempfile.TemporaryDirectory(prefix="punie-") as folder:
         async with contextlib.AsyncExitStack() as stack:
-            doing.begin(f"starting mlx_lm.server with {model.identity.name}")
+            doing.begin(f"starting a server with {model.identity.name}")
             async with turn_to_start():
                 free = free_memory()
                 fits = memory_fits(model.path, free)

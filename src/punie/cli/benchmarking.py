@@ -10,6 +10,7 @@ from typing import Any
 from punie.backends.blas import find_openblas
 from punie.backends.local import LocalModel, prepare
 from punie.backends.preflight import neighbours
+from punie.cli.backend_option import backend_choice
 from punie.cli.benchmark_live import Doing, showing_benchmark
 from punie.cli.benchmark_measuring import MAX_LENGTH, BenchmarkWish, Draft, measure_all
 from punie.cli.pulling import pulling
@@ -70,7 +71,14 @@ async def run_benchmark(wish: BenchmarkWish, settings: Loaded) -> Benchmarked:
     with awake(), signals(), BenchmarkStore(settings.project) as store:
         chosen = wish.model or settings.values.model
         with pulling(silent=wish.quiet) as progress:
-            model = prepare(chosen or DEFAULT_MODEL, demo=chosen is None, progress=progress)
+            model = prepare(
+                chosen or DEFAULT_MODEL,
+                how=backend_choice(
+                    settings.values, backend=wish.backend, quantization=wish.quantization
+                ),
+                demo=chosen is None,
+                progress=progress,
+            )
         found, slowed = _conditions(), throttled()
         draft, doing = Draft(), Doing()
         try:

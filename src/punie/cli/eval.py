@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from punie.cli.adapter_option import as_path
+from punie.cli.backend_option import QUANTIZATION
 from punie.cli.judge_options import judge_options
 from punie.cli.output import emit_json
 from punie.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, EXIT_RUNTIME, EXIT_UNMEASURED
@@ -38,6 +39,7 @@ VERSUS = ("against", "gate", "fail_on_regression", "until_decided", "latency")
 @click.option(
     "--backend", type=click.Choice(["auto", "mlx", "cuda", "endpoint"]), help="What serves."
 )
+@QUANTIZATION
 @click.option("--category", metavar="C", help="Only prompts of this category.")
 @click.option("--role", metavar="R", help="Only prompts of this role.")
 @click.option("--tag", metavar="T", help="Only prompts with this tag.")

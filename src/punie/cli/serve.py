@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from punie.cli.adapter_option import as_path
+from punie.cli.backend_option import BACKEND, QUANTIZATION
 from punie.cli.output import emit_json, out, safe
 from punie.errors import EXIT_OK
 
@@ -26,6 +27,8 @@ MAX_TOKENS = 4096
     callback=as_path,
     help="An adapter for it.",
 )
+@BACKEND
+@QUANTIZATION
 @click.option(
     "--port",
     metavar="P",
@@ -54,6 +57,8 @@ def serve_command(
     *,
     model: str | None,
     adapter: Path | None,
+    backend: str | None,
+    quantization: str | None,
     port: int | None,
     max_tokens: int,
     status: bool,
@@ -76,7 +81,15 @@ def serve_command(
     from punie.cli.served_openly import ServeWish, serve_openly
     from punie.settings import load_settings
 
-    wish = ServeWish(model, adapter, port, max_tokens, as_json=as_json)
+    wish = ServeWish(
+        model,
+        adapter,
+        port,
+        max_tokens,
+        backend=backend,
+        quantization=quantization,
+        as_json=as_json,
+    )
     serve_openly(wish, load_settings(Path.cwd()))
     return EXIT_OK
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from punie.cli.adapter import adapter_of
+from punie.cli.backend_option import backend_choice
 from punie.cli.live import waiting_for
 from punie.cli.starting import starting
 from punie.cli.wish import Wish, chosen_concurrency
@@ -37,8 +38,11 @@ async def served(
 
     Before a server of our own is started, what `suite` takes is compared with what is free.
     """
-    if wish.url and wish.backend == "mlx":
-        raise InputError("--url and --backend mlx contradict each other", hint="drop one of them")
+    for flag, given in (("backend", wish.backend), ("quantization", wish.quantization)):
+        if wish.url and given not in {None, "auto", "endpoint", "none"}:
+            raise InputError(
+                f"--url and --{flag} {given} contradict each other", hint="drop one of them"
+            )
     if is_remote(wish, settings):
         if wish.adapter:
             raise InputError(
@@ -142,7 +146,15 @@ def local_model(wish: Wish, settings: Loaded) -> "LocalModel":
     chosen = wish.model or settings.values.model
     adapter = adapter_of(wish, settings)
     with pulling(silent=wish.quiet) as progress:
-        return prepare(chosen or DEFAULT_MODEL, adapter, demo=chosen is None, progress=progress)
+        return prepare(
+            chosen or DEFAULT_MODEL,
+            adapter,
+            how=backend_choice(
+                settings.values, backend=wish.backend, quantization=wish.quantization
+            ),
+            demo=chosen is None,
+            progress=progress,
+        )
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from punie.cli.adapter import adapter_folder, base_of
+from punie.cli.backend_option import backend_choice
 from punie.cli.output import emit_json
 from punie.cli.serving_line import status_line
 from punie.cli.signals import Signals, signals
@@ -40,6 +41,8 @@ class ServeWish:
     adapter: Path | None
     port: int | None
     max_tokens: int
+    backend: str | None = None
+    quantization: str | None = None
     as_json: bool = False
 
 
@@ -62,7 +65,10 @@ def serve_openly(wish: ServeWish, settings: Loaded) -> None:
         with pulling(silent=wish.as_json) as progress:
             own = base_of(adapter) if wish.adapter else None
             name = wish.model or own or settings.values.model or DEFAULT_MODEL
-            model = prepare(name, adapter, progress=progress)
+            how = backend_choice(
+                settings.values, backend=wish.backend, quantization=wish.quantization
+            )
+            model = prepare(name, adapter, how=how, progress=progress)
         try:
             asyncio.run(_serve(model, listening, settings.project, wish))
         except asyncio.CancelledError:  # by a signal before it was ready, or by the second one

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from punie.cli.backend_option import BACKEND
 from punie.cli.output import emit_json
 from punie.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 
@@ -30,6 +31,7 @@ OVERRIDES = (
 @click.command("train")
 @click.argument("data", required=False, metavar="[DATA]")
 @click.option("--model", metavar="M", help="Built-in name, hub id, MLX folder or GGUF file.")
+@BACKEND
 @click.option("--name", metavar="N", help="The adapter's name [default: chosen and shown].")
 @click.option(
     "--config",

@@ -93,7 +93,7 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
     dataset = chosen_data(wish, settings, file)
     model = _model(wish.model or file.model or values.model or DEFAULT_MODEL, quiet=wish.quiet)
     configured = values.backend if values.backend != "endpoint" else None  # which trains nothing
-    backend = training_backend(configured).name
+    backend = training_backend(wish.backend or configured).name
     plan = resolve_plan(
         with_overrides(file.plan, **wish.overrides),
         model_layers=_layers(model),

@@ -30,6 +30,7 @@ class Wish:
     adapter: Path | None = None
     url: str | None = None
     backend: str | None = None
+    quantization: str | None = None
     category: str | None = None
     role: str | None = None
     tag: str | None = None
