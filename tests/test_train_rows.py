@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie.backends.workers.mlx_head import where_it_counts
 from punie.backends.workers.train_failure import Failure
-from punie.backends.workers.train_head import where_it_counts
 from punie.backends.workers.train_machine import LOOP_FORMAT, other_bits
 from punie.backends.workers.train_rows import (
     Epochs,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from punie.backends.blas import find_openblas
-from punie.backends.workers import mlx_train
+from punie.backends.workers import mlx_train, train_program
 from punie.backends.workers.train_failure import EVENTS_FD, Emit
 from punie.backends.workers.train_machine import BLAS, load_blas
 from punie.records.training import TRAIN_EVENT, Step, TrainEvent, TrainJob
@@ -95,9 +95,10 @@ def forks() -> Generator[Forks]:
 
 def _serve() -> None:
     load_blas()
-    from punie.backends.workers import train_run
+    from punie.backends.workers import mlx_engine, train_loop
 
-    assert train_run  # imported before the forks
+    assert mlx_engine
+    assert train_loop  # imported before the forks
     answers = os.dup(1)
     os.dup2(2, 1)  # what mlx_lm prints is no answer
     for line in sys.stdin:
@@ -121,14 +122,14 @@ def _train(request: dict[str, Any], speaks: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
     points = _Points(Path(request["job"]).parent, speaks, request["kill"])
     sys.addaudithook(points.audit)
-    emit_to = mlx_train.emit_to
+    emit_to = train_program.emit_to
 
     def points_too(job: TrainJob | None) -> Emit:
         return points.after(emit_to(job))
 
-    mlx_train.emit_to = points_too
+    train_program.emit_to = points_too
     sys.argv = ["mlx_train", request["job"]]
-    code = mlx_train.main()
+    code = train_program.main(mlx_train.make_engine)
     os.close(speaks)
     os._exit(code)
 

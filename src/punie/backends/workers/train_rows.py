@@ -131,6 +131,19 @@ def make_batch(rows: Rows, positions: Sequence[int], max_length: int) -> Batch:
     return Batch(tuple(positions), tokens, mask[:, 1:])
 
 
+def share(batch: Batch, rank: int, world: int) -> Batch:
+    """What one of `world` processes does of a batch: every so-manieth row, and never no row.
+
+    All shares are as wide as the batch. A process for which nothing is left is given a row of which
+    nothing counts, because it must take part in every sum.
+    """
+    if world == 1:
+        return batch
+    if rank >= len(batch.rows):
+        return Batch(batch.rows[:1], batch.tokens[:1], np.zeros_like(batch.counts[:1]))
+    return Batch(batch.rows[rank::world], batch.tokens[rank::world], batch.counts[rank::world])
+
+
 @dataclass(frozen=True, slots=True)
 class Epochs:
     """Which rows each iteration trains: every row of an epoch exactly once.

@@ -9,26 +9,26 @@ Every file is written under another name, synced and renamed. The weights come b
 that names them, and those that a state names are never replaced by others: killed at any moment,
 the state and its weights belong together.
 """
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
-# mlx is only partly typed.
 
 import contextlib
+import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import mlx.core as mx
-from mlx.utils import tree_flatten, tree_map_with_path
 from pydantic import ValidationError
 
 from punie.backends.workers.train_failure import Failure
-from punie.records.base import Record
+from punie.records.base import Record, digest
 from punie.records.training import FailureKind, ResolvedPlan
 
 CONFIG, CHECKPOINTS, STATE = "adapter_config.json", "checkpoints", "state.safetensors"
 OPTIMIZER, GRADIENT = "optimizer.", "gradient."
+"""What the names of a state's arrays begin with."""
+SAVED = "saved"
+"""The one entry of a state's metadata."""
 
 
 class Validation(Record):
@@ -81,12 +81,13 @@ class Saved(Record):
     """In the job's folder."""
 
 
-def begin(folder: Path, config: str) -> None:
+def begin(folder: Path, config: dict[str, Any]) -> None:
     """Make the folder, in which there is no state, ready for a new training. Raises Failure."""
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     with _disk(folder):
         (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         remove_after(folder, -1)
-        write_whole(folder / CONFIG, lambda file: file.write(config.encode()))
+        write_whole(folder / CONFIG, lambda file: file.write(text.encode()))
 
 
 def remove_after(folder: Path, step: int) -> None:
@@ -97,61 +98,47 @@ def remove_after(folder: Path, step: int) -> None:
 
 
 def save(
-    folder: Path, weights: dict[str, mx.array], optimizer: Any, gradient: Any, saved: Saved
+    folder: Path,
+    saved: Saved,
+    *,
+    weights: Callable[[BinaryIO], None],
+    state: Callable[[BinaryIO, dict[str, str]], None],
 ) -> None:
     """Write weights and state. Raises Failure(DISK), and what was there before is still whole."""
-    arrays = {OPTIMIZER + name: each for name, each in flat(optimizer.state).items()}
-    arrays |= {GRADIENT + name: each for name, each in flat(gradient or {}).items()}
-    metadata = {"saved": saved.model_dump_json()}
+    metadata = {SAVED: saved.model_dump_json()}
     with _disk(folder):
-        write_whole(folder / saved.weights, lambda file: _put(file, weights))
-        write_whole(folder / STATE, lambda file: _put(file, arrays, metadata))
+        write_whole(folder / saved.weights, weights)
+        write_whole(folder / STATE, lambda file: state(file, metadata))
 
 
-def read(folder: Path) -> tuple[Saved, dict[str, mx.array]] | None:
-    """The last state and its arrays; None where there is none yet. Raises Failure."""
+def read(folder: Path) -> Saved | None:
+    """What the last state says; None where there is none yet. Raises Failure.
+
+    Safetensors: eight bytes that give the header's length, a header of JSON, the tensors.
+    """
     path = folder / STATE
     if not path.exists():
         return None
     try:
-        loaded: Any = mx.load(str(path), return_metadata=True)
-        arrays, metadata = loaded
-        saved = Saved.model_validate_json(metadata["saved"])
-        mx.eval(arrays)
-    except (OSError, RuntimeError, KeyError, ValidationError) as problem:
-        raise Failure(FailureKind.RESUME, f"{path} cannot be read: {problem}") from problem
-    return saved, arrays
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return Saved.model_validate_json(header["__metadata__"][SAVED])
+    except (OSError, ValueError, KeyError, ValidationError) as problem:
+        raise unreadable(path, problem) from problem
 
 
-def restore_weights(model: Any, folder: Path, saved: Saved, wanted: dict[str, mx.array]) -> None:
-    """Put the saved weights into the model. Raises Failure where they are not of its shape."""
-    path = folder / saved.weights
-    try:
-        loaded: Any = mx.load(str(path))
-        weights: dict[str, mx.array] = loaded
-        mx.eval(weights)
-    except (OSError, RuntimeError) as problem:
-        raise Failure(FailureKind.RESUME, f"{path} cannot be read: {problem}") from problem
-    _require_same_shapes(path, weights, wanted)
-    model.load_weights(list(weights.items()), strict=False)
+def unreadable(path: Path, problem: Exception) -> Failure:
+    """What to raise where a file of a training that is to go on cannot be read."""
+    return Failure(FailureKind.RESUME, f"{path} cannot be read: {problem}")
 
 
-def restore_optimizer(optimizer: Any, parameters: Any, arrays: dict[str, mx.array]) -> None:
-    """Put the saved state into an optimizer that has one for the same parameters."""
-    optimizer.state = _like(optimizer.state, _part(arrays, OPTIMIZER))
-    optimizer.init(parameters)  # finds its state, and makes no other
-
-
-def saved_gradient(arrays: dict[str, mx.array], parameters: Any) -> Any:
-    """The gradients that were not applied yet; None where there were none."""
-    gradient = _part(arrays, GRADIENT)
-    return _like(parameters, gradient) if gradient else None
-
-
-def _like(tree: Any, arrays: dict[str, mx.array]) -> Any:
-    """A tree of the same form with these arrays in it."""
-    _require_same_shapes(Path(STATE), arrays, flat(tree))
-    return tree_map_with_path(lambda name, _: arrays[name], tree)
+def require_same_shapes(
+    path: Path, there: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
+) -> None:
+    """Raise Failure where a file has not the arrays that model and plan have."""
+    if there != wanted:
+        odd = min(set(there.items()) ^ set(wanted.items()))[0]
+        raise Failure(FailureKind.RESUME, f"{path} is not of this model and plan: see {odd}")
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -174,8 +161,15 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.close(folder)
 
 
-def differences(old: Origin, new: Origin) -> list[str]:
-    """What keeps a training from going on, in words; empty if nothing does."""
+def base_hash(folder: Path) -> str:
+    """What a training that goes on knows its base by: its settings, and the size of its weights."""
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
+    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
+    return digest({"config": config, "weights": sizes})
+
+
+def require_same(old: Origin, new: Origin) -> None:
+    """Raise Failure, with what is different, where a training cannot go on as another one."""
     before, now = (each.plan.model_dump(mode="json") for each in (old, new))
     found = [
         f"{key} was {before[key]} and is {now[key]}" for key in before if before[key] != now[key]
@@ -184,38 +178,15 @@ def differences(old: Origin, new: Origin) -> list[str]:
         found.append("the rows are others")
     if old.base != new.base:
         found.append("the base model is another")
-    return found
-
-
-def flat(tree: Any) -> dict[str, mx.array]:
-    """The arrays of a tree by their names, such as `model.layers.0.self_attn.q_proj.lora_a`."""
-    leaves: Any = tree_flatten(tree)
-    return dict(leaves)
-
-
-def _put(
-    file: BinaryIO, arrays: dict[str, mx.array], metadata: dict[str, str] | None = None
-) -> None:
-    mx.save_safetensors(file, arrays, metadata)
-
-
-def _part(arrays: dict[str, mx.array], prefix: str) -> dict[str, mx.array]:
-    return {
-        name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)
-    }
-
-
-def _require_same_shapes(
-    path: Path, there: dict[str, mx.array], wanted: dict[str, mx.array]
-) -> None:
-    shapes, expected = ({name: a.shape for name, a in each.items()} for each in (there, wanted))
-    if shapes != expected:
-        odd = min(set(shapes.items()) ^ set(expected.items()))[0]
-        raise Failure(FailureKind.RESUME, f"{path} is not of this model and plan: see {odd}")
+    if found:
+        raise Failure(
+            FailureKind.RESUME,
+            f"this is not the training that was interrupted: {'; '.join(found)}",
+        )
 
 
 @contextlib.contextmanager
-def _disk(folder: Path) -> Any:
+def _disk(folder: Path) -> Generator[None]:
     try:
         yield
     except OSError as problem:

@@ -118,11 +118,16 @@ def _intercept(module: Any, method: str, take: Any) -> None:
 
 
 def mean_loss(
-    model: Any, tokens: mx.array, where: mx.array, head: Head | None = None
+    model: Any,
+    tokens: mx.array,
+    where: mx.array,
+    head: Head | None = None,
+    total: mx.array | None = None,
 ) -> tuple[mx.array, mx.array]:
     """Mean cross-entropy, in nats, over the predictions that count, and how many those are.
 
-    `where` is what `where_it_counts` gives; positions need the model's `head`.
+    `where` is what `where_it_counts` gives; positions need the model's `head`. The sum is divided
+    by `total`, where that is given: the predictions that count here and in other processes.
     """
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
     if where.ndim == 2 or head is None:
@@ -135,4 +140,4 @@ def mean_loss(
         targets = targets.reshape(-1)[at][None]
     losses = nn.losses.cross_entropy(logits, targets) * counts
     counted = counts.sum()
-    return losses.astype(mx.float32).sum() / counted, counted
+    return losses.astype(mx.float32).sum() / (counted if total is None else total), counted

@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import cohere, gemma2, llama
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
-from punie.backends.workers.train_head import (
+from punie.backends.workers.mlx_head import (
     PADDING,
     Head,
     find_head,

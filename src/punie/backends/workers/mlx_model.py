@@ -3,21 +3,18 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 # mlx is only partly typed, and mlx_lm not at all.
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 from mlx import nn
+from mlx.utils import tree_flatten
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import get_total_parameters, load_model
 
 from punie.backends.workers.train_failure import Failure
-from punie.backends.workers.train_state import flat
-from punie.records.base import digest
 from punie.records.training import FailureKind, Method, Quantization, ResolvedPlan
 
 LINEAR = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
@@ -35,13 +32,6 @@ def load(folder: Path) -> Any:
             raise  # too little memory is no fault of the model
         raise Failure(FailureKind.MODEL, f"{folder} cannot be loaded: {problem}") from problem
     return model
-
-
-def base_hash(folder: Path) -> str:
-    """What a training that goes on knows its base by: its settings, and the size of its weights."""
-    sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
-    config = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
-    return digest({"config": config, "weights": sizes})
 
 
 def prepare(model: Any, plan: ResolvedPlan) -> dict[str, Any]:
@@ -143,6 +133,7 @@ def trainable(model: Any) -> dict[str, mx.array]:
     return flat(model.trainable_parameters())
 
 
-def config_text(config: dict[str, Any]) -> str:
-    """An `adapter_config.json` as text."""
-    return json.dumps(config, indent=2, sort_keys=True) + "\n"
+def flat(tree: Any) -> dict[str, mx.array]:
+    """The arrays of a tree by their names, such as `model.layers.0.self_attn.q_proj.lora_a`."""
+    leaves: Any = tree_flatten(tree)
+    return dict(leaves)

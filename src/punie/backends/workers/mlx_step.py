@@ -14,8 +14,8 @@ import mlx.core as mx
 from mlx import nn, optimizers
 from mlx.utils import tree_map
 
+from punie.backends.workers.mlx_head import Head, mean_loss
 from punie.backends.workers.train_failure import Failure
-from punie.backends.workers.train_head import Head, mean_loss
 from punie.records.training import FailureKind, Optimizer, ResolvedPlan
 
 CLASSES: dict[Optimizer, Any] = {
@@ -29,9 +29,11 @@ CLASSES: dict[Optimizer, Any] = {
 Gradient = Any
 """A tree of arrays like that of the trainable parameters."""
 StepFunction = Callable[
-    [mx.array, mx.array, Gradient | None, int], tuple[mx.array, mx.array, Gradient | None]
+    [mx.array, mx.array, mx.array | None, Gradient | None, int],
+    tuple[mx.array, Gradient | None],
 ]
-"""(tokens, where it counts, gradients so far, n) -> (loss, tokens that counted, gradients so far).
+"""(tokens, where it counts, tokens that count in all processes, gradients so far, n) -> (loss,
+gradients so far).
 
 With n above 0 the sum of the gradients is divided by n and applied, and none are left.
 """
@@ -63,20 +65,31 @@ def make_optimizer(plan: ResolvedPlan, parameters: Any) -> Any:
     return optimizer
 
 
-def make_step(model: Any, optimizer: Any, head: Head | None) -> tuple[StepFunction, list[Any]]:
+def make_step(
+    model: Any, optimizer: Any, head: Head | None, group: Any = None
+) -> tuple[StepFunction, list[Any]]:
     """The compiled iteration, and everything that it changes in place, to be evaluated after it.
 
     The same operations in the same order as in mlx_lm's `tuner.trainer.train`: with the same
-    batches it gives the same bits, where a batch is not given by the positions that count.
+    batches it gives the same bits, where a batch is not given by the positions that count. With a
+    `group` of processes loss and gradients are summed over it.
     """
     loss_and_gradient = nn.value_and_grad(model, partial(mean_loss, head=head))
     state = [model.state, optimizer.state, mx.random.state]
 
     @partial(mx.compile, inputs=state, outputs=state)
     def step(
-        tokens: mx.array, where: mx.array, before: Gradient | None, divisor: int
-    ) -> tuple[mx.array, mx.array, Gradient | None]:
-        (loss, counted), gradient = loss_and_gradient(model, tokens, where)
+        tokens: mx.array,
+        where: mx.array,
+        total: mx.array | None,
+        before: Gradient | None,
+        divisor: int,
+    ) -> tuple[mx.array, Gradient | None]:
+        (loss, _), gradient = loss_and_gradient(model, tokens, where, total=total)
+        if group is not None:
+            loss, gradient = tree_map(
+                lambda each: mx.distributed.all_sum(each, group=group), (loss, gradient)
+            )
         if before is not None:
             gradient = tree_map(lambda new, old: new + old, gradient, before)
         if divisor:
@@ -84,7 +97,7 @@ def make_step(model: Any, optimizer: Any, head: Head | None) -> tuple[StepFuncti
                 gradient = tree_map(lambda each: each / divisor, gradient)
             optimizer.update(model, gradient)
             gradient = None
-        return loss, counted, gradient
+        return loss, gradient
 
     return step, state
 
