@@ -36,8 +36,18 @@ def _check_adapter(adapter: Path, model: Path) -> None:
         raise ModelError(f"no adapter folder at {adapter}", hint="check the path")
     if not (adapter / WEIGHTS).exists():
         raise no_weights(adapter)
-    settings = read_json(adapter / "adapter_config.json")
-    tensors = read_header(adapter / WEIGHTS)
+    check_fit(
+        adapter, read_json(adapter / "adapter_config.json"), read_header(adapter / WEIGHTS), model
+    )
+
+
+def check_fit(
+    adapter: Path, settings: dict[str, Any], tensors: dict[str, TensorInfo], model: Path
+) -> None:
+    """Raise ModelError unless settings and tensors in mlx_lm's form fit the base `model`.
+
+    `adapter` is only what messages name.
+    """
     config = read_json(model / "config.json")
     base = base_tensors(model)
     if not tensors:

@@ -5,7 +5,7 @@ The format: https://github.com/huggingface/safetensors#format
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +34,8 @@ class TensorInfo:
 
     dtype: str
     shape: tuple[int, ...]
+    start: int = field(default=0, compare=False)
+    """Of its bytes, counted from the end of the header; two files may keep equal tensors apart."""
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
@@ -76,7 +78,7 @@ def _checked(header: dict[str, Any], data_bytes: int) -> dict[str, TensorInfo]:
         start, end = map(_count, entry["data_offsets"])
         if (end - start) * 8 != prod(shape) * BITS[entry["dtype"]]:
             raise ModelError(f"is damaged: {name} does not have the size of its shape")
-        tensors[name] = TensorInfo(entry["dtype"], shape)
+        tensors[name] = TensorInfo(entry["dtype"], shape, start)
         spans.append((start, end))
     position = 0
     for start, end in sorted(spans):

@@ -1,0 +1,85 @@
+"""The matrices of an adapter, written transposed under other names: word by word, never rounded.
+
+mlx_lm keeps `lora_a` as (in, rank), PEFT `lora_A` as (rank, in). The words keep their order in the
+file, and each form is spelled as its own library spells it: back and forth gives the same bytes.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from punie.errors import ModelError
+from punie.models.safetensors import BITS, NAMES, read_header
+from punie.reading import open_regular
+
+WORDS = {"F32": "<u4", "F16": "<u2", "BF16": "<u2"}
+"""Types that adapters have; moved as whole numbers, since numpy knows no bfloat16."""
+MAX_BYTES = 2**34
+"""16 GiB, some fifty times what a rank of 64 takes on a model of 70 billion parameters."""
+
+
+class Spelling(Enum):
+    """Whose header: both are safetensors, but neither library writes the other's bytes."""
+
+    MLX = "mlx"
+    TORCH = "pt"
+
+
+def write_transposed(
+    source: Path, target: Path, names: Mapping[str, str], spelling: Spelling
+) -> None:
+    """Write the file `target` with every matrix of `source` transposed, under its name in `names`.
+
+    Raises ModelError for a file that is no adapter of matrices in 16 or 32 bits; OSError where
+    nothing can be written.
+    """
+    import numpy as np  # noqa: PLC0415 - 60 ms, for whoever converts alone
+
+    tensors = read_header(source)
+    order = sorted(tensors, key=lambda name: tensors[name].start)
+    for name in order:
+        info = tensors[name]
+        if info.dtype not in WORDS or len(info.shape) != 2:
+            kind = NAMES.get(info.dtype, info.dtype)
+            raise ModelError(
+                f"{source}: {name} is {kind} of shape {info.shape}, no matrix of float32, float16 "
+                "or bfloat16",
+                hint="save the adapter in one of these types",
+            )
+    total = sum(prod(info.shape) * BITS[info.dtype] // 8 for info in tensors.values())
+    if total > MAX_BYTES:
+        raise ModelError(
+            f"{source} holds {total:,} bytes of matrices, more than any adapter that is read",
+            hint="is it an adapter?",
+        )
+    entries: dict[str, dict[str, Any]] = {}
+    end = 0
+    for name in order:
+        info = tensors[name]
+        start, end = end, end + prod(info.shape) * BITS[info.dtype] // 8
+        shape = list(reversed(info.shape))
+        entries[names[name]] = {"dtype": info.dtype, "shape": shape, "data_offsets": [start, end]}
+    with open_regular(source) as file, target.open("xb") as out:
+        out.write(_header(entries, spelling))
+        file.seek(8 + int.from_bytes(file.read(8), "little"))
+        for name in order:
+            info = tensors[name]
+            raw = file.read(prod(info.shape) * BITS[info.dtype] // 8)
+            words = np.frombuffer(raw, WORDS[info.dtype]).reshape(info.shape)
+            out.write(np.ascontiguousarray(words.T).data)
+
+
+def _header(entries: dict[str, dict[str, Any]], spelling: Spelling) -> bytes:
+    """With mlx keys are sorted and nothing is filled up; safetensors keeps the data's order."""
+    if spelling is Spelling.MLX:
+        text = json.dumps(
+            {"__metadata__": None, **entries}, separators=(",", ":"), sort_keys=True
+        ).encode()
+    else:
+        header = {"__metadata__": {"format": spelling.value}, **entries}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
