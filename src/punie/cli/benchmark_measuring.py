@@ -90,9 +90,9 @@ async def measure_all(
         await _count_tokens(wish, settings, target, draft, doing)
         backend = training_backend(model.how.backend)
         with _noting(draft):
-            await _train(wish, target, shape, draft, doing, backend)
+            await _train(wish, target, shape, draft, doing, backend=backend)
             if wish.grid:
-                await _grid(target, shape, draft, doing, backend)
+                await _grid(target, shape, draft, doing, backend=backend)
     if wish.serve:
         with _noting(draft):
             await _serve(model, draft, doing, budget_s=SHORT_S if wish.train else LONG_S)
@@ -133,6 +133,7 @@ async def _train(
     shape: Shape,
     draft: Draft,
     doing: Doing,
+    *,
     backend: TrainingBackend,
 ) -> None:
     """Measure the shape that was asked for: all its iterations, or as many as there is time for."""
@@ -148,11 +149,11 @@ async def _train(
         doing.pace(iterations, until=until)
 
     recorder = Recorder(target.name, shape, budget_s=budget_s)
-    await _cell(target, recorder, draft, iterations, watch, backend)
+    await _cell(target, recorder, draft, iterations, watch, backend=backend)
 
 
 async def _grid(
-    target: Target, base: Shape, draft: Draft, doing: Doing, backend: TrainingBackend
+    target: Target, base: Shape, draft: Draft, doing: Doing, *, backend: TrainingBackend
 ) -> None:
     """Measure the shapes around `base`, whose cell is there already."""
     others = grid_shapes(base, context_length=target.context_length)[1:]
@@ -165,7 +166,7 @@ async def _grid(
         doing.begin(f"cell {at + 2} of {len(others) + 1}: {shape}", most_s=most_s)
         recorder = Recorder(target.name, shape, too_slow_s=TOO_SLOW_S)
         watch = partial(doing.event, iterations=GRID_ITERATIONS)
-        await _cell(target, recorder, draft, GRID_ITERATIONS, watch, backend)
+        await _cell(target, recorder, draft, GRID_ITERATIONS, watch, backend=backend)
 
     await run_grid(others, measure, cells=draft.cells)
 
@@ -176,6 +177,7 @@ async def _cell(
     draft: Draft,
     iterations: int,
     watch: Callable[[TrainEvent], None],
+    *,
     backend: TrainingBackend,
 ) -> None:
     """Measure one shape into the draft, however that ends."""
