@@ -269,6 +269,10 @@ async def test_tools_that_are_dropped_are_told() -> None:
     one_token = [seen.body for seen in server.requests if seen.body["max_tokens"] == 1]
     assert ["tools" in body for body in one_token] == [True, False]
     _, findings, _ = await checked(plain, suite, abilities=Abilities(parser="some_parser"))
+    assert findings["tools"].level is Level.NOTE
+    assert "cannot be recovered" in findings["tools"].sentence
+    reading = Abilities(parser="some_parser", token_ids=True)
+    _, findings, _ = await checked(plain, suite, abilities=reading)
     assert findings["tools"].level is Level.OK
     assert "some_parser" in findings["tools"].sentence
     _, findings, _ = await checked(dropping, suite, tools="prompt")

@@ -20,7 +20,7 @@ from punie.records.result import Completion, EvalResult
 from punie.records.run import ModelIdentity
 from punie.records.suite import EvalPrompt, Message
 from punie.serving.client import ChatClient
-from punie.serving.endpoint import Endpoint
+from punie.serving.endpoint import Abilities, Endpoint
 from punie.serving.patience import Patience
 
 RUBRIC = default_rubric()
@@ -274,9 +274,10 @@ async def test_only_who_answers_in_the_schema_is_forced_into_it(answer: str, for
         model = ModelIdentity(name="m", backend="endpoint", url=server.url)
         async with ChatClient(Endpoint(server.url, "m", model)) as client:
             assert await forces_schema(client) is forces
-        local = model.model_copy(update={"backend": "mlx"})
-        async with ChatClient(Endpoint(server.url, "m", local)) as client:
-            assert not await forces_schema(client)
+        for known in (True, False):
+            told = Endpoint(server.url, "m", model, abilities=Abilities(schema=known))
+            async with ChatClient(told) as client:
+                assert await forces_schema(client) is known
     assert len(server.requests) == 1
     assert server.requests[0].body["response_format"]["type"] == "json_schema"
 

@@ -65,7 +65,7 @@ class MlxBackend:
         context_length: int | None = None,
     ) -> None:
         self._identity = identity
-        self._abilities = Abilities(tools=tools, token_ids=True, parser=parser)
+        self._abilities = Abilities(tools=tools, token_ids=True, parser=parser, schema=False)
         self._vocabulary = vocabulary
         self._context_length = context_length
 

@@ -5,6 +5,7 @@ from punie.cli.live import waiting_for, watched
 from punie.cli.output import err
 from punie.cli.served import Served
 from punie.cli.wish import Wish
+from punie.evaluation.needs import check_needs, shortfalls
 from punie.records.run import Run
 from punie.records.suite import EvalSuite
 from punie.records.trust import Checks, Level
@@ -15,7 +16,8 @@ async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Serve
     """The run's head after the self-checks, or stamped as not checked where none are wanted.
 
     What memory allows was found before the server was started, and what the adapter's training had
-    to do with the suite when it was trained; both count in either case.
+    to do with the suite when it was trained; both count in either case. Raises InputError for what
+    the server cannot do.
     """
     findings = stamps(run, adapter_of(wish, settings), suite)
     if service.memory is not None:
@@ -25,7 +27,8 @@ async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Serve
         findings += tuple(finding for finding in found if finding is not None)
         lower = min(run.concurrency, service.memory.concurrency)
         run = run.model_copy(update={"concurrency": lower})
-    checks = Checks(skipped=True)
+    check_needs(suite, service.endpoint, run)
+    checks = Checks(findings=tuple(shortfalls(suite, service.endpoint)), skipped=True)
     wanted = settings.values.checks if wish.checks is None else wish.checks
     if wanted:
         from punie.evaluation.checks import self_check

@@ -9,7 +9,8 @@ import time
 from collections.abc import Awaitable
 from dataclasses import replace
 
-from punie.evaluation.probes.adapter import adapter_effect
+from punie.evaluation.needs import check_needs, shortfalls
+from punie.evaluation.probes.adapter import adapter_alone, adapter_effect
 from punie.evaluation.probes.concurrency import MOST_IN_FLIGHT, answers_together
 from punie.evaluation.probes.context import context_fits
 from punie.evaluation.probes.questions import (
@@ -29,7 +30,6 @@ from punie.evaluation.probes.repetition import (
     seed_repeats,
 )
 from punie.evaluation.probes.tools import tools_arrive
-from punie.evaluation.run import check_sampling
 from punie.records.run import Run
 from punie.records.suite import EvalPrompt, EvalSuite
 from punie.records.trust import Checks, Finding, Level
@@ -47,9 +47,9 @@ async def self_check(suite: EvalSuite, endpoint: Endpoint, run: Run) -> Run:
 
     Call it inside the endpoint's context, with the head from `new_run`, and hand what it gives to
     `run_evaluation`. A check that a fault of the machine prevents is a finding that says so. Raises
-    InputError for sampling that the endpoint cannot do.
+    InputError for what the endpoint cannot do.
     """
-    check_sampling(suite, endpoint)
+    check_needs(suite, endpoint, run)
     began = time.perf_counter()
     shortly = asked_shortly(endpoint)
     async with ChatClient(shortly) as client:
@@ -57,6 +57,8 @@ async def self_check(suite: EvalSuite, endpoint: Endpoint, run: Run) -> Run:
         if endpoint.base_model is not None:
             async with ChatClient(replace(shortly, model=endpoint.base_model)) as bare:
                 await check.adapter(Questions(bare, suite, run))
+        elif endpoint.identity.adapter is not None:
+            check.findings.append(adapter_alone(endpoint.server))
         await check.company()
         await check.repetition()
         await check.tools()
@@ -83,7 +85,8 @@ class _SelfCheck:
 
     async def adapter(self, base: Questions) -> None:
         """Ask the base, then the adapter."""
-        effect = adapter_effect(base, self._questions, self._prompts[::2])
+        numbers = self._endpoint.abilities.token_ids
+        effect = adapter_effect(base, self._questions, self._prompts[::2], numbers=numbers)
         await self._make("adapter", effect)
 
     async def company(self) -> None:
@@ -117,6 +120,8 @@ class _SelfCheck:
         self._keep(cache_agrees(repeated), began)
         if self._suite.sampling.temperature == 0:
             self._keep(greedy_repeats(repeated, ours=self._ours), began)
+        elif missing := [*shortfalls(self._suite, self._endpoint)]:
+            self.findings += missing
         else:
             drawn = seed_repeats(self._questions, self._prompts[0], self._suite.sampling)
             await self._make(SEED, drawn)

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from punie.analysis.summary import Tally
-from punie.errors import InputError
 from punie.evaluation.ask import IN_PROMPT, NATIVE, Asker, Patience
 from punie.evaluation.clock import Clock
 from punie.evaluation.incidents import Incidents
 from punie.evaluation.loop import Asked, Decide, Loop, Progress, Record, RecordHead
+from punie.evaluation.needs import check_needs
 from punie.records.result import Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, EvalSuite
@@ -81,7 +81,7 @@ async def run_evaluation(
     `run` is the head to complete, from `new_run` or `self_check`; its concurrency, repeats and
     tools mode then count instead of the arguments. What its checks found gets one finding more,
     whether the answers are degenerate, and with repeats another, whether these are draws. Raises
-    InputError for sampling that the endpoint cannot do.
+    InputError for what the endpoint cannot do.
 
     To go on with a run, `owed` says what is left to ask and `before` gives the outcomes that are
     kept already: progress and summary then stand for all of them. An outcome of `before` that is
@@ -91,8 +91,8 @@ async def run_evaluation(
     `decide` sees each outcome, those of `before` too. Once it gives True the run sets `stop` and is
     done after what is in flight, whatever of the suite was not asked.
     """
-    check_sampling(suite, endpoint)
     run = run or new_run(suite, endpoint, concurrency=concurrency, repeats=repeats, tools=tools)
+    check_needs(suite, endpoint, run)
     progress = progress or Progress(total=0)
     stop = stop or asyncio.Event()
     progress.total = len(suite.prompts) * run.repeats if owed is None else len(owed)
@@ -173,16 +173,6 @@ def with_heads(record: Record, record_head: RecordHead, run: Run, incidents: Inc
             await record_head(run.model_copy(update={"incidents": incidents.in_order()}))
 
     return record_both
-
-
-def check_sampling(suite: EvalSuite, endpoint: Endpoint) -> None:
-    """Raise InputError for sampling that would end the server."""
-    top_k, vocabulary = suite.sampling.top_k, endpoint.vocabulary
-    if top_k is not None and vocabulary is not None and top_k > vocabulary:
-        raise InputError(
-            f"top_k {top_k} is more than the {vocabulary} tokens of the model",
-            hint="leave top_k out to sample among all tokens",
-        )
 
 
 def _in_rounds(suite: EvalSuite, repeats: int) -> Iterator[Asked]:

@@ -16,7 +16,8 @@ from punie.evaluation.ask import Asker, Case, Later, Patience
 from punie.evaluation.clock import Clock
 from punie.evaluation.incidents import Incidents
 from punie.evaluation.loop import Progress, Record, RecordHead, unscorable
-from punie.evaluation.run import check_sampling, finished, with_heads
+from punie.evaluation.needs import check_needs
+from punie.evaluation.run import finished, with_heads
 from punie.records.expect import Expect
 from punie.records.result import EvalFault, Outcome
 from punie.records.run import Run, RunStatus
@@ -54,10 +55,10 @@ async def run_side_by_side(
 
     Gives both heads with their numbers. Setting `stop` ends both after the request in flight; a
     server that is given up ends both. The wall time of each is that of its own requests. Raises
-    InputError for sampling that an endpoint cannot do.
+    InputError for what an endpoint cannot do.
     """
     for side in sides:
-        check_sampling(suite, side.endpoint)
+        check_needs(suite, side.endpoint, side.run)
     progress = progress or Progress(total=0)
     progress.total = len(sides) * len(suite.prompts)
     stop = stop or asyncio.Event()

@@ -245,14 +245,15 @@ async def in_flight(
 
 
 async def forces_schema(client: ChatClient) -> bool:
-    """Whether the endpoint forces answers into a schema, by one short question.
+    """Whether the endpoint forces answers into a schema; by one short question if nobody knows.
 
-    No endpoint says so, and some take `response_format` and ignore it. The schema's one key stands
-    nowhere in the words, so only who was forced can answer with it. mlx_lm.server is known to
-    ignore it and is not asked.
+    A server of our own has it among its abilities. No endpoint says so, and some take
+    `response_format` and ignore it. The schema's one key stands nowhere in the words, so only who
+    was forced can answer with it.
     """
-    if client.endpoint.identity.backend != "endpoint":
-        return False
+    known = client.endpoint.abilities.schema
+    if known is not None:
+        return known
     number: dict[str, JsonValue] = {"type": "integer"}
     schema: dict[str, JsonValue] = {
         "type": "object",

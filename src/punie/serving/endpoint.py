@@ -10,19 +10,48 @@ if TYPE_CHECKING:  # a server of somebody else needs none of it
     from punie.serving.keeper import Keeper
 
 
+SAMPLING = frozenset(
+    {
+        "top_p",
+        "top_k",
+        "min_p",
+        "stop",
+        "frequency_penalty",
+        "presence_penalty",
+        "repetition_penalty",
+        "logit_bias",
+    }
+)
+"""What a request may say about sampling, beside the temperature, the seed and the longest answer.
+"""
+
+
+SERVERS = {"mlx": "mlx_lm.server", "transformers": "transformers serve", "vllm": "vLLM"}
+"""The servers that punie starts, by backend or by `ModelIdentity.server`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """What an endpoint can do. What it cannot is not asked of it, because it may ignore silently.
 
-    `tools`: tools in a request reach the model. `token_ids`: with `logprobs`, unstreamed answers
-    carry the ids of their tokens, from which text that a parser lost can be recovered. `parser`:
-    the name of the server's tool parser, where it is known.
+    `tools`: tools in a request reach the model, and its calls are read. `token_ids`: with
+    `logprobs`, unstreamed answers carry the ids and the probabilities of their tokens; from the ids
+    text that a parser lost can be recovered. `parser`: the name of the server's tool parser, where
+    it is known. `schema`: answers are forced into the JSON of `response_format`; None where nobody
+    knows. `seed`: the seed of a request decides what is drawn for it. `sampling`: the names out of
+    `SAMPLING` that the server heeds. That the base answers beside its adapter is said by
+    `Endpoint.base_model`.
+
+    The defaults are what is assumed of somebody else's server until it is asked.
     """
 
     tools: bool = True
     streaming: bool = True
     token_ids: bool = False
     parser: str | None = None
+    schema: bool | None = None
+    seed: bool = True
+    sampling: frozenset[str] = SAMPLING
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +63,9 @@ class Endpoint:
     where it is known: sampling among more of them than there are ends mlx_lm's generation for good.
     `context_length` is the most tokens of prompt and answer together, where it is known.
     `base_model` is the name that asks the same server for the model without its adapter; None where
-    there is no adapter. `decode` turns token ids into text. `keeper` is who keeps a server of our
-    own alive: ask it for a turn before each request, and to revive it when none is answered.
+    there is no adapter, or where the server holds nothing beside it. `decode` turns token ids into
+    text. `keeper` is who keeps a server of our own alive: ask it for a turn before each request,
+    and to revive it when none is answered.
     """
 
     base_url: str
@@ -52,6 +82,13 @@ class Endpoint:
     base_model: str | None = None
     decode: Callable[[Sequence[int]], str] | None = None
     keeper: "Keeper | None" = None
+
+    @property
+    def server(self) -> str:
+        """Who answers, by the name that people know: of a program, or the address."""
+        if self.identity.backend == "endpoint":
+            return self.base_url
+        return SERVERS.get(self.identity.server or self.identity.backend, self.identity.backend)
 
     @property
     def url(self) -> str:

@@ -15,8 +15,8 @@ SEED_LIMIT = 2**63
 class ChatRequest:
     """What is asked: the turns, the tools, how to sample.
 
-    `schema`, a JSON Schema, is for a server that forces its answers into one; mlx_lm.server takes
-    it and silently answers as ever.
+    `schema`, a JSON Schema, is for a server that forces its answers into one; others take it and
+    silently answer as ever.
     """
 
     messages: tuple[Message, ...]
@@ -29,7 +29,7 @@ def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> d
     """The JSON of a chat request, with nothing in it that is known to break a server.
 
     Settings that are None are left out (mlx_lm refuses null); temperature 0 sends no seed, because
-    mlx_lm answers seeded requests one at a time.
+    mlx_lm answers seeded requests one at a time; one that would be ignored is not sent either.
     """
     sampling = request.sampling
     body: dict[str, Any] = {
@@ -44,7 +44,7 @@ def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> d
             body[name] = value
     if sampling.stop:
         body["stop"] = list(sampling.stop)
-    if sampling.seed is not None and sampling.temperature > 0:
+    if sampling.seed is not None and sampling.temperature > 0 and endpoint.abilities.seed:
         body["seed"] = sampling.seed % SEED_LIMIT
     if request.tools:
         body["tools"] = [
@@ -66,6 +66,8 @@ def request_body(endpoint: Endpoint, request: ChatRequest, *, stream: bool) -> d
         body["stream_options"] = {"include_usage": True}
     elif endpoint.abilities.token_ids:
         body["logprobs"] = True
+        if endpoint.identity.server == "vllm":
+            body["return_token_ids"] = True  # its logprobs show the tokens' text, not their ids
     return body
 
 

@@ -14,12 +14,24 @@ SAME_LOGPROB = 1e-2
 """Answers whose probabilities differ by less than 1 % are the same: models in 16 bits round so."""
 
 
+def adapter_alone(server: str) -> Finding:
+    """What is said where nobody answers without the adapter."""
+    return Finding(
+        name=NAME,
+        level=Level.UNKNOWN,
+        sentence=f"{server} holds the adapter and no base beside it, so their answers were not "
+        "compared.",
+        consequence="compare with a run of the base to see what the adapter changes",
+    )
+
+
 async def adapter_effect(
-    base: Questions, adapted: Questions, prompts: Sequence[EvalPrompt]
+    base: Questions, adapted: Questions, prompts: Sequence[EvalPrompt], *, numbers: bool
 ) -> Finding:
     """Compare words and probabilities of the base's answers with those of the adapter.
 
-    The adapter is asked after the base, so an answer that differs also shows that the server holds
+    `numbers`: the answers come with probabilities. Without them a small effect is not seen. The
+    adapter is asked after the base, so an answer that differs also shows that the server holds
     the adapter again. Raises NotAnswered.
     """
     before = [await base.ask(prompt) for prompt in prompts]
@@ -42,6 +54,15 @@ async def adapter_effect(
             sentence="The adapter changes the probabilities of words, but not the words "
             f"themselves, at the start of {len(pairs)} answers.",
             consequence="the numbers below may hardly differ from those of the base model",
+            details=details,
+        )
+    if not numbers:
+        return Finding(
+            name=NAME,
+            level=Level.NOTE,
+            sentence=f"The adapter changes no word at the start of {len(pairs)} answers; what it "
+            "changes of their probabilities this server does not tell.",
+            consequence="the numbers below may be those of the base model",
             details=details,
         )
     return Finding(

@@ -52,10 +52,20 @@ async def tools_arrive(
             "tools into the system turn",
             details=details,
         )
+    arrive = f"Tools reach the model ({given - bare} tokens in {shortest.id})"
+    if parser and not endpoint.abilities.token_ids:
+        return Finding(
+            name=NAME,
+            level=Level.NOTE,
+            sentence=f"{arrive}; calls are read by the server's parser {parser}, and text that it "
+            "loses cannot be recovered.",
+            consequence="a call that is not well formed may look like an empty answer",
+            details=details,
+        )
     reader = f"calls are read by the server's parser {parser}" if parser else "no parser is known"
     return Finding(
         name=NAME,
         level=Level.OK,
-        sentence=f"Tools reach the model ({given - bare} tokens in {shortest.id}); {reader}.",
+        sentence=f"{arrive}; {reader}.",
         details=details,
     )
