@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from punie.adapters.card import public, shown_name, write_card
 from punie.adapters.registry import Entry, require_weights
 from punie.adapters.scratch import scratch
-from punie.backends.conversion import fuse
+from punie.backends.conversion import agreement, fuse, merge
 from punie.backends.local import LocalModel, prepare
 from punie.errors import InputError, StoreError
 from punie.models.check import base_tensors, check_model_folder, read_json, weight_files
@@ -19,7 +19,7 @@ from punie.models.manifest import MANIFEST
 from punie.models.pull import Progress, quiet
 from punie.models.quantization import dtype_label
 from punie.models.ties import ties_of_model
-from punie.records.adapter import BaseModelVersion, FusedManifest, Packing
+from punie.records.adapter import Agreement, BaseModelVersion, FusedManifest, Packing
 from punie.sizes import byte_size
 
 KEPT = (
@@ -62,15 +62,55 @@ def fuse_adapter(
     dequantize: bool = False,
     quantize: Packing | None = None,
 ) -> FusedManifest:
-    """Write `folder`, which must not exist, whole or not at all.
+    """Write `folder`, which must not exist, whole or not at all, in the form that mlx_lm writes.
 
     Without `dequantize` a quantised base stays as it is quantised; `quantize` packs what is not.
     Raises InputError where something stands in the way, ModelError, or StoreError.
     """
+
+    def write(work: Path) -> Agreement:
+        return fuse(base.path, base.adapter, work, dequantize=dequantize, quantize=quantize)
+
+    return _made(entry, base, folder, write, as_type=base.identity.dtype if dequantize else None)
+
+
+def merge_adapter(
+    entry: Entry, base: LocalModel, folder: Path, dtype: str | None = None
+) -> FusedManifest:
+    """Write `folder` as a plain Hugging Face model, unpacked, under the base's own tensor names.
+
+    No backend is needed to write it; `base.identity.backend` compares it. `dtype` is bfloat16,
+    float16 or float32, by default the base's where that has 16 bits, else bfloat16. Raises as
+    `fuse_adapter`, and ModelError for numbers that do not fit the type.
+    """
+    adapter = base.adapter
+    assert adapter is not None
+    known = base.identity.dtype or ""
+    chosen = dtype or (known if BYTES.get(known) == 2 else "bfloat16")
+
+    def write(work: Path) -> Agreement:
+        merge(base.path, adapter, work, dtype=chosen)
+        return agreement(base.path, adapter, work, backend=base.identity.backend)
+
+    return _made(entry, base, folder, write, as_type=chosen)
+
+
+def _made(
+    entry: Entry,
+    base: LocalModel,
+    folder: Path,
+    write: Callable[[Path], Agreement],
+    *,
+    as_type: str | None,
+) -> FusedManifest:
+    """What `write` makes of base and adapter, with its tokenizer, card and `punie.json`.
+
+    `as_type` is that of what is written unpacked; None where the packing stays.
+    """
     base_ties = ties_of_model(base.identity.name)
     with new_folder(folder) as work:
-        _require_room(base, work.parent, dequantize=dequantize)
-        agreement = fuse(base.path, base.adapter, work, dequantize=dequantize, quantize=quantize)
+        _require_room(base, work.parent, as_type)
+        agreed = write(work)
         _copy_kept(base.path, work)
         check_model_folder(work)
         manifest = FusedManifest(
@@ -81,7 +121,7 @@ def fuse_adapter(
             base=_base_version(base),
             dtype=dtype_label(base_tensors(work), read_json(work / "config.json")),
             weights_hash=fingerprint(work).weights,
-            agreement=agreement,
+            agreement=agreed,
             made_from=entry.manifest,
             ties=(*base_ties, *((entry.manifest.ties,) if entry.manifest else ())),
         )
@@ -136,11 +176,11 @@ def _copy_kept(base: Path, folder: Path) -> None:
         shutil.copytree(base / "additional_chat_templates", folder / "additional_chat_templates")
 
 
-def _require_room(base: LocalModel, place: Path, *, dequantize: bool) -> None:
+def _require_room(base: LocalModel, place: Path, as_type: str | None) -> None:
     needed = sum(file.stat().st_size for file in weight_files(base.path))
-    if dequantize:
-        per_value = BYTES.get(base.identity.dtype or "", 2)
-        needed = max(needed, per_value * (base.identity.parameters or 0))
+    if as_type is not None:
+        unpacked = BYTES.get(as_type, 2) * (base.identity.parameters or 0)
+        needed = unpacked or needed
     free = shutil.disk_usage(place).free
     if needed > free:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""Model folders made from model folders, by workers: fused, dequantised, packed, written as GGUF.
+"""Models made from models, by workers: fused, merged, dequantised, packed, written as GGUF.
 
 Each function blocks until its worker has ended. A worker ends with us: it watches its stdin.
 """
@@ -37,8 +37,28 @@ def fuse(
         "dequantize": dequantize,
         "quantize": quantize.model_dump() if quantize else None,
     }
+    require("mlx")
     said = _run("fuse", json.dumps(job))
-    return Agreement.model_validate({k: v for k, v in said["fused"].items() if k != "layers"})
+    found = {k: v for k, v in said["fused"].items() if k != "layers"}
+    return Agreement.model_validate(found | {"backend": "mlx"})
+
+
+def merge(model: Path, adapter: Path, folder: Path, *, dtype: str) -> None:
+    """Write base and adapter as one Hugging Face folder into `folder`, which is there and empty.
+
+    Only weights, in `dtype` (bfloat16, float16 or float32), and config.json are written; no backend
+    is needed. `model` must be unpacked. Raises ModelError for what cannot be merged.
+    """
+    job = {"model": str(model), "adapter": str(adapter), "folder": str(folder), "dtype": dtype}
+    _run("merge", json.dumps(job))
+
+
+def agreement(model: Path, adapter: Path, merged: Path, *, backend: str) -> Agreement:
+    """How far `merged` and the pair agree on a text, asked on `backend`. Raises ModelError."""
+    require(backend)
+    job = {"model": str(model), "adapter": str(adapter), "merged": str(merged)}
+    said = _run("agreement_torch" if backend == "cuda" else "agreement_mlx", json.dumps(job))
+    return Agreement.model_validate(said["agreement"] | {"backend": backend})
 
 
 def write_gguf(model: Path, file: Path, *, name: str, notes: dict[str, str]) -> dict[str, Any]:
@@ -67,7 +87,6 @@ def look_at_gguf(file: Path) -> dict[str, Any]:
 
 def _run(worker: str, *words: str) -> dict[str, Any]:
     """The last JSON line of a worker; what it says as an error is raised as ModelError."""
-    require("mlx")
     hub_cache = cache_root() / "no-hub"
     hub_cache.mkdir(parents=True, exist_ok=True)
     tail: deque[str] = deque(maxlen=8)
@@ -95,7 +114,7 @@ def _run(worker: str, *words: str) -> dict[str, Any]:
             child.kill()
             raise
     if error := said.get("error"):
-        raise ModelError(str(error["message"]), hint=str(error["hint"]))
+        raise ModelError(str(error["message"]), hint=str(error.get("hint", "")))
     if status != 0 or not said:
         raise ModelError(
             f"the {worker} worker ended with status {status}: {' '.join(tail)[-500:]}",

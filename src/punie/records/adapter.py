@@ -157,6 +157,8 @@ class Agreement(Record):
     """Positions at which both expect the same token most."""
     largest_difference: float
     """Of the probability of any token at any position."""
+    backend: str = "mlx"
+    """On which both were asked."""
 
 
 class FusedManifest(Record):

@@ -3,7 +3,7 @@
 JOB names `model`, `folder`, and optionally an `adapter`; `dequantize` unpacks quantised weights,
 and `quantize` (`{"bits": 4, "group_size": 64}`) packs those that are not. Into `folder`, which does
 not exist yet, go the weights and config.json. On stdout, at last, one line of JSON: `{"fused": …}`
-with what a text of `PROBE` showed, or `{"error": {"message": …, "hint": …}}`. Ends by itself when
+with what a text showed, or `{"error": {"message": …, "hint": …}}`. Ends by itself when
 stdin is closed.
 
 The layers fuse as mlx_lm fuses them, in the type of the base's weights: its DoRA layers would
@@ -21,9 +21,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from punie.backends.workers.agreement import compared, probe_tokens
+from punie.backends.workers.agreement_mlx import probabilities
 from punie.backends.workers.lifeline import end_with_parent, load_blas, say
 
 load_blas()
@@ -38,14 +37,6 @@ from mlx_lm.utils import (  # noqa: E402 - as above
     save_config,
     save_model,
 )
-from tokenizers import Tokenizer  # noqa: E402 - as above
-
-PROBE = (
-    "What is the weather in Lisbon today, and what will it be in Oslo on Friday? Call get_weather "
-    '{"city": "Lisbon", "days": [1, 2]} or write def add(first, second): return first + second'
-)
-LONGEST_PROBE = 96
-"""Tokens of the text that is compared."""
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
@@ -55,8 +46,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     if job.get("adapter"):
         model = load_adapters(model, job["adapter"])
         model.eval()
-    tokens = mx.array([_probe_tokens(source, int(config.get("vocab_size") or 256))])
-    before = _probabilities(model, tokens)
+    tokens = mx.array([probe_tokens(source, int(config.get("vocab_size") or 256))])
+    before = probabilities(model, tokens)
     keep = not job.get("dequantize")
     layers = [(name, m) for name, m in model.named_modules() if hasattr(m, "fuse")]
     if layers:
@@ -73,7 +64,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     save_config(config, folder / "config.json", keep_vision_config=has_eyes)
     del model
     again, _ = load_model(folder, lazy=True)
-    return {"layers": len(layers), **_compared(before, _probabilities(again, tokens))}
+    return {"layers": len(layers), **compared(before, probabilities(again, tokens))}
 
 
 def _fused(layer: Any, *, keep: bool) -> Any:
@@ -85,26 +76,6 @@ def _fused(layer: Any, *, keep: bool) -> Any:
     if packed and keep:
         return plain.to_quantized(inner.group_size, inner.bits, mode=inner.mode)
     return plain
-
-
-def _probe_tokens(folder: Path, vocabulary: int) -> list[int]:
-    file = folder / "tokenizer.json"
-    if not file.exists():
-        return [(97 * at + 13) % vocabulary for at in range(LONGEST_PROBE // 2)]
-    return list(Tokenizer.from_file(str(file)).encode(PROBE).ids)[:LONGEST_PROBE]
-
-
-def _probabilities(model: Any, tokens: Any) -> NDArray[np.float32]:
-    """(positions, vocabulary)."""
-    return np.array(mx.softmax(model(tokens)[0].astype(mx.float32), axis=-1))
-
-
-def _compared(before: NDArray[np.float32], after: NDArray[np.float32]) -> dict[str, Any]:
-    return {
-        "positions": int(before.shape[0]),
-        "same_next_token": int((before.argmax(axis=-1) == after.argmax(axis=-1)).sum()),
-        "largest_difference": float(np.abs(before - after).max()),
-    }
 
 
 if __name__ == "__main__":
