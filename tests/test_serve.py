@@ -520,7 +520,7 @@ async def test_a_client_that_leaves_ends_the_work(stream: bool) -> None:
     async with proxied(endless) as (url, gone, proxy), httpx2.AsyncClient() as client:
         body = {"messages": HI, "stream": stream}
         with contextlib.suppress(httpx2.TimeoutException):
-            async with client.stream("POST", url, json=body, timeout=0.5) as reply:
+            async with client.stream("POST", url, json=body, timeout=3.0) as reply:
                 async for _ in reply.aiter_raw():
                     break
         async with asyncio.timeout(10):
