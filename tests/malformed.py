@@ -505,9 +505,51 @@ ADAPTERS: dict[str, tuple[str, Content | None, str]] = {
         LORA, tensors({k.replace(".0.", ".7."): v for k, v in GOOD_ADAPTER.items()}), "deeper"),
     "lora_b flat": (
         LORA, tensors({f"{QUERY}.lora_a": (8, 2), f"{QUERY}.lora_b": (2,)}), "adapter"),
-    "PEFT's": (LORA, None, "PEFT adapter"),
-    "PEFT's pickle": (LORA, None, "pickled weights (adapter_model.bin)"),
+    "both forms": ("adapter_model.safetensors", tensors(GOOD_ADAPTER), "two forms of an adapter"),
+    "PEFT's pickle beside": ("adapter_model.bin", b"\x80\x04.", "two forms of an adapter"),
+    "PEFT's settings": (SETTINGS, '{"peft_type": "LORA"}', "two forms of an adapter"),
 }  # fmt: skip
+
+
+PEFT_CONFIG: dict[str, Any] = {
+    "peft_type": "LORA",
+    "r": 2,
+    "lora_alpha": 4,
+    "target_modules": ["q_proj"],
+    "base_model_name_or_path": "someone/another-model",
+}
+PEFT_LORA = "adapter_model.safetensors"
+PEFT_A = f"base_model.model.{QUERY}.lora_A.weight"
+PEFT_B = f"base_model.model.{QUERY}.lora_B.weight"
+PEFT_ADAPTER = {PEFT_A: (2, 8), PEFT_B: (8, 2)}
+
+
+def peft(**changes: Any) -> str:
+    return json.dumps({**PEFT_CONFIG, **changes})
+
+
+PEFT_ADAPTERS: dict[str, tuple[str, Content | None, str]] = {
+    "settings cut": (SETTINGS, '{"peft_type": ', "adapter_config.json:1:15:"),
+    "settings a pipe": (SETTINGS, fifo, "adapter_config.json: is no regular file"),
+    "settings of mlx_lm": (SETTINGS, json.dumps(GOOD_CONFIG), "mlx_lm's adapter_config.json"),
+    "weights torn": (PEFT_LORA, tensors(PEFT_ADAPTER)[:-8], "it should hold"),
+    "only lora_A": (PEFT_LORA, tensors({PEFT_A: (2, 8)}), "without base_model"),
+    "another width": (PEFT_LORA, tensors({PEFT_A: (2, 6), PEFT_B: (6, 2)}), "another base"),
+    "IA3": (SETTINGS, peft(peft_type="IA3"), "of the kind 'IA3'"),
+}  # fmt: skip
+
+
+def _peft_adapters() -> Iterator[Case]:
+    asked = ("eval", "quick", "--model", "./model", "--adapter", "./adapter")
+    base: dict[str, Content] = {f"model/{each}": raw for each, raw in GOOD_MODEL.items()}
+    good = {SETTINGS: peft(), PEFT_LORA: tensors(PEFT_ADAPTER)}
+    for name, (file, content, what) in PEFT_ADAPTERS.items():
+        files = {**base, **{f"adapter/{each}": raw for each, raw in good.items() if each != file}}
+        if content is not None:
+            files[f"adapter/{file}"] = content
+        yield Case("PEFT adapter", name, asked, 5, "adapter", what, files)
+    pickled = {**base, f"adapter/{SETTINGS}": peft(), "adapter/adapter_model.bin": b"\x80\x04."}
+    yield Case("PEFT adapter", "a pickle", asked, 5, "adapter", "only pickled weights", pickled)
 
 
 def _adapters() -> Iterator[Case]:
@@ -518,10 +560,6 @@ def _adapters() -> Iterator[Case]:
         files = {**base, **{f"adapter/{each}": raw for each, raw in good.items() if each != file}}
         if content is not None:
             files[f"adapter/{file}"] = content
-        if name == "PEFT's":
-            files["adapter/adapter_model.safetensors"] = tensors(GOOD_ADAPTER)
-        if name == "PEFT's pickle":
-            files["adapter/adapter_model.bin"] = b"\x80\x04."
         yield Case("adapter", name, asked, 5, "adapter", what, files)
     for name, what in (
         ("./none", "no adapter folder"),
@@ -595,6 +633,7 @@ def cases() -> list[Case]:
         *_settings(),
         *_models(),
         *_adapters(),
+        *_peft_adapters(),
         *_entries(),
         *_references(),
     ]

@@ -1,4 +1,4 @@
-"""PEFT's form of adapters: there and back without a changed bit, and every refusal by its reason."""
+"""PEFT's form of adapters: there and back without a changed bit, and refusals by their reasons."""
 
 from pathlib import Path
 

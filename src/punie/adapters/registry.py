@@ -15,6 +15,7 @@ from punie.adapters.card import shown_name
 from punie.errors import InputError, ModelError
 from punie.models.adapter import WEIGHTS, WEIGHTS_AWAY
 from punie.models.manifest import ADAPTERS, read_manifest
+from punie.models.peft import is_peft, refuse_mixed
 from punie.reading import MIB, open_regular, read_regular
 from punie.records.adapter import AdapterManifest
 
@@ -99,7 +100,9 @@ def find_adapter(project: Path, reference: str) -> Entry:
     with contextlib.suppress(OSError):
         if path.parent == project / ADAPTERS and path.is_dir():
             return _read(path)
-        if path.is_dir() and ((path / WEIGHTS).exists() or (path / "punie.json").exists()):
+        if path.is_dir() and (
+            (path / WEIGHTS).exists() or (path / "punie.json").exists() or is_peft(path)
+        ):
             return _read(path.absolute())
     names = [each.name for each in list_adapters(project) if each.state is not State.UNFINISHED]
     here = f"there are: {', '.join(names[:8])}" if names else "there are none yet: punie train"
@@ -149,14 +152,17 @@ def _entries(path: Path) -> Iterator[Entry]:
 
 def _read(path: Path) -> Entry:
     problem, manifest = "", None
+    in_peft_form = is_peft(path)
     try:
         manifest = read_manifest(path)
+        if in_peft_form:
+            refuse_mixed(path)
     except ModelError as error:
         problem = error.message
     state = State.ADAPTER if manifest else State.FOREIGN
     if problem:
         state = State.DAMAGED
-    elif not (path / WEIGHTS).exists():
+    elif not in_peft_form and not (path / WEIGHTS).exists():
         state = State.AWAY if manifest else State.DAMAGED
         problem = WITHOUT_WEIGHTS if manifest else f"there is no {WEIGHTS}"
     return Entry(

@@ -10,6 +10,7 @@ from punie.backends.base import ServingBackend
 from punie.backends.choose import BackendChoice
 from punie.backends.mlx import MlxBackend
 from punie.models.adapter import check_adapter
+from punie.models.adapter_form import in_mlx_form
 from punie.models.check import weight_files
 from punie.models.describe import describe
 from punie.models.fingerprint import adapter_hash
@@ -57,9 +58,11 @@ def prepare(
     found_hash: str | None = None
     if adapter is not None:
         adapter = adapter.expanduser().absolute()
-        check_adapter(adapter, model.path)
-        found_hash = adapter_hash(adapter)
+        converted = in_mlx_form(adapter, model.path, info.fingerprint, progress=progress)
+        check_adapter(converted, model.path)
+        found_hash = adapter_hash(converted)
         check_manifest(adapter, info.fingerprint, found_hash)
+        adapter = converted
     identity = ModelIdentity(
         name=name,
         backend=how.backend,

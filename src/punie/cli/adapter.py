@@ -39,8 +39,10 @@ def with_adapter(wish: Wish, settings: Loaded) -> tuple[Wish, Loaded]:
     if manifest is None:
         return wish, settings
     from punie.models.adapter import WEIGHTS, no_weights
+    from punie.models.peft import is_peft
 
-    if not (folder / WEIGHTS).exists():  # said before its base is looked for, which may take long
+    # Said before its base is looked for, which may take long.
+    if not (folder / WEIGHTS).exists() and not is_peft(folder):
         raise no_weights(folder)
     suite = wish.suite or _own_suite(manifest.suite, settings.project)
     return replace(wish, model=wish.model or manifest.base.name, suite=suite), settings

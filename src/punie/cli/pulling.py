@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from punie.models.pull import Progress, quiet
+from punie.models.converter import Progress, quiet
 from punie.sizes import byte_size
 
 WORDS = {
@@ -14,6 +14,8 @@ WORDS = {
     "convert": "converting",
     "wait": "waiting for another punie",
 }
+NOTES = {"peft": "the adapter is in PEFT's form; it is used in mlx_lm's, converted in the cache"}
+"""What is told and takes no time."""
 
 
 @contextmanager
@@ -46,6 +48,9 @@ def _bars() -> Generator[Progress]:
     with Bars(*columns, *extra, TimeRemainingColumn(compact=True), console=console) as bars:
 
         def progress(what: str, done: int, total: int) -> None:
+            if what in NOTES:
+                console.print(NOTES[what])
+                return
             if what not in tasks:
                 tasks[what] = bars.add_task(WORDS.get(what, what), total=total or None)
             bars.update(tasks[what], completed=done, total=total or None)
@@ -63,6 +68,6 @@ def _lines() -> Progress:
         said.add((what, quarter))
         size = f" of {byte_size(total)}" if what == "download" else ""
         share = f" {25 * quarter} %{size}" if total else ""
-        click.echo(f"{WORDS.get(what, what)}{share}", err=True)
+        click.echo(f"{NOTES.get(what) or WORDS.get(what, what)}{share}", err=True)
 
     return progress

@@ -63,8 +63,8 @@ def no_weights(adapter: Path) -> ModelError:
     """Why a folder without `adapters.safetensors` cannot be used, and what to do about it."""
     if (adapter / "adapter_model.safetensors").exists():
         return ModelError(
-            f"{adapter} is a PEFT adapter; the mlx backend reads mlx_lm's form",
-            hint="its weights must be adapters.safetensors with lora_a and lora_b",
+            f"{adapter} is in PEFT's form, which is read where the base is known",
+            hint="punie adapters convert writes it in mlx_lm's",
         )
     pickled = sorted(file.name for pattern in PICKLED for file in adapter.glob(pattern))
     if pickled:

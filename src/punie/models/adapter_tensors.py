@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from punie.errors import ModelError
-from punie.models.safetensors import BITS, NAMES, read_header
+from punie.models.safetensors import BITS, NAMES, TensorInfo, read_header
 from punie.reading import open_regular
+from punie.sizes import byte_size
+from punie.text import one_line
 
 WORDS = {"F32": "<u4", "F16": "<u2", "BF16": "<u2"}
 """Types that adapters have; moved as whole numbers, since numpy knows no bfloat16."""
@@ -38,28 +40,13 @@ def write_transposed(
     """
     import numpy as np  # noqa: PLC0415 - 60 ms, for whoever converts alone
 
-    tensors = read_header(source)
+    tensors = require_matrices(source)
     order = sorted(tensors, key=lambda name: tensors[name].start)
-    for name in order:
-        info = tensors[name]
-        if info.dtype not in WORDS or len(info.shape) != 2:
-            kind = NAMES.get(info.dtype, info.dtype)
-            raise ModelError(
-                f"{source}: {name} is {kind} of shape {info.shape}, no matrix of float32, float16 "
-                "or bfloat16",
-                hint="save the adapter in one of these types",
-            )
-    total = sum(prod(info.shape) * BITS[info.dtype] // 8 for info in tensors.values())
-    if total > MAX_BYTES:
-        raise ModelError(
-            f"{source} holds {total:,} bytes of matrices, more than any adapter that is read",
-            hint="is it an adapter?",
-        )
     entries: dict[str, dict[str, Any]] = {}
     end = 0
     for name in order:
         info = tensors[name]
-        start, end = end, end + prod(info.shape) * BITS[info.dtype] // 8
+        start, end = end, end + _size(info)
         shape = list(reversed(info.shape))
         entries[names[name]] = {"dtype": info.dtype, "shape": shape, "data_offsets": [start, end]}
     with open_regular(source) as file, target.open("xb") as out:
@@ -67,9 +54,35 @@ def write_transposed(
         file.seek(8 + int.from_bytes(file.read(8), "little"))
         for name in order:
             info = tensors[name]
-            raw = file.read(prod(info.shape) * BITS[info.dtype] // 8)
+            raw = file.read(_size(info))
             words = np.frombuffer(raw, WORDS[info.dtype]).reshape(info.shape)
             out.write(np.ascontiguousarray(words.T).data)
+
+
+def require_matrices(source: Path) -> dict[str, TensorInfo]:
+    """The tensors of a file that holds nothing but matrices in 16 or 32 bits, and not too much.
+
+    Raises ModelError for any other.
+    """
+    tensors = read_header(source)
+    for name, info in tensors.items():
+        if info.dtype not in WORDS or len(info.shape) != 2:
+            kind = NAMES.get(info.dtype, info.dtype)
+            raise ModelError(
+                f"{source}: {one_line(name, 80)} is {kind} of shape {info.shape}, no matrix of "
+                "float32, float16 or bfloat16",
+                hint="save the adapter in one of these types; expert layers are not converted",
+            )
+    if (total := sum(map(_size, tensors.values()))) > MAX_BYTES:
+        raise ModelError(
+            f"{source} holds {byte_size(total)}, more than any adapter that is read",
+            hint="is it an adapter?",
+        )
+    return tensors
+
+
+def _size(info: TensorInfo) -> int:
+    return prod(info.shape) * BITS[info.dtype] // 8
 
 
 def _header(entries: dict[str, dict[str, Any]], spelling: Spelling) -> bytes:

@@ -164,7 +164,7 @@ def refuse_mixed(folder: Path) -> None:
             hint="get the safetensors version, or load and save it with PEFT if you trust it",
         )
     raise ModelError(
-        f"{folder} has PEFT's {SETTINGS} and no {PEFT_WEIGHTS}", hint="copy the whole folder again"
+        f"{folder} has PEFT's {SETTINGS}, and no {PEFT_WEIGHTS}", hint="copy the whole folder again"
     )
 
 

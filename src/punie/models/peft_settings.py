@@ -62,6 +62,12 @@ MERGE = "merge it into its base with PEFT (merge_and_unload) and use that model,
 def refuse_what_mlx_lacks(folder: Path, settings: Mapping[str, Any]) -> None:
     """Raise ModelError for an adapter that is more, or something else, than LoRA."""
     kind = settings.get("peft_type")
+    if kind is None:
+        whose = "mlx_lm's" if "lora_parameters" in settings else "an"
+        raise ModelError(
+            f"{folder} holds PEFT's {PEFT_WEIGHTS} with {whose} {SETTINGS} without peft_type",
+            hint="files of two forms are mixed: copy the whole folder again",
+        )
     if kind != "LORA":
         raise ModelError(
             f"{folder} is an adapter of the kind {kind!r:.40}; only LoRA goes into mlx_lm's form",

@@ -18,7 +18,10 @@ _LORA = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.wei
 def refuse_strange(folder: Path, name: str, module: str, tensor: TensorInfo) -> None:
     """Raise ModelError for what is no matrix of a linear module inside of a layer."""
     if len(name) > LONGEST_NAME:
-        raise ModelError(f"{folder} holds a tensor with a name of {len(name):,} characters")
+        raise ModelError(
+            f"{folder} holds a tensor with a name of {len(name):,} characters",
+            hint="is it an adapter?",
+        )
     if len(tensor.shape) == 3 or ".experts." in name:
         raise ModelError(
             f"{folder} adapts expert layers ({one_line(module, 80)}), which the two forms keep in "
