@@ -1,0 +1,118 @@
+"""The requests that `torch_serve` answers: what transformers would drop or misread is put right."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# pyright: reportMissingParameterType=false, reportUntypedBaseClass=false
+# transformers is only partly typed.
+
+import json
+from typing import Any
+
+from fastapi import HTTPException
+from jinja2 import TemplateError
+from transformers import GenerationConfig
+from transformers.cli.serving.chat_completion import ChatCompletionHandler
+from transformers.cli.serving.completion import CompletionHandler
+from transformers.cli.serving.utils import BaseHandler
+
+from punie.backends.workers.torch_serve_lanes import WANTED, Wanted
+
+MODEL = "default_model"
+"""The name of the model that is served, with its adapter."""
+BASE = "base_model"
+"""The name of the same model without its adapter."""
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+KNOWN = {
+    *SAMPLING,
+    *("model", "messages", "prompt", "tools", "chat_template_kwargs", "stream", "stream_options"),
+    *("max_tokens", "max_completion_tokens", "seed", "stop", "logit_bias"),
+}
+"""The fields that change an answer here. Any other is refused, where transformers ignores it."""
+DEFAULT_TOKENS = 1024
+
+
+def wanted_of(body: dict[str, Any], *, adapter: bool) -> Wanted:
+    """What a request wants beyond transformers' generation settings. Raises HTTPException."""
+    unknown = sorted(name for name in body.keys() - KNOWN if body[name] is not None)
+    if unknown:
+        raise HTTPException(400, f"{unknown[0]} is not supported by this server")
+    names = (MODEL, BASE) if adapter else (MODEL,)
+    if body.get("model", MODEL) not in names:
+        raise HTTPException(404, f"no model {body['model']!r:.200}: {' or '.join(names)} is served")
+    stop: Any = body.get("stop") or ()
+    stops: tuple[Any, ...] = (stop,) if isinstance(stop, str) else tuple(stop)
+    if not all(isinstance(each, str) and each for each in stops):
+        raise HTTPException(400, "stop must be text, or a list of texts that are not empty")
+    return Wanted(
+        seed=body.get("seed"),
+        stop=stops,
+        base=body.get("model") == BASE,
+        tools=bool(body.get("tools")),
+        greedy=not any(body.get(name) for name in ("temperature", "logit_bias"))
+        and body.get("repetition_penalty", 1.0) == 1.0,
+    )
+
+
+def settings_of(body: dict[str, Any], model: Any) -> GenerationConfig:
+    """How to generate: as the request says, and nothing of the model's own `generation_config`.
+
+    That one may hold a temperature, a top_k or a repetition penalty which no request asked for;
+    temperature 0 would then not be greedy. Only the tokens that end an answer are taken from it.
+    """
+    temperature = float(body.get("temperature") or 0.0)
+    chosen: dict[str, Any] = {"do_sample": temperature > 0, "num_beams": 1}
+    if temperature > 0:
+        chosen |= {"temperature": temperature, "top_p": 1.0, "top_k": 0}
+    for name in ("top_p", "top_k", "min_p"):
+        if temperature > 0 and body.get(name) is not None:
+            chosen[name] = body[name]
+    if body.get("repetition_penalty") is not None:
+        chosen["repetition_penalty"] = float(body["repetition_penalty"])
+    if body.get("logit_bias"):
+        chosen["sequence_bias"] = {(int(token),): v for token, v in body["logit_bias"].items()}
+    most = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_TOKENS
+    own = model.generation_config
+    return GenerationConfig(
+        max_new_tokens=int(most),
+        eos_token_id=own.eos_token_id,
+        pad_token_id=own.pad_token_id,
+        bos_token_id=own.bos_token_id,
+        **chosen,
+    )
+
+
+class Put(BaseHandler):
+    """What both kinds of request share; mixed into transformers' handlers before they are made."""
+
+    def _validate_request(self, body: dict[str, Any]) -> None:
+        adapter = bool(getattr(self._served(), "_hf_peft_config_loaded", False))
+        WANTED.set(wanted_of(body, adapter=adapter))
+
+    def _resolve_model(self, body: dict[str, Any]) -> Any:
+        return super()._resolve_model({**body, "model": MODEL})
+
+    def _build_generation_config(self, body: dict[str, Any], *_: Any, **__: Any) -> Any:
+        return settings_of(body, self._served())
+
+    def _served(self) -> Any:
+        (held,) = self.model_manager.loaded_models.values()
+        return held.model
+
+
+class Chats(Put, ChatCompletionHandler):
+    """/v1/chat/completions."""
+
+    async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
+        """Answer one request. Raises HTTPException: 400 for what no model could answer."""
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise HTTPException(400, "messages must be a list of at least one message")
+        try:
+            return await super().handle_request(body, request_id)
+        except TemplateError as error:
+            raise HTTPException(400, f"the chat template refuses: {error}") from error
+        except json.JSONDecodeError as error:
+            raise HTTPException(400, f"the arguments of a call are no JSON: {error}") from error
+
+
+class Texts(Put, CompletionHandler):
+    """/v1/completions."""

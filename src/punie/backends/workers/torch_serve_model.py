@@ -1,0 +1,106 @@
+"""What `torch_serve` serves: a Hugging Face folder, packed or not, with PEFT's adapter."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# transformers, peft and bitsandbytes are only partly typed.
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What to load, how to pack it, and where to."""
+
+    folder: Path
+    """The model, or a folder of links to it with PEFT's adapter beside them."""
+    quantization: str
+    """`none`, `4bit` or `8bit`."""
+    computed_in: str
+    """A type of torch's; `auto` is that of the files."""
+    device: str
+    """As transformers' `device_map` has it: `cpu`, `cuda:0`, `sequential`."""
+
+
+def load(served: Served) -> tuple[Any, Any]:
+    """The model, ready to answer, and its tokenizer. Raises what transformers raises."""
+    import torch  # noqa: PLC0415 - the command line is read before it
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - as above
+
+    tokenizer = AutoTokenizer.from_pretrained(served.folder, local_files_only=True)
+    if not tokenizer.chat_template:
+        raise ValueError(f"{served.folder} has no chat template, so it cannot answer chats")
+    computed_in = "auto" if served.computed_in == "auto" else getattr(torch, served.computed_in)
+    model = AutoModelForCausalLM.from_pretrained(
+        served.folder,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        dtype=computed_in,
+        device_map=served.device,
+        quantization_config=packing(served),
+    )
+    keep_weights_as_they_are(model)
+    end_where_the_turn_ends(model, tokenizer)
+    return model.eval(), tokenizer
+
+
+def end_where_the_turn_ends(model: Any, tokenizer: Any) -> None:
+    """Have the tokenizer's end of a turn end an answer too: some models' settings name another."""
+    named = model.generation_config.eos_token_id
+    ends = {named} if isinstance(named, int) else set(named or ())
+    if tokenizer.eos_token_id is not None:
+        ends.add(tokenizer.eos_token_id)
+    model.generation_config.eos_token_id = sorted(ends)
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = min(ends, default=0)
+
+
+def packing(served: Served) -> Any:
+    """How bitsandbytes packs the weights, and the type that it unpacks them to.
+
+    `transformers serve --quantization` names no type, and then 4-bit weights are unpacked to
+    float32 whatever the model computes in: slower, and other numbers than in training.
+    """
+    import torch  # noqa: PLC0415 - see above
+    from transformers import BitsAndBytesConfig  # noqa: PLC0415 - see above
+
+    if served.quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    if served.quantization == "4bit":
+        unpacked = "float32" if served.computed_in == "auto" else served.computed_in
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=getattr(torch, unpacked),
+        )
+    return None
+
+
+def keep_weights_as_they_are(model: Any) -> None:
+    """Have bitsandbytes leave 4-bit weights in their layout.
+
+    On processors with AVX512-BF16 it repacks them at the first answer and multiplies in bfloat16
+    from then on, whatever the compute type is.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.support_avx512bf16_for_cpu = False
+
+
+def adapted_layers(model: Any) -> list[Any]:
+    """The layers that an adapter of PEFT's changes."""
+    return [module for module in model.modules() if getattr(module, "lora_A", None)]
+
+
+@contextmanager
+def without_adapter(model: Any) -> Generator[None]:
+    """Take the adapter off while the context is open; nobody else may use the model meanwhile."""
+    model.disable_adapters()
+    try:
+        yield
+    finally:
+        model.enable_adapters()
