@@ -1,10 +1,12 @@
 # make eval   set up and measure the built-in model        make test   set up and run the tests
 # make lint   style, types, layers                          make bench  speed, load and trust
 # EXTRAS=a,b  further extras of pyproject.toml              PYTHON=…    an interpreter of your choice
+# JOBS=N      tests at a time, 0 for one process            ARGS=…      further arguments of pytest
 
 VENV   := .venv
 BIN    := $(VENV)/bin
 EXTRAS ?=
+JOBS   ?= 2
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV     := $(shell command -v uv 2>/dev/null)
@@ -25,7 +27,7 @@ eval: $(VENV)/.ready-run$(EXTRAS)
 	$(BIN)/punie eval --journal "Baseline of the built-in model."
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

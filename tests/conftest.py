@@ -1,5 +1,6 @@
 """Fixtures that more than one test module needs."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,9 +20,14 @@ settings.load_profile("any machine")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the registry of running servers apart from that of the person who runs the tests."""
+    """Keep the registry of running servers apart from that of the person who runs the tests.
+
+    What a test starts computes with one thread: tests run side by side, and would fight for cores.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PUNIE_STATE", str(tmp_path_factory.mktemp("state")))
+        for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            patch.setenv(threads, os.environ.get(threads, "1"))
         yield
 
 
