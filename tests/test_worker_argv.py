@@ -16,7 +16,7 @@ from punie.serving.config import ServerConfig
 from train_rows_file import random_rows, write_rows
 
 SOURCES = Path(__file__).parents[1] / "src" / "punie"
-NAMES = ("convert", "encode", "fuse", "gguf_export", "mlx_train", "speed", "template")
+NAMES = ("convert", "encode", "fuse", "gguf_export", "mlx_train", "speed", "template", "unpack")
 HOSTILE = """
 from pathlib import Path
 Path(__file__).with_name("ran").touch()

