@@ -24,7 +24,13 @@ from punie.backends.workers.train_state import (
     require_same_shapes,
     unreadable,
 )
+from punie.records.base import digest
 from punie.records.training import ResolvedPlan
+
+
+def join() -> Any:
+    """The processes that mlx.launch has started, once all of them are there."""
+    return mx.distributed.init(strict=True, backend="ring")
 
 
 class MlxEngine:
@@ -37,7 +43,11 @@ class MlxEngine:
         self.machine = describe(blas)
         self.rank: int = 0 if group is None else group.rank()
         self.world: int = 1 if group is None else group.size()
+        if group is not None:
+            self.machine["processes"] = str(self.world)
         self._group = group
+        self._key = 0
+        """With several processes: where the random numbers of all of them come from."""
         self._gradient: Any = None
         """What was accumulated and not applied yet."""
         self._shape: tuple[int, ...] = ()
@@ -45,6 +55,7 @@ class MlxEngine:
     def load(self, folder: Path, plan: ResolvedPlan) -> None:
         maybe_set_recommended_wired_limit()
         mx.random.seed(plan.seed)
+        self._key = plan.seed << 32
         self._model = load(folder)
         self._parameters = total_parameters(self._model)
 
@@ -82,6 +93,7 @@ class MlxEngine:
         self._model.train()
 
     def probe(self, batch: Batch, total: int) -> None:
+        self._draw_anew()
         loss, gradient = self._step(*self._arrays(batch, total), None, 0)
         mx.eval(self._state, loss, gradient)
 
@@ -90,6 +102,7 @@ class MlxEngine:
             # What is kept of the freed memory does not fit batches of another shape.
             self._shape = batch.tokens.shape
             mx.clear_cache()
+        self._draw_anew()
         self._optimizer.learning_rate = rate
         loss, self._gradient = self._step(*self._arrays(batch, total), self._gradient, divisor)
         mx.eval(self._state, loss, self._gradient)
@@ -110,10 +123,17 @@ class MlxEngine:
         return _number(loss)
 
     def random_key(self) -> int:
-        return random_key()
+        return random_key() if self._group is None else self._key
 
     def set_random_key(self, key: int) -> None:
+        self._key = key
         mx.random.seed(key)
+
+    def _draw_anew(self) -> None:
+        """Begin the random numbers of one iteration: every process drops out on its own."""
+        if self._group is not None:
+            mx.random.seed(int(digest({"key": self._key, "rank": self.rank})[:15], 16))
+            self._key += 1
 
     def finite(self) -> bool:
         return all(mx.isfinite(each).all().item() for each in self._trained().values())

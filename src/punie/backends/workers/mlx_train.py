@@ -11,12 +11,15 @@ from punie.backends.workers.train_program import main
 from punie.records.training import TrainJob
 
 
-def make_engine(_job: TrainJob) -> Engine:
-    """Load BLAS, then mlx."""
+def make_engine(job: TrainJob) -> Engine:
+    """Load BLAS, then mlx, and find the other processes."""
     blas = load_blas()
-    from punie.backends.workers.mlx_engine import MlxEngine  # noqa: PLC0415 - only after BLAS
+    from punie.backends.workers.mlx_engine import (  # noqa: PLC0415 - only after BLAS
+        MlxEngine,
+        join,
+    )
 
-    return MlxEngine(blas)
+    return MlxEngine(blas, join() if job.processes > 1 else None)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,12 @@
 punie's own lock ends with punie, and its worker lives on for up to the guardian's grace, to finish
 an iteration and save. A training that is resumed meanwhile must not write into the same folder: the
 older worker would put its state over the newer one's.
+
+Of several processes that train together the first one holds the folder. It writes into the lock's
+file which launch it is of, and the others, which read the folder too, wait for that.
 """
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -19,6 +23,8 @@ LOCK = "worker.lock"
 WAIT_S = 40.0
 """The guardian kills a worker 30 s after the death of its punie; then the system drops the lock."""
 LOOK_S = 0.05
+LAUNCH = "PUNIE_LAUNCH"
+"""The variable that says which launch a process is of: no two have the same."""
 
 
 def hold(folder: Path, stopped: Callable[[], bool], *, wait_s: float = WAIT_S) -> bool:
@@ -44,11 +50,28 @@ def hold(folder: Path, stopped: Callable[[], bool], *, wait_s: float = WAIT_S) -
                     "end: stop it, and resume",
                 )
             time.sleep(LOOK_S)
+        if launch := os.environ.get(LAUNCH):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, launch.encode(), 0)
     except OSError as problem:
         raise Failure(
             FailureKind.DISK, f"{folder / LOCK}: {problem.strerror or problem}"
         ) from problem
     return True
+
+
+def wait_for_first(folder: Path, stopped: Callable[[], bool]) -> bool:
+    """Wait until the first process of this launch holds the folder; False: told to stop before.
+
+    Where that one gives up, this one is ended by the launch.
+    """
+    launch = os.environ[LAUNCH].encode()
+    while not stopped():
+        with contextlib.suppress(OSError):
+            if (folder / LOCK).read_bytes() == launch:
+                return True
+        time.sleep(LOOK_S)
+    return False
 
 
 def _taken(descriptor: int) -> bool:

@@ -191,6 +191,8 @@ class Training:
             ending = self._ending()  # once: a signal may come at any moment
             if validated or due or ending is not None:
                 self._save()
+        # None goes before the first has saved: a launch whose processes go is ending.
+        self._engine.largest(0.0)
         seconds = time.perf_counter() - began
         self._emit(_ended(self._engine, self.progress.step, ending, seconds))
 

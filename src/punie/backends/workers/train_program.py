@@ -3,6 +3,9 @@
 The job is a `TrainJob`; what happens is said as `TrainEvent`s, one JSON object a line, on the
 descriptor that `PUNIE_EVENTS_FD` names. SIGTERM and SIGINT end the training after the iteration
 that it is in, with a checkpoint, and the exit code is 0. The exit code of a failure is 1.
+
+Of several processes that train together the first one speaks and writes; the others say only why
+they failed. One that could not add up with the others says nothing: they know why.
 """
 
 import os
@@ -17,11 +20,15 @@ from pydantic import ValidationError
 
 from punie.backends.workers.train_engine import Engine
 from punie.backends.workers.train_failure import Emit, Failure, emit_to, keeps, less_memory
-from punie.backends.workers.train_lock import hold
+from punie.backends.workers.train_lock import hold, wait_for_first
 from punie.records.training import Ended, Ending, Failed, FailureKind, TrainJob
 
 RANKS = ("RANK", "MLX_RANK")
 """Variables in which a launcher of several processes says which one this is."""
+PEER_LOST = 72
+"""The exit code of a process that could not add up with the others."""
+LOST = ("[ring]", "gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+"""What the frameworks say where another process is gone, or a network."""
 stopping = False
 
 
@@ -40,9 +47,10 @@ def main(make_engine: Callable[[TrainJob], Engine]) -> int:
     first = all(os.environ.get(name, "0") == "0" for name in RANKS)
     try:
         # Before anything of the folder is read, and its file of events is opened.
-        if first and keeps(job) and not hold(job.folder, lambda: stopping):
+        if keeps(job) and not (hold if first else wait_for_first)(job.folder, lambda: stopping):
             stopped = Ended(step=0, ending=Ending.STOPPED, seconds=0.0, peak_memory_bytes=0)
-            emit_to(None)(stopped)
+            if first:
+                emit_to(None)(stopped)
             return 0
     except Failure as failure:
         emit_to(None)(failure.event)
@@ -66,6 +74,8 @@ def _train(job: TrainJob, emit: Emit, make_engine: Callable[[TrainJob], Engine])
         last = failure.event
     except Exception as error:  # noqa: BLE001 - whatever it was, punie hears of it
         traceback.print_exc()
+        if job.processes > 1 and any(word in str(error) for word in LOST):
+            return PEER_LOST
         last = _failed(error, job)
     else:
         return 0
