@@ -215,8 +215,13 @@ NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
         {},
         "optimizer: mlx has no paged_adamw_8bit",
     ),
-    "scales of no packing": (
+    "scales of packing on mlx": (
         TrainPlan(double_quantization=True),
+        {},
+        "double_quantization: mlx packs no model while it trains",
+    ),
+    "scales of no packing": (
+        TrainPlan(quantization=Quantization.NONE, double_quantization=True),
         {"backend": "cuda"},
         "double_quantization: has no effect without quantization: 4bit",
     ),
@@ -229,6 +234,36 @@ NO_EFFECT: dict[str, tuple[TrainPlan, dict[str, Any], str]] = {
         TrainPlan(method=Method.FULL, quantization=Quantization.FOUR_BIT),
         {"backend": "cuda"},
         "quantization: does not go with method full",
+    ),
+    "scales of what cannot be packed": (
+        TrainPlan(double_quantization=True),
+        {"backend": "cuda", "experts": True},
+        "double_quantization: has no effect without quantization: 4bit",
+    ),
+    "experts that are packed": (
+        TrainPlan(quantization=Quantization.EIGHT_BIT),
+        {"backend": "cuda", "experts": True},
+        "quantization: the model is a mixture of experts, and bitsandbytes leaves experts unpacked",
+    ),
+    "magnitudes in torch": (
+        TrainPlan(method=Method.DORA),
+        {"backend": "cuda"},
+        "method: dora is trained on mlx only",
+    ),
+    "adafactor in torch": (
+        TrainPlan(optimizer=Optimizer.ADAFACTOR),
+        {"backend": "cuda"},
+        "optimizer: torch's Adafactor is another one",
+    ),
+    "muon in torch": (
+        TrainPlan(optimizer=Optimizer.MUON),
+        {"backend": "cuda"},
+        "optimizer: torch's Muon scales a step by the rows of a matrix",
+    ),
+    "an uncorrected adam in torch": (
+        TrainPlan(optimizer=Optimizer.ADAMW, optimizer_options={"bias_correction": False}),
+        {"backend": "cuda"},
+        "optimizer_options.bias_correction: torch's adamw always corrects",
     ),
     "an option that 8 bits do not take": (
         TrainPlan(optimizer=Optimizer.PAGED_ADAMW_8BIT, optimizer_options={"amsgrad": True}),
@@ -330,7 +365,7 @@ CHANGED: dict[str, object] = {
 
 NOT_ON_MLX: dict[str, dict[str, object]] = {
     "quantization": {"quantization": "8bit"},
-    "double_quantization": {"quantization": "4bit", "double_quantization": True},
+    "double_quantization": {"double_quantization": True},
     "optimizer": {"optimizer": "paged_adamw_8bit"},
 }
 """Flags that set keys which another backend acts on, and mlx refuses."""
@@ -342,11 +377,56 @@ def test_the_table_has_every_key() -> None:
 
 @pytest.mark.parametrize("key", NOT_ON_MLX)
 def test_what_mlx_refuses_reaches_the_worker_of_another_backend(key: str) -> None:
-    plan = with_overrides(TrainPlan(), **NOT_ON_MLX[key])
-    assert ": mlx " in refusal(plan)
-    bare, changed = resolved(TrainPlan(), backend="cuda"), resolved(plan, backend="cuda")
-    differing = {name for name, value in changed if value != getattr(bare, name)}
-    assert differing == NOT_ON_MLX[key].keys()
+    assert ": mlx " in refusal(with_overrides(TrainPlan(), **NOT_ON_MLX[key]))
+
+
+QLORA: dict[str, object] = {
+    "quantization": Quantization.FOUR_BIT,
+    "double_quantization": True,
+    "gradient_checkpointing": True,
+    "optimizer": Optimizer.PAGED_ADAMW_8BIT,
+}
+
+
+def differing(one: ResolvedPlan, other: ResolvedPlan) -> dict[str, object]:
+    return {name: value for name, value in other if value != getattr(one, name)}
+
+
+def test_on_cuda_a_bare_plan_is_qlora() -> None:
+    assert differing(resolved(TrainPlan()), resolved(TrainPlan(), backend="cuda")) == QLORA
+
+
+@pytest.mark.parametrize(
+    ("said", "changed"),
+    [
+        ({"quantization": "4bit"}, {}),
+        ({"quantization": "8bit"}, {"quantization": "8bit", "double_quantization": False}),
+        ({"quantization": "none"}, {"quantization": "none", "double_quantization": False}),
+        ({"double_quantization": False}, {"double_quantization": False}),
+        ({"gradient_checkpointing": False}, {"gradient_checkpointing": False}),
+        ({"optimizer": "adam"}, {"optimizer": "adam"}),
+    ],
+)
+def test_what_the_plan_says_itself_is_not_a_default_of_cuda(
+    said: dict[str, object], changed: dict[str, object]
+) -> None:
+    bare = resolved(TrainPlan(), backend="cuda")
+    assert differing(bare, resolved(with_overrides(TrainPlan(), **said), backend="cuda")) == changed
+
+
+def test_what_cannot_be_packed_stays_as_it_is_on_cuda() -> None:
+    for plan, experts in ((TrainPlan(method=Method.FULL), False), (TrainPlan(), True)):
+        chosen = resolved(plan, backend="cuda", experts=experts)
+        assert (chosen.quantization, chosen.double_quantization) == (Quantization.NONE, False)
+        assert chosen.gradient_checkpointing
+        assert chosen.optimizer is Optimizer.PAGED_ADAMW_8BIT
+
+
+def test_a_correction_that_torch_always_makes_is_no_option_there() -> None:
+    said: dict[str, Any] = {"bias_correction": True, "eps": 1e-6}
+    plan = TrainPlan(optimizer=Optimizer.ADAM, optimizer_options=said)
+    assert resolved(plan).optimizer_options == said
+    assert resolved(plan, backend="cuda").optimizer_options == {"eps": 1e-6}
 
 
 @pytest.mark.parametrize("key", sorted(CHANGED.keys() - {"schema_version"}))

@@ -47,7 +47,9 @@ def _packing_errors(plan: TrainPlan) -> Iterator[FormError]:
     if plan.quantization is not Quantization.NONE and plan.method is Method.FULL:
         what = "does not go with method full: weights that are packed cannot be trained"
         yield FormError(("quantization",), what)
-    if plan.double_quantization and plan.quantization is not Quantization.FOUR_BIT:
+    # Where no quantization is said it is the backend's, which is known when the plan is resolved.
+    said = "quantization" in plan.model_fields_set
+    if plan.double_quantization and said and plan.quantization is not Quantization.FOUR_BIT:
         what = "has no effect without quantization: 4bit"
         yield FormError(("double_quantization",), what, key=True)
 

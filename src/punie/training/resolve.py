@@ -13,6 +13,7 @@ from punie.records.training import (
     Schedule,
     TrainPlan,
 )
+from punie.training.defaults import with_backend_defaults
 from punie.training.effect import effect_errors
 from punie.training.unsupported import unsupported
 
@@ -34,19 +35,21 @@ def resolve_plan(
     valid_rows: int,
     context: int | None = None,
     backend: str = "mlx",
+    experts: bool = False,
 ) -> ResolvedPlan:
     """Choose what the plan leaves open, for a model of so many blocks and so many rows.
 
     An epoch is `ceil(train_rows / batch_size)` iterations: every row is trained, the last batch may
-    be smaller. `context` is the most tokens that the model is made for, where it says so. Raises
-    InputError with everything that does not fit the model, the data or the backend, or has no
-    effect.
+    be smaller. `context` is the most tokens that the model is made for, where it says so, and
+    `experts` says that it is a mixture of them. Raises InputError with everything that does not fit
+    the model, the data or the backend, or has no effect.
     """
     if train_rows < 1:
         raise InputError("there is no row to train on", hint="add rows to the training data")
+    plan = with_backend_defaults(plan, backend, experts=experts)
     chosen = _chosen(plan, model_layers, train_rows, valid_rows, context)
     problems = [f"{'.'.join(map(str, each.path))}: {each.what}" for each in effect_errors(plan)]
-    problems += unsupported(plan, backend)
+    problems += unsupported(plan, backend, experts=experts)
     problems += _misfits(plan, chosen, model_layers, train_rows, context)
     problems += _unvalidated(plan, valid_rows)
     if problems:
