@@ -14,7 +14,7 @@ from punie.records.training import Method
 from punie.reporting.escaping import code, escape, fence, table
 from punie.reporting.numbers import compact
 from punie.reporting.privacy import Privacy
-from punie.reporting.training_markdown import results_table, training_body
+from punie.reporting.training_markdown import results_table, trained_by, training_body
 from punie.text import one_line
 
 NAME = re.compile(r"[\w.-]+", re.ASCII)
@@ -92,7 +92,7 @@ def _what_it_is(manifest: AdapterManifest, *, fused: bool) -> str:
     return (
         f"{kind} for {code(name)} ({compact(base.parameters)} parameters, {escape(base.dtype)}), "
         f"trained on {code(shown_name(manifest.data.name))} with "
-        f"punie on {escape(manifest.created_at[:10])}."
+        f"punie on {escape(manifest.created_at[:10])} by {escape(trained_by(manifest))}."
     )
 
 

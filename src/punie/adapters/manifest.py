@@ -8,6 +8,7 @@ from pathlib import Path
 
 from punie.adapters.card import public, write_card
 from punie.adapters.stamps import LEAKAGE, SELECTION
+from punie.analysis.served_by import served_by
 from punie.errors import InputError, StoreError
 from punie.models.manifest import MANIFEST, read_manifest
 from punie.records.adapter import AdapterManifest, AdapterResult
@@ -90,6 +91,7 @@ def result_of(run: Run, manifest: AdapterManifest) -> AdapterResult:
         prompts=summary.prompts if summary else 0,
         faults=summary.faults if summary else 0,
         stamps=tuple(stamps),
+        served_by=served_by(run.model),
     )
 
 

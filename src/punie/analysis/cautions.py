@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from punie.analysis.pairing import Paired
+from punie.analysis.served_by import served_by, served_otherwise
 from punie.records.run import Run, RunStatus
 from punie.records.trust import IncidentKind, Level
 from punie.text import one_line
@@ -46,6 +47,11 @@ def _of(run: Run) -> Iterator[str]:
 
 
 def _together(base: Run, current: Run, paired: Paired) -> Iterator[str]:
+    if served_otherwise(base.model, current.model):
+        yield (
+            "The runs were not served alike, so a difference may come from the serving alone: "
+            f"base {served_by(base.model)}; current {served_by(current.model)}."
+        )
     if base.repeats != current.repeats:
         yield (
             f"The runs were asked {base.repeats} and {current.repeats} times a prompt, "

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import JsonValue
 
+from punie.analysis.served_by import PACKED, served_otherwise
 from punie.records.base import canonical_json
 from punie.records.comparison import Differing
 from punie.records.run import ModelIdentity, Run
@@ -47,9 +48,20 @@ def _subject(base: ModelIdentity, current: ModelIdentity) -> Iterator[Differing]
         )
     yield from _one("quantisation", base.dtype, current.dtype)
     yield from _one("backend", base.backend, current.backend)
+    if served_otherwise(base, current):
+        yield from _serving(base, current)
     yield from _one("address", base.url, current.url)
     if base.template_hash and current.template_hash:
         yield from _one("chat template", base.template_hash[:12], current.template_hash[:12])
+
+
+def _serving(base: ModelIdentity, current: ModelIdentity) -> Iterator[Differing]:
+    """Yield how a backend served its model; who has no choice, as mlx, says nothing of it."""
+    yield from _one("server", base.server, current.server)
+    was, now = (PACKED.get(each.quantization) for each in (base, current))
+    yield from _one("packing while loading", was, now)
+    yield from _one("computed in", base.computed_in, current.computed_in)
+    yield from _one("device", base.device, current.device)
 
 
 def _asking(base: Run, current: Run) -> Iterator[Differing]:

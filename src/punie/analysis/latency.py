@@ -12,6 +12,7 @@ from punie.analysis.bootstrap import (
     studentized_interval,
 )
 from punie.analysis.pairing import Asked
+from punie.analysis.served_by import served_by, served_otherwise
 from punie.analysis.statistics import quantile, spread
 from punie.records.comparison import LatencyComparison, Pair, Side, Timing
 from punie.records.run import Run
@@ -112,6 +113,11 @@ def _not_comparable(base: Run, current: Run, timed: int, lost: int) -> Iterator[
         base.model.backend != current.model.backend
     ):
         yield "one of the two servers is somebody else's, on hardware that is not known"
+    if served_otherwise(base.model, current.model):
+        yield (
+            f"they were served by {served_by(base.model)} and by {served_by(current.model)}: "
+            "the times tell the servers apart, not the models"
+        )
     yield from _too_little(timed, lost, LEAST_RATIOS)
 
 

@@ -1,5 +1,6 @@
 """What counts as the same model, and as asked in the same way, for whoever pairs runs."""
 
+from punie.analysis.served_by import served_alike
 from punie.records.run import ModelIdentity
 from punie.records.suite import Sampling
 
@@ -7,9 +8,10 @@ from punie.records.suite import Sampling
 def same_model(one: ModelIdentity, other: ModelIdentity) -> bool:
     """Whether both are one model (weights, config, tokenizer, template) with one adapter.
 
-    Where the hashes are out of reach, as of a URL, address and names have to do.
+    Served in one way, too: another backend or packing answers otherwise. Where the hashes are
+    out of reach, as of a URL, address and names have to do.
     """
-    return _what(one) == _what(other)
+    return _what(one) == _what(other) and served_alike(one, other)
 
 
 def same_sampling(one: Sampling, other: Sampling) -> bool:

@@ -20,7 +20,7 @@ from punie.reporting.numbers import (
     rate,
     short_hash,
 )
-from punie.reporting.training_markdown import ENDINGS, found_or_accepted, score_of
+from punie.reporting.training_markdown import ENDINGS, found_or_accepted, score_of, trained_by
 from punie.text import one_line
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _newest(entry: Entry) -> str:
     if not results:
         return "not measured"
     stamps = f" ({', '.join(results[-1].stamps)})" if results[-1].stamps else ""
-    return f"{results[-1].suite} {score_of(results[-1])}{stamps}"
+    return f"{results[-1].suite} {score_of(results[-1])}{stamps}{_served(results[-1])}"
 
 
 def _data(entry: Entry) -> str:
@@ -158,6 +158,7 @@ def _ingredients(manifest: AdapterManifest) -> Iterator[tuple[str, str]]:
     if manifest.suite:
         yield "suite", manifest.suite
     yield "method", f"{plan.method.value}, {rank}{counted(plan.layers, 'layer')}"
+    yield "trained by", trained_by(manifest)
     yield "optimizer", f"{plan.optimizer.value}, {plan.learning_rate:g}, batch {plan.batch_size}"
 
 
@@ -182,4 +183,8 @@ def _facts_of_training(manifest: AdapterManifest) -> Iterator[tuple[str, str]]:
 
 def _result(result: AdapterResult) -> str:
     stamps = f" ({', '.join(result.stamps)})" if result.stamps else ""
-    return f"{result.suite} {score_of(result)}{stamps}, run {result.run}"
+    return f"{result.suite} {score_of(result)}{stamps}{_served(result)}, run {result.run}"
+
+
+def _served(result: AdapterResult) -> str:
+    return f" on {result.served_by}" if result.served_by != "mlx" else ""

@@ -190,7 +190,12 @@ def _uncollected() -> "Generator[None]":
 
 def _matrix(contenders: "list[Contender]", how: "How") -> "Matrix":
     from punie.analysis.matrix import matrix_of
+    from punie.analysis.served_by import served_by
     from punie.reporting.wording import model_title
 
     runs = [(each.run, each.arm) for each in contenders]
-    return matrix_of(runs, [model_title(each.run.model) for each in contenders], how)
+    titles = [model_title(each.run.model) for each in contenders]
+    served = [served_by(each.run.model) for each in contenders]
+    if len(set(served)) > 1:
+        titles = [f"{title} on {how}" for title, how in zip(titles, served, strict=True)]
+    return matrix_of(runs, titles, how)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from punie.analysis.resume_command import begun_by, command_of, is_asked_until_decided
+from punie.analysis.served_by import served_alike, served_by
 from punie.cli.wish import Wish
 from punie.errors import InputError, StoreError
 from punie.models.catalog import BUILTINS
@@ -139,6 +140,8 @@ def refuse_another_model(run: Run, endpoint: Endpoint) -> None:
         ("chat template", was.template_hash, now.template_hash),
         ("adapter", was.adapter_hash, now.adapter_hash),
     ]
+    if not served_alike(was, now):
+        pairs.append(("server", served_by(was), served_by(now)))
     _refuse(run, [each for each in pairs if each[1] != each[2]])
 
 

@@ -61,8 +61,9 @@ def _table(heads: list[Run]) -> object:
     from rich import box
     from rich.table import Table
 
+    from punie.analysis.served_by import served_by
     from punie.reporting.numbers import counted, percent, percent_interval
-    from punie.reporting.wording import half_measured
+    from punie.reporting.wording import half_measured, model_title
 
     width = out().width
     wide, narrow = width >= WIDE, width < NARROW
@@ -79,9 +80,10 @@ def _table(heads: list[Run]) -> object:
     if any_partial:
         table.caption = f"{PARTIAL} whole categories have no answer: punie runs show RUN"
         table.caption_justify = "left"
+    several = len({served_by(run.model) for run in heads}) > 1
     for run in heads:
         summary = run.summary
-        model = run.model.name + (f" + {run.model.adapter}" if run.model.adapter else "")
+        model = model_title(run.model) + (f" on {served_by(run.model)}" if several else "")
         faults = f", {counted(summary.faults, 'fault')}" if summary and summary.faults else ""
         score = summary.score if summary else None
         cells = [run.id]

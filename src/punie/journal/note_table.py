@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from punie.adapters.manifest import result_of
+from punie.analysis.served_by import served_by
 from punie.journal.benchmark import BenchmarkRecord
 from punie.journal.comparison import ComparisonRecord
 from punie.journal.document import first_line_of
@@ -13,6 +14,7 @@ from punie.journal.note import NoteRecord
 from punie.journal.reading import Entry
 from punie.journal.training import TrainingRecord
 from punie.records.adapter import AdapterManifest, AdapterResult, LossPoint
+from punie.records.benchmark import BenchmarkResult
 from punie.records.run import Run
 from punie.reporting import comparison_wording as words
 from punie.reporting import numbers
@@ -177,16 +179,16 @@ def _curve(points: Iterable[LossPoint]) -> str:
 
 
 def _results(manifest: AdapterManifest, runs: Iterable[Run]) -> str:
-    """Each suite's newest result, by the runs that measured exactly these weights."""
+    """Each suite's newest result on each backend, of the runs that measured these weights."""
     found = {each.run: each for each in manifest.results}
     found |= {
         run.id: result_of(run, manifest)
         for run in runs
         if run.model.adapter_hash == manifest.adapter_hash
     }
-    newest: dict[tuple[str, str], AdapterResult] = {}
+    newest: dict[tuple[str, str, str], AdapterResult] = {}
     for each in sorted(found.values(), key=lambda result: (result.created_at, result.run)):
-        newest[each.suite, each.suite_hash] = each
+        newest[each.suite, each.suite_hash, each.served_by] = each
     said = [f"{code(each.suite)} {result_words(each)}" for each in newest.values()]
     return "; ".join(said) or numbers.NOTHING
 
@@ -202,10 +204,17 @@ def _benchmark(line: _Line, record: BenchmarkRecord) -> list[str]:
         numbers.byte_size(measured.peak_memory_bytes if measured else None),
         escape(decision.pace.value) if decision else numbers.NOTHING,
         _served(record),
-        escape(result.provenance.hardware) or numbers.NOTHING,
+        _hardware(result),
         line.notes,
         line.link,
     ]
+
+
+def _hardware(result: BenchmarkResult) -> str:
+    """With the backend where it is not mlx: the seconds are its own."""
+    told = [result.provenance.hardware]
+    told += [served_by(result.model)] if result.model.backend != "mlx" else []
+    return escape(", ".join(filter(None, told))) or numbers.NOTHING
 
 
 def _served(record: BenchmarkRecord) -> str:

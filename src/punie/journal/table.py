@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from punie.analysis.served_by import served_by
 from punie.errors import InputError, JournalError
 from punie.journal.document import first_line_of
 from punie.journal.folder import ENTRY, JOURNAL, README, entry_folders, place_of, replace_readme
@@ -91,27 +92,34 @@ def _section(name: str, steps: Sequence[_Step]) -> str:
     heads = ["Step", "Dataset", "Adapter", "Overall", "95 % interval"]
     right = [3, 4, *range(5, 5 + len(categories))]
     heads += [*map(escape, categories), "Notes", "Run"]
-    rows = [_row(step, categories, several=several) for step in steps]
+    served = len({served_by(step.record.run.model) for step in steps}) > 1
+    rows = [_row(step, categories, several=several, served=served) for step in steps]
     parts = [f"## {escape(name)}", _trend(steps), table(heads, rows, right=right)]
     return "\n\n".join(part for part in parts if part)
 
 
 def _trend(steps: Sequence[_Step]) -> str:
-    """Scores of the newest form of the suite, where there are at least two."""
+    """Scores of the newest form of the suite, where there are at least two that were served alike.
+
+    A line for each way of serving: what changes with the backend is no progress of the model.
+    """
     newest = steps[0].record.run.suite_hash
-    scores = [
-        step.summary.score.value
-        for step in reversed(steps)
-        if step.record.run.suite_hash == newest
-        and not step.superseded_by
-        and step.record.run.decided_after is None  # else a part of the suite
-        and step.summary
-        and step.summary.score
-    ]
-    return f"Overall, oldest to newest: {sparkline(scores)}" if len(scores) > 1 else ""
+    scores: dict[str, list[float]] = {}
+    for step in reversed(steps):
+        run, summary = step.record.run, step.summary
+        counts = run.suite_hash == newest and not step.superseded_by
+        counts = counts and run.decided_after is None  # else a part of the suite
+        if counts and summary and summary.score:
+            scores.setdefault(served_by(run.model), []).append(summary.score.value)
+    several = len(scores) > 1
+    return "\n\n".join(
+        f"Overall{f' on {escape(how)}' if several else ''}, oldest to newest: {sparkline(values)}"
+        for how, values in scores.items()
+        if len(values) > 1
+    )
 
 
-def _row(step: _Step, categories: Sequence[str], *, several: bool) -> list[str]:
+def _row(step: _Step, categories: Sequence[str], *, several: bool, served: bool) -> list[str]:
     entry, run, summary = step.record.entry, step.record.run, step.summary
     score = summary.score if summary else None
     goal = escape(entry.goal)
@@ -128,16 +136,18 @@ def _row(step: _Step, categories: Sequence[str], *, several: bool) -> list[str]:
         numbers.percent(score.value if score else None),
         numbers.interval(score),
         *(numbers.percent(means.get(name)) for name in categories),
-        _notes(step, several=several),
+        _notes(step, several=several, served=served),
         f"[{entry.date[:10]} {entry.date[11:16]}]({link})",
     ]
 
 
-def _notes(step: _Step, *, several: bool) -> str:
+def _notes(step: _Step, *, several: bool, served: bool) -> str:
     run = step.record.run
     # What stands behind somebody's URL may well have been trained.
     base = run.model.adapter is None and run.model.backend != "endpoint"
     parts = [code(run.model.name) + (" untrained" if base else "")]
+    if served:
+        parts.append(escape(served_by(run.model)))
     if step.summary and (part := decided_part(run, step.summary)):
         parts.append(part)
     if several:

@@ -99,6 +99,8 @@ class AdapterResult(Record):
     faults: Count = 0
     stamps: tuple[str, ...] = ()
     """Such as `selected on test`, `leaked`."""
+    served_by: str = "mlx"
+    """The backend and how it packed the model, in words."""
 
 
 class AdapterManifest(Record):

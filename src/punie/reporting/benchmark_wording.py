@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from punie.analysis.served_by import served_by
 from punie.records.benchmark import (
     BenchmarkResult,
     CellEnd,
@@ -32,6 +33,8 @@ def title(result: BenchmarkResult) -> str:
         parts.append(f"{numbers.compact(model.parameters)} parameters")
     if model.dtype:
         parts.append(model.dtype)
+    if model.backend != "mlx":
+        parts.append(served_by(model))
     return ", ".join(parts)
 
 

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from punie.analysis.direction import direction
 from punie.analysis.rule import FEWEST, too_few
+from punie.analysis.served_by import served_by, served_otherwise
 from punie.records.compared import Compared
 from punie.records.comparison import (
     Bucket,
@@ -43,8 +44,11 @@ class Row(NamedTuple):
 
 
 def titles(comparison: Comparison) -> tuple[str, str]:
-    """What tells the two runs apart: their models, or their ids where these are the same."""
+    """What tells the two runs apart: their models, else what served them, else their ids."""
     base, current = (one_line(model_title(run.model)) for run in _runs(comparison))
+    if base == current and served_otherwise(comparison.base.model, comparison.current.model):
+        served = (one_line(served_by(run.model)) for run in _runs(comparison))
+        base, current = (f"{base} on {how}" for how in served)
     if base == current:
         return f"{base} ({comparison.base.id})", f"{current} ({comparison.current.id})"
     return base, current

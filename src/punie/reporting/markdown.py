@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape as html_escape
 
+from punie.analysis.served_by import served_by
 from punie.records.result import EvalFault, EvalResult, Outcome
 from punie.records.run import EvalReport, Run
 from punie.records.suite import EvalPrompt, Sampling
@@ -357,7 +358,7 @@ def _model(run: Run) -> str:
     model = run.model
     size = f"{numbers.compact(model.parameters)} parameters" if model.parameters else ""
     weights = f"weights {numbers.short_hash(model.weights_hash)}" if model.weights_hash else ""
-    about = ", ".join(part for part in (size, model.dtype or "", model.backend, weights) if part)
+    about = ", ".join(part for part in (size, model.dtype or "", served_by(model), weights) if part)
     return f"{model.name} ({about})"
 
 

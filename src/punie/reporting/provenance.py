@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from punie.analysis.served_by import served_by
 from punie.records.run import Run
 from punie.reporting import numbers
 from punie.reporting.wording import own_code
@@ -21,7 +22,7 @@ def provenance(run: Run) -> list[tuple[str, str]]:
         ("Suite source", run.suite_source),
         ("Suite hash", run.suite_hash),
         ("Model", model.name),
-        ("Backend", f"{model.backend} at {model.url}" if model.url else model.backend),
+        ("Backend", f"{served_by(model)} at {model.url}" if model.url else served_by(model)),
         ("Parameters", numbers.compact(model.parameters) if model.parameters else ""),
         ("Number format", model.dtype or ""),
         ("Weights hash", model.weights_hash or ""),

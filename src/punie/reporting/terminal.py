@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from punie.analysis.resume_command import resume_command
+from punie.analysis.served_by import served_by
 from punie.records.run import EvalReport, Run
 from punie.records.summary import Estimate, Slice, Summary
 from punie.records.trust import Level
@@ -225,6 +226,8 @@ def _figures(run: Run, summary: Summary) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
+    if (served := served_by(run.model)) != run.model.backend:
+        grid.add_row("Served by", one_line(served))
     for name, spread in (("Latency", summary.latency), ("First token", summary.first_token)):
         if spread:
             high = numbers.duration(spread.p95)

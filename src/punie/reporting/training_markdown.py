@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from punie.analysis.served_by import PACKED
 from punie.records.adapter import AdapterManifest, AdapterResult, Chosen, LossPoint
 from punie.records.datacheck import DataFinding, Severity
 from punie.records.summary import Estimate
@@ -54,6 +55,15 @@ def training_body(manifest: AdapterManifest) -> str:
     return "\n\n".join(parts)
 
 
+def trained_by(manifest: AdapterManifest) -> str:
+    """The backend, and how it packed the base meanwhile: `cuda, base packed as NF4`."""
+    packed = PACKED.get(manifest.plan.quantization)
+    if packed is None:
+        return manifest.backend
+    double = ", double quantisation" if manifest.plan.double_quantization else ""
+    return f"{manifest.backend}, base packed as {packed}{double}"
+
+
 def kept_words(chosen: Chosen) -> str:
     """Which checkpoint was kept and by what: `iteration 80, by validation loss 0.123`."""
     value = f" {loss(chosen.value)}" if chosen.value is not None and not chosen.suite_hash else ""
@@ -73,9 +83,13 @@ def loss(value: float | None) -> str:
 
 
 def result_words(result: AdapterResult) -> str:
-    """A run's score with its interval and its stamps: `95.0 % [88–98] (leaked)`."""
+    """A run's score with its interval and its stamps: `95.0 % [88–98] (leaked)`.
+
+    What served it is named where that was not mlx.
+    """
     stamps = f" ({escape(', '.join(result.stamps))})" if result.stamps else ""
-    return f"{score_of(result)}{stamps}"
+    served = f" on {escape(result.served_by)}" if result.served_by != "mlx" else ""
+    return f"{score_of(result)}{stamps}{served}"
 
 
 def score_of(result: AdapterResult) -> str:
@@ -149,6 +163,7 @@ def _measures(manifest: AdapterManifest) -> list[list[str]]:
         ["Trained parameters", numbers.count(training.trainable)],
         ["Parameters of the base", numbers.count(manifest.base.parameters)],
         ["Weights of the base", escape(manifest.base.dtype)],
+        *([["Trained by", trained_by(manifest)]] if manifest.backend != "mlx" else []),
         ["Hardware", escape(manifest.provenance.hardware) or numbers.NOTHING],
         *([escape(name), escape(value)] for name, value in sorted(training.machine.items())),
     ]

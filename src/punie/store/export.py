@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 
+from punie.analysis.served_by import served_by
 from punie.errors import InputError
 from punie.records.result import EvalResult
 from punie.records.run import Run
@@ -14,8 +15,8 @@ from punie.text import inert_json, visible
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run; a quote before it keeps it text."""
 CSV_COLUMNS = (
-    "run", "suite", "model", "adapter", "prompt", "repeat", "category", "role", "tags", "status",
-    "score", "passed", "culprit", "note", "fault", "attempts", "asked_again", "latency_s",
+    "run", "suite", "model", "adapter", "served_by", "prompt", "repeat", "category", "role", "tags",
+    "status", "score", "passed", "culprit", "note", "fault", "attempts", "asked_again", "latency_s",
     "first_token_s", "prompt_tokens", "completion_tokens", "finish_reason", "prompt_hash",
     "answer",
 )  # fmt: skip
@@ -74,6 +75,7 @@ def _flat(run: Run, row: Row) -> dict[str, object]:
         "suite": run.suite_name,
         "model": run.model.name,
         "adapter": run.model.adapter,
+        "served_by": served_by(run.model),
         "prompt": prompt.id,
         "repeat": outcome.repeat,
         "category": prompt.category,
