@@ -169,6 +169,10 @@ class FakeServer:
             connection.transport.abort()
         await self._server.wait_closed()
 
+    def listed(self) -> list[dict[str, Any]]:
+        """What `/v1/models` says."""
+        return [{"id": self.model, "object": "model"}]
+
     def chatter(self) -> None:
         if self.behaviour.chatter_bytes:
             sys.stderr.write("chatter " * (self.behaviour.chatter_bytes // 8) + "\n")
@@ -253,8 +257,7 @@ class _Connection(asyncio.Protocol):
         elif path == "/health":
             self._send(b'{"status": "ok"}')
         elif path == "/v1/models":
-            models = [{"id": server.model, "object": "model"}]
-            self._send(json.dumps({"object": "list", "data": models}).encode())
+            self._send(json.dumps({"object": "list", "data": server.listed()}).encode())
         else:
             self._send(b'{"error": "Not Found"}', status=404)
 

@@ -144,6 +144,15 @@ async def test_a_call_that_the_server_s_parser_lost_is_recovered() -> None:
     assert answer.text == '<tool_call>{"name": "add"</tool_call>'
 
 
+def test_ids_are_read_where_vllm_puts_them() -> None:
+    answer = Answer(has_tools=True, decode=words({1: "<tool_call>", 2: "{}"}))
+    choice = {"message": {"content": None}, "finish_reason": "stop", "token_ids": [1, 2, "x", None]}
+    answer.read_whole(json.dumps({"choices": [choice]}).encode())
+    answer.finish()
+    assert answer.completion().text == "<tool_call>{}"
+    assert answer.completion().recovered
+
+
 async def test_the_second_of_two_calls_that_was_lost_is_recovered() -> None:
     call: dict[str, Any] = {"name": "add", "arguments": {}}
     reply = Reply(tool_calls=[call], token_ids=[1, 1])

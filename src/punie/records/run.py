@@ -45,6 +45,8 @@ class ModelIdentity(Record):
     """`cpu`, or the name of the GPU; None where the backend leaves no choice, as mlx does."""
     server: str | None = None
     """What served it, where the backend has several: `transformers` or `vllm`."""
+    server_version: str | None = None
+    """Of a server that is no part of punie's own environment, such as vLLM."""
     adapter: str | None = None
     adapter_hash: str | None = None
     builtin_demo: bool = False

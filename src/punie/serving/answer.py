@@ -151,6 +151,8 @@ class Answer:
             raise ValueError(f"the server broke the answer off ({self._finish})")
         for token in _sequence(_mapping(choice.get("logprobs")).get("content")):
             self._token(_mapping(token))
+        for number in _sequence(choice.get("token_ids")):  # vLLM's are not in its logprobs
+            self._token({"id": number})
 
     def _token(self, token: dict[str, Any]) -> None:
         number, logprob = _count(token.get("id")), token.get("logprob")

@@ -26,7 +26,7 @@ SAMPLING = frozenset(
 """
 
 
-SERVERS = {"mlx": "mlx_lm.server", "transformers": "transformers serve", "vllm": "vLLM"}
+SERVERS = {"mlx": "mlx_lm.server", "cuda": "transformers serve", "vllm": "vLLM"}
 """The servers that punie starts, by backend or by `ModelIdentity.server`."""
 
 
@@ -88,7 +88,8 @@ class Endpoint:
         """Who answers, by the name that people know: of a program, or the address."""
         if self.identity.backend == "endpoint":
             return self.base_url
-        return SERVERS.get(self.identity.server or self.identity.backend, self.identity.backend)
+        name = self.identity.server or self.identity.backend
+        return SERVERS.get(name) or SERVERS.get(self.identity.backend, name)
 
     @property
     def url(self) -> str:
