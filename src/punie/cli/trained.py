@@ -20,6 +20,7 @@ class TrainWish:
     data: str | None = None
     model: str | None = None
     backend: str | None = None
+    processes: int | None = None
     name: str | None = None
     config: Path | None = None
     select_by: str | None = None

@@ -28,6 +28,7 @@ from punie.store.trainings import TrainingStore
 from punie.text import one_line
 from punie.training.preflight import SHARE, measured
 from punie.training.prepare import prepare
+from punie.training.processes import memory_for_each
 from punie.training.progress import Progress
 from punie.training.publish import publish
 from punie.training.session import run_session
@@ -100,7 +101,7 @@ class _Making:
     async def begin(self, chosen: ChosenTraining) -> Trained:
         """A new training; a work folder that never got to a checkpoint is not kept."""
         work, dry_run = self.work, self.wish.dry_run
-        free = free_memory()
+        free = self._free(chosen.begun)
         job = self._job(chosen.model.model.path, chosen.begun, free)
         if dry_run:
             job = job.model_copy(update={"phase": Phase.PROBE})
@@ -153,10 +154,15 @@ class _Making:
         async def preparing() -> None:
             """Nothing: the rows are there, as they were when the training began."""
 
-        job = self._job(model.model.path, begun, free_memory())
+        job = self._job(model.model.path, begun, self._free(begun))
         job = job.model_copy(update={"resume": True})
         ended = await self._watched(job, progress, preparing)
         return await self._finish(trained, progress, ended)
+
+    def _free(self, begun: Begun) -> int:
+        """Memory for each process."""
+        device = self.settings.values.device
+        return memory_for_each(free_memory(), begun.processes, backend=begun.backend, device=device)
 
     def _job(self, model: Path, begun: Begun, free: int) -> TrainJob:
         return TrainJob(
@@ -165,6 +171,7 @@ class _Making:
             rows=self.work.rows,
             folder=self.work.path,
             memory_limit_bytes=int(SHARE * free),
+            processes=begun.processes,
         )
 
     def _keep_begun(self, begun: Begun) -> None:

@@ -53,6 +53,8 @@ class Begun(Record):
     suite: str | None = None
     """The adapter's own suite."""
     backend: str = "mlx"
+    processes: int = 1
+    """In which it trains, on each of its parts."""
     select_by: str | None = None
     """The suite that chooses the checkpoint; None: the validation loss."""
     plan: ResolvedPlan
