@@ -10,6 +10,7 @@ import pytest
 from punie.records.training import ResolvedPlan, Step, TrainEvent, TrainJob
 from train_rows_file import random_rows, write_rows
 
+PROGRAMS = {"mlx": "mlx_train", "cuda": "torch_train"}
 LONG = 100_000
 """Iterations that no test waits for."""
 PLAN = ResolvedPlan(
@@ -52,7 +53,7 @@ async def until_step(events: AsyncIterator[TrainEvent], step: int) -> list[Train
 
 def workers(backend: str = "mlx") -> list[psutil.Process]:
     """The trainers among the processes that descend from this one."""
-    module = f"punie.backends.workers.{backend}_train"
+    module = f"punie.backends.workers.{PROGRAMS[backend]}"
     found: list[psutil.Process] = []
     for process in psutil.Process().children(recursive=True):
         try:

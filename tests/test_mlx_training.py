@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from punie.backends.mlx import MlxBackend
-from punie.backends.mlx_training import MlxTraining, _last_word  # pyright: ignore[reportPrivateUsage]
+from punie.backends.mlx_training import MlxTraining, mlx_worker
 from punie.records.run import ModelIdentity
 from punie.records.suite import Message, Sampling
 from punie.records.training import (
@@ -52,7 +52,7 @@ async def test_a_worker_that_fails_says_why_and_the_log_has_the_rest(job: TrainJ
 def test_what_metal_says_at_its_end_is_understood(said: str, what: FailureKind) -> None:
     child = Child()
     child.exit_code = -signal.SIGABRT
-    last = _last_word(child, 7, said, asked=False)
+    last = mlx_worker().last_word(child, 7, said, asked=False)
     assert isinstance(last, Failed)
     assert (last.what, last.step) == (what, 7)
 

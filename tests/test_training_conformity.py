@@ -1,6 +1,6 @@
 """What every training backend does: real workers under the guardian, stopped, killed, orphaned.
 
-A backend that is new adds its name to `BACKENDS`; specs/training_worker.md says what it must do.
+A backend that is new adds its program to `PROGRAMS`; specs/training_worker.md says what it must do.
 """
 
 import asyncio
@@ -32,10 +32,9 @@ from punie.records.training import (
     TrainEvent,
     TrainJob,
 )
-from short_trainings import LONG, changed, hurry, short_job, until_step, workers
+from short_trainings import LONG, PROGRAMS, changed, hurry, short_job, until_step, workers
 from train_rows_file import random_rows, write_rows
 
-BACKENDS = ("mlx",)
 ALONE = """
 import asyncio, sys
 from pathlib import Path
@@ -51,7 +50,7 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=PROGRAMS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TrainingBackend:
     """Each backend that is installed here."""
     hurry(monkeypatch)
@@ -73,7 +72,7 @@ def promises_bits(heard: list[TrainEvent]) -> bool:
 
 
 def test_it_is_known_by_the_name_that_it_is_asked_for(backend: TrainingBackend) -> None:
-    assert backend.name in BACKENDS
+    assert backend.name in PROGRAMS
     assert training_backend(backend.name).name == backend.name
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from punie.backends.base import TrainingBackend
+from punie.backends.cuda_training import CudaTraining
 from punie.backends.gpu import gpus
 from punie.backends.installed import PACKAGES, missing, require
 from punie.backends.mlx_training import MlxTraining
@@ -14,7 +15,10 @@ from punie.errors import InputError
 from punie.records.training import Quantization
 
 AUTO = "auto"
-_TRAINERS: dict[str, Callable[[], TrainingBackend]] = {"mlx": MlxTraining}
+_TRAINERS: dict[str, Callable[[str], TrainingBackend]] = {
+    "mlx": lambda _device: MlxTraining(),
+    "cuda": CudaTraining,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +64,18 @@ def chosen_backend(name: str | None) -> str:
     return chosen
 
 
-def training_backend(name: str | None) -> TrainingBackend:
+def training_backend(name: str | None, device: str = AUTO) -> TrainingBackend:
     """The backend called `name`, as `chosen_backend` has it, for training.
 
-    Raises as that does, and InputError for one that trains nothing.
+    `device`, auto, gpu or cpu, is what cuda computes on. Raises as that does, and InputError for
+    one that trains nothing.
     """
     if name == "endpoint":
         raise InputError(
             "the backend endpoint trains nothing: it is somebody else's server",
             hint=f'backend = "{usual_backend()}" trains on this machine',
         )
-    return _TRAINERS[chosen_backend(name)]()
+    return _TRAINERS[chosen_backend(name)](device)
 
 
 def usual_backend() -> str:
