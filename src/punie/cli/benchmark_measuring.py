@@ -88,7 +88,7 @@ async def measure_all(
         target = await asyncio.to_thread(Target.of, model.identity.name)
         shape = target.shape(batch=wish.batch, seq=wish.seq, rank=wish.rank, layers=wish.layers)
         await _count_tokens(wish, settings, target, draft, doing)
-        backend = training_backend(model.how.backend)
+        backend = training_backend(model.how.backend, model.how.device)
         with _noting(draft):
             await _train(wish, target, shape, draft, doing, backend=backend)
             if wish.grid:

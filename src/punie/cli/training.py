@@ -228,7 +228,7 @@ class _Making:
         with self.heard.draining(STOPPING) as stop:
             async with showing_training(progress, stop, quiet=self.wish.quiet):
                 return await run_session(
-                    training_backend(self.backend),
+                    training_backend(self.backend, self.settings.values.device),
                     job,
                     prepare=preparing,
                     watch=progress.note,
