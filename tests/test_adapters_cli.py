@@ -87,6 +87,22 @@ def test_fuse_prints_the_folder(project: Path) -> None:
     assert "is there already" in json.loads(again.stdout)["error"]["message"]
 
 
+def test_fuse_writes_a_plain_folder(project: Path) -> None:
+    words = ("fuse", "mine", "--format", "hf", "--json")
+    found = data(punie(project, *words, "--dtype", "float32", "--output", "plain"))
+    assert (found["folder"], found["dtype"]) == ("plain", "float32")
+    assert found["agreement"] == {
+        "positions": 76,
+        "same_next_token": 76,
+        "largest_difference": found["agreement"]["largest_difference"],
+        "backend": "mlx",
+    }
+    card = (project / "plain" / "README.md").read_text()
+    assert "library_name: transformers" in card
+    assert "vllm serve ./plain" in card
+    assert data(punie(project, *words))["dtype"] == "bfloat16"
+
+
 def test_an_export_says_what_was_read_back(project: Path) -> None:
     done = data(punie(project, "export", "mine", "--to", "gguf", "--json"))
     assert Path(done["path"]).read_bytes()[:4] == b"GGUF"
@@ -103,6 +119,8 @@ def test_an_export_says_what_was_read_back(project: Path) -> None:
         ("export", "mine", "--to", "hub", "--dequantize"),
         ("export", "mine", "--to", "gguf", "--publisher", "me"),
         ("fuse",),
+        ("fuse", "mine", "--format", "hf", "--dequantize"),
+        ("fuse", "mine", "--dtype", "float16"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(project: Path, words: tuple[str, ...]) -> None:

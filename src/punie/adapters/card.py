@@ -28,21 +28,22 @@ BELONGS = (
 )
 
 
-def write_card(manifest: AdapterManifest, *, fused: bool = False) -> str:
+def write_card(manifest: AdapterManifest, *, fused: bool = False, plain: bool = False) -> str:
     """The card of an adapter, or, with `fused`, of the model that it was fused into.
 
-    Pure: one manifest, one text.
+    `plain` is a fused model in Hugging Face's own form. Pure: one manifest, one text.
     """
     sections = [
         f"# {escape(manifest.name)}",
         _what_it_is(manifest, fused=fused),
         _results(manifest.results),
-        _use(manifest, fused=fused),
+        _use(manifest, fused=fused, plain=plain),
         f"## Training\n\n{training_body(manifest)}",
         *_rights(manifest.data),
         _hashes(manifest),
     ]
-    return f"---\n{_front_matter(manifest, fused=fused)}---\n\n" + "\n\n".join(sections) + "\n"
+    front = _front_matter(manifest, fused=fused, library="transformers" if plain else "mlx")
+    return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
 
 
 def shown_name(name: str) -> str:
@@ -66,14 +67,14 @@ def public(manifest: AdapterManifest, project: Path) -> AdapterManifest:
     return Privacy(root=project, home=Path.home()).manifest(manifest.model_copy(update=changes))
 
 
-def _front_matter(manifest: AdapterManifest, *, fused: bool) -> str:
+def _front_matter(manifest: AdapterManifest, *, fused: bool, library: str) -> str:
     import yaml  # noqa: PLC0415 - 15 ms, for cards alone
 
-    front: dict[str, object] = {"library_name": "mlx", "pipeline_tag": "text-generation"}
+    front: dict[str, object] = {"library_name": library, "pipeline_tag": "text-generation"}
     if base := hub_id(manifest.base.name):
         front["base_model"] = base
         front["base_model_relation"] = "finetune" if fused else "adapter"
-    front["tags"] = ["mlx", "punie", manifest.plan.method.value]
+    front["tags"] = [*(["mlx"] if library == "mlx" else []), "punie", manifest.plan.method.value]
     origin = manifest.data.origin.partition("@")[0]
     if HUB_ID.fullmatch(origin):
         front["datasets"] = [origin]
@@ -101,7 +102,7 @@ def _results(results: Sequence[AdapterResult]) -> str:
     return f"## Results\n\n{results_table(results) if results else measured}"
 
 
-def _use(manifest: AdapterManifest, *, fused: bool) -> str:
+def _use(manifest: AdapterManifest, *, fused: bool, plain: bool) -> str:
     base, name = manifest.base.name, manifest.name
     base = shown_name(base) if base.startswith(("/", "~", "..")) else base
     at_hub = base if HUB_ID.fullmatch(base) else "BASE_FOLDER"
@@ -115,6 +116,7 @@ def _use(manifest: AdapterManifest, *, fused: bool) -> str:
     lines = [
         f"punie eval{suite} --model {_word(model)}{adapter}",
         f"punie serve {_word(model)}{adapter}",
+        *([f"vllm serve {_word(model)}"] if plain else []),
         f"mlx_lm.generate --model {_word(theirs)}{with_adapter} --prompt '…'",
         f"mlx_lm.server --model {_word(theirs)}{with_adapter}",
     ]

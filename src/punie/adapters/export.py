@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from punie.adapters.card import hub_id, public, shown_name
-from punie.adapters.fuse import fuse_adapter, new_folder, refuse_existing
+from punie.adapters.fuse import BYTES, fuse_adapter, merge_adapter, new_folder, refuse_existing
 from punie.adapters.llama_cpp import convert, require_checkout
 from punie.adapters.manifest import write_manifest
 from punie.adapters.registry import NAME, Entry, require_weights
@@ -22,7 +22,7 @@ from punie.models.check import read_json
 from punie.models.fingerprint import adapter_hash
 from punie.models.gguf_notes import TIES
 from punie.models.ties import written as as_written
-from punie.records.adapter import AdapterManifest
+from punie.records.adapter import AdapterManifest, FusedManifest
 
 EXPORTS = "exports"
 SETTINGS = "adapter_config.json"
@@ -64,7 +64,7 @@ def export_gguf(
     script = require_checkout(llama_cpp) if llama_cpp else None
     with _new_file(file) as work:
         model = work.parent / "model"
-        fused = fuse_adapter(entry, base, model, dequantize=True)
+        fused = _unpacked(entry, base, model)
         if script is not None:
             convert(script, model, work)
             found = look_at_gguf(work)
@@ -99,9 +99,15 @@ def lmstudio_place(entry: Entry, publisher: str, models: Path | None = None) -> 
 
 
 def export_fused(entry: Entry, base: LocalModel, folder: Path, *, dequantize: bool) -> Written:
-    """The fused model as a folder that others may see. Raises as `fuse_adapter`."""
+    """The fused model as a folder that others may see; what cuda makes is always unpacked.
+
+    Raises as `fuse_adapter`.
+    """
     shown = replace(entry, manifest=_shown(entry, entry.manifest) if entry.manifest else None)
-    fused = fuse_adapter(shown, base, folder, dequantize=dequantize)
+    if base.how.backend == "cuda":
+        fused = merge_adapter(shown, base, folder)
+    else:
+        fused = fuse_adapter(shown, base, folder, dequantize=dequantize)
     agreement = fused.agreement
     said = (
         f"{fused.dtype}; of {agreement.positions} tokens {agreement.same_next_token} are expected "
@@ -132,6 +138,13 @@ def export_hub(entry: Entry, folder: Path) -> Written:
         named = _shown(entry, manifest).model_copy(update={"adapter_hash": adapter_hash(work)})
         write_manifest(work, named)
     return Written(folder, _size(folder), "the adapter, its settings, its card, its punie.json")
+
+
+def _unpacked(entry: Entry, base: LocalModel, folder: Path) -> FusedManifest:
+    if base.how.backend != "cuda":
+        return fuse_adapter(entry, base, folder, dequantize=True)
+    known = base.identity.dtype
+    return merge_adapter(entry, base, folder, known if known in BYTES else None)
 
 
 def _shown(entry: Entry, manifest: AdapterManifest) -> AdapterManifest:

@@ -10,11 +10,13 @@ from pathlib import Path
 from punie.adapters.card import public, shown_name, write_card
 from punie.adapters.registry import Entry, require_weights
 from punie.adapters.scratch import scratch
+from punie.backends.choose import BackendChoice
 from punie.backends.conversion import agreement, fuse, merge
 from punie.backends.local import LocalModel, prepare
 from punie.errors import InputError, StoreError
 from punie.models.check import base_tensors, check_model_folder, read_json, weight_files
 from punie.models.fingerprint import TOKENIZER_FILES, fingerprint
+from punie.models.hf_folder import hf_folder
 from punie.models.manifest import MANIFEST
 from punie.models.pull import Progress, quiet
 from punie.models.quantization import dtype_label
@@ -38,12 +40,18 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def base_of(
-    entry: Entry, project: Path, asked: str | None, progress: Progress = quiet
+    entry: Entry,
+    project: Path,
+    asked: str | None,
+    progress: Progress = quiet,
+    *,
+    how: BackendChoice | None = None,
 ) -> LocalModel:
     """The base model of an adapter, found and held against what the adapter was trained on.
 
-    `asked` replaces the name that the adapter gives. Raises InputError where neither names one, and
-    ModelError for a model that is not the adapter's, or an adapter that cannot be used.
+    `asked` replaces the name that the adapter gives, `how` this machine's usual backend. Raises
+    InputError where neither names a model, and ModelError for one that is not the adapter's, or an
+    adapter that cannot be used.
     """
     require_weights(entry)
     name = asked or entry.base
@@ -51,7 +59,7 @@ def base_of(
         raise InputError(f"{entry.name} does not say which model it is for", hint="give --model")
     if not asked and not Path(name).expanduser().exists() and (project / name).is_dir():
         name = os.path.relpath(project / name)
-    return prepare(name, entry.path, progress=progress)
+    return prepare(name, entry.path, how=how, progress=progress)
 
 
 def fuse_adapter(
@@ -77,22 +85,24 @@ def fuse_adapter(
 def merge_adapter(
     entry: Entry, base: LocalModel, folder: Path, dtype: str | None = None
 ) -> FusedManifest:
-    """Write `folder` as a plain Hugging Face model, unpacked, under the base's own tensor names.
+    """Write `folder` as a plain Hugging Face model, under the base's own tensor names.
+
+    A base that mlx packed is unpacked first, so that the sum is rounded to 16 bits and not to 4.
 
     No backend is needed to write it; `base.identity.backend` compares it. `dtype` is bfloat16,
     float16 or float32, by default the base's where that has 16 bits, else bfloat16. Raises as
     `fuse_adapter`, and ModelError for numbers that do not fit the type.
     """
-    adapter = base.adapter
+    adapter, plain = base.adapter, hf_folder(base.path)
     assert adapter is not None
-    known = base.identity.dtype or ""
+    known = dtype_label(base_tensors(plain), read_json(plain / "config.json"))
     chosen = dtype or (known if BYTES.get(known) == 2 else "bfloat16")
 
     def write(work: Path) -> Agreement:
-        merge(base.path, adapter, work, dtype=chosen)
+        merge(plain, adapter, work, dtype=chosen)
         return agreement(base.path, adapter, work, backend=base.identity.backend)
 
-    return _made(entry, base, folder, write, as_type=chosen)
+    return _made(entry, base, folder, write, as_type=chosen, plain=True)
 
 
 def _made(
@@ -102,10 +112,12 @@ def _made(
     write: Callable[[Path], Agreement],
     *,
     as_type: str | None,
+    plain: bool = False,
 ) -> FusedManifest:
     """What `write` makes of base and adapter, with its tokenizer, card and `punie.json`.
 
-    `as_type` is that of what is written unpacked; None where the packing stays.
+    `as_type` is that of what is written unpacked; None where the packing stays. `plain` is what any
+    program loads, not mlx_lm alone.
     """
     base_ties = ties_of_model(base.identity.name)
     with new_folder(folder) as work:
@@ -127,7 +139,9 @@ def _made(
         )
         if entry.manifest is not None:
             shown = public(entry.manifest, entry.path.absolute().parent.parent)
-            card = write_card(shown.model_copy(update={"name": folder.name}), fused=True)
+            card = write_card(
+                shown.model_copy(update={"name": folder.name}), fused=True, plain=plain
+            )
             (work / "README.md").write_text(card, encoding="utf-8")
         (work / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return manifest

@@ -24,24 +24,52 @@ PUBLISHER = "punie"
 @click.command("fuse")
 @NAME
 @OUTPUT
-@click.option("--dequantize", is_flag=True, help="Unpack a quantised base for good.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["mlx", "hf"]),
+    help="As mlx_lm writes it, or a plain 16-bit Hugging Face folder [default: by backend].",
+)
+@click.option("--dequantize", is_flag=True, help="With mlx: unpack a quantised base for good.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["bfloat16", "float16", "float32"]),
+    help="With hf [default: the base's 16-bit type, or bfloat16].",
+)
 @MODEL
 @JSON
 def fuse_command(
-    *, name: str, output: Path | None, dequantize: bool, model: str | None, as_json: bool
+    *,
+    name: str,
+    output: Path | None,
+    form: str | None,
+    dequantize: bool,
+    dtype: str | None,
+    model: str | None,
+    as_json: bool,
 ) -> None:
     """Make one model of base and adapter [default: exports/NAME-fused].
 
-    A quantised base stays quantised: packing the sum anew changes answers, and how much is said.
+    hf is unpacked, needs no mlx, and is what transformers, vLLM and punie on both backends load. In
+    the form of mlx a quantised base stays quantised: packing the sum anew changes answers. How much
+    they change is measured and said.
     """
     from punie.adapters.export import exports_folder
-    from punie.adapters.fuse import fuse_adapter
+    from punie.adapters.fuse import fuse_adapter, merge_adapter
     from punie.sizes import byte_size
 
     project, entry, base = adapter_and_base(name, model, silent=as_json)
+    form = form or ("hf" if base.how.backend == "cuda" else "mlx")
+    if dequantize and form == "hf":
+        raise click.UsageError("--dequantize goes with --format mlx; hf is always unpacked")
+    if dtype and form == "mlx":
+        raise click.UsageError("--dtype goes with --format hf; mlx keeps the base's")
     folder = output or exports_folder(project) / f"{entry.name}-fused"
     with waiting_for(f"fusing {entry.name}", quiet=as_json):
-        fused = fuse_adapter(entry, base, folder, dequantize=dequantize)
+        if form == "hf":
+            fused = merge_adapter(entry, base, folder, dtype)
+        else:
+            fused = fuse_adapter(entry, base, folder, dequantize=dequantize)
     if as_json:
         emit_json("adapters fuse", {"folder": str(folder), **fused.model_dump(mode="json")})
         return
@@ -52,7 +80,8 @@ def fuse_command(
     told.print(safe(f"{fused.dtype}, {byte_size(size)}"), soft_wrap=True)
     told.print(
         f"of {agreement.positions} tokens {agreement.same_next_token} are expected as by base and "
-        f"adapter; largest difference of a probability {agreement.largest_difference:.2g}",
+        f"adapter on {agreement.backend}; largest difference of a probability "
+        f"{agreement.largest_difference:.2g}",
         soft_wrap=True,
     )
     told.print(safe(f"next: punie adapters parity {name}"), soft_wrap=True)
@@ -147,17 +176,23 @@ def project_here() -> Path:
 
 
 def adapter_and_base(
-    name: str, model: str | None, *, silent: bool
+    name: str, model: str | None, *, silent: bool, backend: str | None = None
 ) -> "tuple[Path, Entry, LocalModel]":
-    """The project, the adapter called `name`, and its base model, which is pulled if need be."""
+    """The project, the adapter called `name`, and its base model, which is pulled if need be.
+
+    `backend` replaces the one that the project's settings say.
+    """
     from punie.adapters.fuse import base_of
     from punie.adapters.registry import find_adapter
+    from punie.cli.backend_option import backend_choice
     from punie.cli.pulling import pulling
+    from punie.settings import load_settings
 
     project = project_here()
     entry = find_adapter(project, name)
+    how = backend_choice(load_settings(Path.cwd()).values, backend=backend, quantization=None)
     with pulling(silent=silent) as progress:
-        return project, entry, base_of(entry, project, model, progress)
+        return project, entry, base_of(entry, project, model, progress, how=how)
 
 
 def _refuse_idle_options(
