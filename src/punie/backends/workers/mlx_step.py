@@ -8,11 +8,12 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import mlx.core as mx
 from mlx import nn, optimizers
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 
 from punie.backends.workers.mlx_head import Head, mean_loss
 from punie.backends.workers.train_failure import Failure
@@ -87,9 +88,7 @@ def make_step(
     ) -> tuple[mx.array, Gradient | None]:
         (loss, _), gradient = loss_and_gradient(model, tokens, where, total=total)
         if group is not None:
-            loss, gradient = tree_map(
-                lambda each: mx.distributed.all_sum(each, group=group), (loss, gradient)
-            )
+            loss, gradient = summed((loss, gradient), group)
         if before is not None:
             gradient = tree_map(lambda new, old: new + old, gradient, before)
         if divisor:
@@ -100,6 +99,19 @@ def make_step(
         return loss, gradient
 
     return step, state
+
+
+def summed(tree: Any, group: Any) -> Any:
+    """The arrays of a tree, summed over a group of processes.
+
+    They travel together, in float32, because each call waits for the slowest process.
+    """
+    flat: Any = tree_flatten(tree)
+    leaves: list[mx.array] = [each for _, each in flat]
+    ends = list(accumulate(each.size for each in leaves))
+    whole = mx.concatenate([each.astype(mx.float32).reshape(-1) for each in leaves])
+    parts = iter(mx.split(mx.distributed.all_sum(whole, group=group), ends[:-1]))
+    return tree_map(lambda each: next(parts).reshape(each.shape).astype(each.dtype), tree)
 
 
 def random_key() -> int:

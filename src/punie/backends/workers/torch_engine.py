@@ -44,6 +44,8 @@ class TorchEngine:
             distributed.init_process_group("nccl" if self._device.type == "cuda" else "gloo")
         self.rank = distributed.get_rank() if self.world > 1 else 0
         self.machine = describe(self._device)
+        if self.world > 1:
+            self.machine["processes"] = str(self.world)
         self._gradient: list[torch.Tensor] | None = None
         """What was accumulated and not applied yet, in the order of the weights."""
         self._key = 0
@@ -139,10 +141,17 @@ class TorchEngine:
         return torch.autocast("cuda", torch.bfloat16) if self._mixed else nullcontext()
 
     def _summed(self, first: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
-        """The first tensor; it and the others then hold the sums over all processes."""
+        """The first tensor; it and the others then hold the sums over all processes.
+
+        They travel together, because each call waits for the slowest process.
+        """
         if self.world > 1:
-            for each in (first, *others):
-                distributed.all_reduce(each)
+            tensors = (first, *others)
+            whole = torch.cat([each.reshape(-1) for each in tensors])
+            distributed.all_reduce(whole)
+            parts = whole.split([each.numel() for each in tensors])
+            for each, part in zip(tensors, parts, strict=True):
+                each.copy_(part.view_as(each))
         return first
 
     @contextmanager
