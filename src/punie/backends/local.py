@@ -8,12 +8,14 @@ from pathlib import Path
 
 from punie.backends.base import ServingBackend
 from punie.backends.choose import BackendChoice
+from punie.backends.cuda import CudaBackend
 from punie.backends.mlx import MlxBackend
 from punie.models.adapter import check_adapter
 from punie.models.adapter_form import in_mlx_form
 from punie.models.check import weight_files
 from punie.models.describe import describe
 from punie.models.fingerprint import adapter_hash
+from punie.models.hf_folder import hf_folder
 from punie.models.manifest import check_manifest
 from punie.models.pull import Progress, quiet
 from punie.models.resolve import resolve
@@ -77,13 +79,14 @@ def prepare(
         own_code=info.own_code,
         quantization=how.quantization,
     )
+    path = hf_folder(model.path, progress=progress) if how.backend == "cuda" else model.path
     return LocalModel(
-        path=model.path,
+        path=path,
         adapter=adapter,
         identity=identity,
         how=how,
         renders_tools=info.abilities.tools,
-        weight_bytes=sum(file.stat().st_size for file in weight_files(model.path)),
+        weight_bytes=sum(file.stat().st_size for file in weight_files(path)),
         vocabulary=info.vocabulary,
         context_length=info.context_length,
         parser=info.abilities.parser,
@@ -111,6 +114,16 @@ async def serve(
 
 
 def _backend(model: LocalModel) -> ServingBackend[ServerConfig]:
+    if model.how.backend == "cuda":
+        return CudaBackend(
+            model.identity,
+            tools=model.renders_tools,
+            parser=model.parser,
+            vocabulary=model.vocabulary,
+            context_length=model.context_length,
+            quantization=model.how.quantization,
+            device=model.how.device,
+        )
     return MlxBackend(
         model.identity,
         tools=model.renders_tools,
