@@ -1,4 +1,4 @@
-"""What `punie serve` passes on to mlx_lm, and what it refuses."""
+"""What `punie serve` passes on to a server, and what it refuses."""
 
 import json
 from dataclasses import replace
@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie.serving.endpoint import SAMPLING, Abilities
 from punie.serving.fields import Refused
 from punie.serving.incoming import MAX_DEPTH, Asked, Limits, checked
 
-LIMITS = Limits(max_tokens=100, vocabulary=516, context_length=2048)
+MLX = Abilities(token_ids=True, schema=False)
+LIMITS = Limits(
+    max_tokens=100, vocabulary=516, context_length=2048, abilities=MLX, server="mlx_lm.server"
+)
 HI = [{"role": "user", "content": "Hi"}]
 IMAGE = {"type": "image_url", "image_url": {"url": "http://localhost/x.png"}}
 CALL = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
@@ -268,8 +272,58 @@ def test_whatever_bytes_come_are_refused(raw: bytes) -> None:
 def test_tools_that_the_template_does_not_show_are_refused() -> None:
     tool = {"type": "function", "function": {"name": "add"}}
     asked = {"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}
-    without = replace(LIMITS, tools=False)
+    without = replace(LIMITS, abilities=replace(MLX, tools=False))
     with pytest.raises(Refused, match="would not reach this model"):
         checked(json.dumps(asked).encode(), without, chat=True)
     checked(json.dumps(asked | {"tool_choice": "none"}).encode(), without, chat=True)
     assert checked(json.dumps(asked).encode(), LIMITS, chat=True).body["tools"] == [tool]
+
+
+def within(abilities: Abilities, **fields: Any) -> dict[str, Any]:
+    limits = replace(LIMITS, abilities=abilities, server="transformers serve")
+    return checked(json.dumps({"messages": HI, **fields}).encode(), limits, chat=True).body
+
+
+DEAF = Abilities(seed=False, sampling=SAMPLING - {"min_p", "presence_penalty"})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"min_p": 0.1},
+        {"presence_penalty": 0.5},
+        {"logprobs": True},
+        {"top_logprobs": 2},
+        {"seed": 1},
+        {"seed": 1, "temperature": 0.5},
+    ],
+)
+def test_what_the_server_does_not_keep_is_refused_with_its_name(fields: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match=f"{next(iter(fields))}.*transformers serve") as refused:
+        within(DEAF, **fields)
+    assert refused.value.param == next(iter(fields))
+    assert within(MLX, **fields) == {"messages": HI, "max_tokens": 100, **fields}
+
+
+def test_what_says_nothing_is_dropped_for_a_server_that_would_refuse_it() -> None:
+    habits = {"min_p": 0.0, "presence_penalty": 0, "logprobs": False, "top_logprobs": 0}
+    kept = {"messages": HI, "max_tokens": 100, "temperature": 0}
+    assert within(DEAF, **habits, seed=1, temperature=0) == kept
+
+
+def test_a_form_is_passed_on_to_who_forces_answers_into_it() -> None:
+    forcing = Abilities(schema=True)
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    assert within(forcing, response_format=form)["response_format"] == form
+    assert within(forcing, response_format={"type": "json_object"})["response_format"] == {
+        "type": "json_object"
+    }
+    assert "response_format" not in within(forcing, response_format={"type": "text"})
+    for odd in ("json", {"type": "json_schema"}, {"type": "grammar"}, {**form, "json_schema": 1}):
+        with pytest.raises(Refused, match="response_format"):
+            within(forcing, response_format=odd)
+    with pytest.raises(Refused, match="is not enforced by transformers serve"):
+        within(DEAF, response_format=form)
+    text = json.dumps({"prompt": "Hi", "response_format": form}).encode()
+    with pytest.raises(Refused, match="is not enforced"):
+        checked(text, LIMITS, chat=False)

@@ -1,15 +1,17 @@
-"""What a client may ask of `punie serve`: its request, checked, and cut to what mlx_lm takes.
+"""What a client may ask of `punie serve`: its request, checked, and cut to what the server takes.
 
 mlx_lm's server loses its generation thread, and with it the whole server, to a bad `stop`, an empty
 prompt, or a `top_k` as large as the vocabulary; it drops the connection for others and passes
-silently over what it does not know. So nothing of a request is passed on but what is named here.
+silently over what it does not know; others do the like. So nothing of a request is passed on but
+what is named here, and what the server's abilities leave out is refused.
 """
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
+from punie.serving.endpoint import SAMPLING, Abilities
 from punie.serving.fields import RULES, Refused, logit_bias, refuse, truth, whole
 from punie.serving.messages import messages_of
 
@@ -18,6 +20,19 @@ MAX_BYTES_PER_TOKEN = 32
 """No text has so many on average; what is longer than the context by this measure cannot fit, and
 mlx_lm, which looks at no context, would fill the memory with it."""
 MAX_DEPTH = 64
+NOTHING: dict[str, Any] = {
+    "top_p": 1,
+    "top_k": 0,
+    "min_p": 0,
+    "stop": [],
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "repetition_penalty": 1,
+    "logit_bias": {},
+    "logprobs": False,
+    "top_logprobs": 0,
+}
+"""What some clients send by habit, and what changes nothing."""
 TEMPLATE_ARGUMENTS = frozenset(
     {
         "add_generation_prompt",
@@ -43,18 +58,21 @@ change what comes out of it (a tensor, nothing, its own template), which ends ml
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the served model bounds. `max_tokens` is for requests that name none."""
+    """What the served model and its server bound. `max_tokens` is for requests that name none.
+
+    `server` is who is named in a refusal.
+    """
 
     max_tokens: int
     vocabulary: int | None = None
     context_length: int | None = None
-    tools: bool = True
-    """Whether the model's chat template shows it the tools of a request."""
+    abilities: Abilities = field(default_factory=Abilities)
+    server: str = "the server"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A checked request: the body for mlx_lm but for the model's name, and how to answer it."""
+    """A checked request: the server's body but for the model's name, and how to answer it."""
 
     body: dict[str, Any]
     stream: bool
@@ -64,13 +82,14 @@ class Asked:
 def checked(raw: bytes, limits: Limits, *, chat: bool) -> Asked:
     """Check a request body. Raises Refused with the first thing that is wrong with it.
 
-    A null counts as not given, as it does at OpenAI. Fields that change nothing at mlx_lm (user,
-    store, metadata, ...) are dropped; those that promise something it does not keep are refused.
+    A null counts as not given, as it does at OpenAI. Fields that change nothing (user, store,
+    metadata, ...) are dropped; those that promise something the server does not keep are refused.
     """
     if limits.context_length and len(raw) > MAX_BYTES_PER_TOKEN * limits.context_length:
         raise Refused(f"this cannot fit into the context of {limits.context_length} tokens")
     asked = _parsed(raw)
     _refuse_unkept_promises(asked, chat=chat)
+    asked = _within_abilities(asked, limits)
     body: dict[str, Any] = {}
     if chat:
         body["messages"] = messages_of(asked.get("messages"))
@@ -79,6 +98,8 @@ def checked(raw: bytes, limits: Limits, *, chat: bool) -> Asked:
             body["chat_template_kwargs"] = template
     else:
         body["prompt"] = _prompt(asked.get("prompt"))
+    if (form := _response_format(asked, limits)) is not None:
+        body["response_format"] = form
     body |= {name: rule(name, asked[name]) for name, rule in RULES.items() if name in asked}
     body["max_tokens"] = _max_tokens(asked, limits)
     if "top_k" in body and limits.vocabulary is not None and body["top_k"] >= limits.vocabulary:
@@ -135,27 +156,60 @@ def _refuse_unkept_promises(asked: dict[str, Any], *, chat: bool) -> None:
     """Refuse what mlx_lm ignores although the answer would have to be another one."""
     if asked.get("n", 1) != 1 or asked.get("best_of", 1) != 1:
         refuse("n", "must be 1: one answer is given to each request")
-    response_format = asked.get("response_format", {"type": "text"})
-    if response_format != {"type": "text"}:
-        refuse("response_format", "is not enforced by mlx_lm; ask for the format in the prompt")
     if chat:
         if asked.get("tool_choice", "auto") not in ("auto", "none"):
-            refuse("tool_choice", "must be auto or none: mlx_lm cannot force a call")
+            refuse("tool_choice", "must be auto or none: no call is forced here")
         if asked.get("audio") or asked.get("modalities", ["text"]) != ["text"]:
             refuse("modalities", "must be text: nothing else is served")
     else:
         if asked.get("echo"):
-            refuse("echo", "is not supported by mlx_lm")
+            refuse("echo", "is not supported here")
         if asked.get("suffix"):
-            refuse("suffix", "is not supported by mlx_lm; write the model's own markers")
+            refuse("suffix", "is not supported here; write the model's own markers")
+
+
+def _within_abilities(asked: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """The request without what says nothing; refuses what the server is known not to keep."""
+    able, server = limits.abilities, limits.server
+    unkept = dict.fromkeys(SAMPLING - able.sampling, f"is not heeded by {server}")
+    if not able.token_ids:
+        unkept |= dict.fromkeys(("logprobs", "top_logprobs"), f"are not told by {server}")
+    if not able.seed:
+        unkept["seed"] = f"would be ignored: {server} draws with random numbers of its own"
+    kept = dict(asked)
+    for name in sorted(unkept.keys() & asked.keys()):
+        greedy = name == "seed" and asked.get("temperature") == 0
+        if not greedy and asked[name] != NOTHING.get(name):
+            refuse(name, unkept[name])
+        del kept[name]
+    return kept
+
+
+def _response_format(asked: dict[str, Any], limits: Limits) -> dict[str, Any] | None:
+    """The form that answers are forced into; None for plain text."""
+    name = "response_format"
+    given: Any = asked.get(name, {"type": "text"})
+    if given == {"type": "text"}:
+        return None
+    if not limits.abilities.schema:
+        refuse(name, f"is not enforced by {limits.server}; ask for the format in the prompt")
+    match given:
+        case {"type": "json_object"}:
+            pass
+        case {"type": "json_schema", "json_schema": {"name": str(), "schema": dict()}}:
+            pass
+        case _:
+            refuse(name, "must be text, json_object, or json_schema with a name and a schema")
+    return cast("dict[str, Any]", given)
 
 
 def _put_tools(asked: dict[str, Any], body: dict[str, Any], limits: Limits) -> None:
     tools: Any = asked.get("tools")
     if not tools or asked.get("tool_choice") == "none":
         return
-    if not limits.tools:
-        refuse("tools", "would not reach this model: its chat template has no place for tools")
+    if not limits.abilities.tools:
+        why = f"would not reach this model, or {limits.server} would not read its calls"
+        refuse("tools", why)
     if not isinstance(tools, list):
         refuse("tools", "must be a list")
     for at, tool in enumerate(cast("list[Any]", tools)):

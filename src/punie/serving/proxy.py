@@ -52,7 +52,11 @@ class Proxy:
         self.reading = 0
         """Requests that were accepted and are not whole yet."""
         self._limits = Limits(
-            max_tokens, endpoint.vocabulary, endpoint.context_length, endpoint.abilities.tools
+            max_tokens,
+            endpoint.vocabulary,
+            endpoint.context_length,
+            endpoint.abilities,
+            endpoint.server,
         )
         self._upstream = Upstream(endpoint)
         self._repairs: set[asyncio.Task[None]] = set()
