@@ -7,10 +7,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from punie.adapters.card import public, write_card
+from punie.adapters.peft_card import write_peft_card
 from punie.adapters.stamps import LEAKAGE, SELECTION
 from punie.analysis.served_by import served_by
 from punie.errors import InputError, StoreError
 from punie.models.manifest import MANIFEST, read_manifest
+from punie.models.peft import is_peft
 from punie.records.adapter import AdapterManifest, AdapterResult
 from punie.records.run import Run
 
@@ -21,7 +23,11 @@ SELECTED_ON_TEST, LEAKED, NOT_CHECKED = "selected on test", "leaked", "instrumen
 def write_manifest(folder: Path, manifest: AdapterManifest) -> None:
     """Write the card, then `punie.json`, each whole or not at all. Raises StoreError."""
     try:
-        _write_whole(folder / CARD, write_card(public(manifest, folder.absolute().parent.parent)))
+        shown = public(manifest, folder.absolute().parent.parent)
+        card = write_card(shown)
+        if is_peft(folder):
+            card = write_peft_card(shown.name, shown.base.name, shown)
+        _write_whole(folder / CARD, card)
         _write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise StoreError(

@@ -18,6 +18,7 @@ from punie.models.manifest import ADAPTERS, read_manifest
 from punie.models.peft import is_peft, refuse_mixed
 from punie.reading import MIB, open_regular, read_regular
 from punie.records.adapter import AdapterManifest
+from punie.text import one_line
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 LONGEST = 56
@@ -107,6 +108,23 @@ def find_adapter(project: Path, reference: str) -> Entry:
     names = [each.name for each in list_adapters(project) if each.state is not State.UNFINISHED]
     here = f"there are: {', '.join(names[:8])}" if names else "there are none yet: punie train"
     raise InputError(f"no adapter is called {reference[:80]}", hint=here)
+
+
+def base_name(entry: Entry, project: Path, asked: str | None) -> str:
+    """The base model's name: what was asked for, or what the adapter says, from the project.
+
+    Raises InputError where neither names one; what a PEFT adapter's settings name is a hint alone.
+    """
+    name = asked or entry.base
+    if not name:
+        theirs: Any = (entry.settings or {}).get("base_model_name_or_path")
+        named = f"; its settings name {one_line(theirs, 80)}" if isinstance(theirs, str) else ""
+        raise InputError(
+            f"{entry.name} does not say which model it is for", hint=f"give --model{named}"
+        )
+    if not asked and not Path(name).expanduser().exists() and (project / name).is_dir():
+        return os.path.relpath(project / name)
+    return name
 
 
 def require_weights(entry: Entry) -> None:

@@ -117,10 +117,12 @@ COLUMNS = (
 
 def facts(entry: Entry) -> list[tuple[str, str]]:
     """Everything that `show` says of an adapter, as labels and values."""
+    in_peft_form = "peft_type" in (entry.settings or {})
     head = [
         ("adapter", entry.name),
         ("folder", str(entry.path)),
         ("size", byte_size(entry.size_bytes)),
+        *([("form", "PEFT's")] if in_peft_form else []),
         *([("state", entry.problem), ("to do", WEIGHTS_AWAY)] if entry.state is State.AWAY else []),
     ]
     if entry.manifest is None:
@@ -142,8 +144,10 @@ def _facts_of_a_stranger(entry: Entry) -> Iterator[tuple[str, str]]:
     parameters: Any = settings.get("lora_parameters")
     known = cast("dict[str, Any]", parameters) if isinstance(parameters, dict) else {}
     yield "state", entry.problem or "made by another program: no punie.json"
-    yield "base", entry.base or NOTHING
-    method, rank = settings.get("fine_tune_type", "lora"), known.get("rank", "?")
+    theirs = settings.get("base_model_name_or_path")
+    yield "base", entry.base or (one_line(theirs, 80) if isinstance(theirs, str) else NOTHING)
+    method = settings.get("peft_type") or settings.get("fine_tune_type", "lora")
+    rank = settings.get("r") or known.get("rank", "?")
     yield "method", one_line(f"{method}, rank {rank}")
 
 

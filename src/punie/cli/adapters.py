@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from punie.cli.adapters_converted import convert_command
 from punie.cli.adapters_made import export_command, fuse_command, project_here
 from punie.cli.output import emit_json, err, out, safe
 from punie.cli.parity import parity_command
@@ -19,7 +20,7 @@ NAME = click.argument("name", metavar="NAME")
 
 @click.group()
 def adapters() -> None:
-    """List, show, fuse, export, compare and delete adapters.
+    """List, show, fuse, export, convert, compare and delete adapters.
 
     A NAME is that of a folder in the project's adapters/; ./NAME, or any other path, is a folder
     elsewhere.
@@ -28,6 +29,7 @@ def adapters() -> None:
 
 adapters.add_command(fuse_command)
 adapters.add_command(export_command)
+adapters.add_command(convert_command)
 adapters.add_command(parity_command)
 
 

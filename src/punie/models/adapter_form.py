@@ -1,13 +1,14 @@
 """Whatever form an adapter came in, mlx_lm's: what punie checks, hashes and serves."""
 
+import os
 from pathlib import Path
 
 from punie.models.adapter_tensors import require_matrices
 from punie.models.cache import build_once, cache_root
 from punie.models.check import read_json, whatever_is_in_it
+from punie.models.converter import Progress, quiet
 from punie.models.fingerprint import file_hash
 from punie.models.peft import PEFT_WEIGHTS, SETTINGS, is_peft, refuse_mixed, write_mlx
-from punie.models.pull import Progress, quiet
 from punie.records.base import digest
 from punie.records.model import Fingerprint
 
@@ -43,7 +44,8 @@ def in_mlx_form(
         write_mlx(adapter, model, made)
         return made
 
-    target = (cache or cache_root()) / "adapters" / key[:16] / adapter.name
+    name = Path(os.path.normpath(adapter)).name or "adapter"
+    target = (cache or cache_root()) / "adapters" / key[:16] / name
     made = build_once(target, make, waiting=lambda: progress("wait", 0, 0))
     progress("peft", 0, 0)
     return made
