@@ -1,4 +1,8 @@
-"""The documented example on SmolLM2-135M, with a few rows and iterations of it: about a minute."""
+"""The documented example on SmolLM2-135M, with a few rows and iterations of it: about a minute.
+
+On cuda it is the QLoRA that is usual there, a matter of minutes on a CPU, so only on demand:
+`make test EXTRAS=cuda ARGS="-m loop"`.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +12,7 @@ import pytest
 import yaml
 
 from punie.records.result import EvalResult
+from punie.records.training import Quantization
 from punie.store.runs import RunStore
 from train_project import Project, make_project
 
@@ -36,8 +41,12 @@ def project(tmp_path: Path, smollm2: Path) -> Project:
     return replace(project, env=project.env | env)
 
 
-def test_the_example_learns_and_its_adapter_is_served(project: Project) -> None:
-    trained = project.punie("train", "--config", "data/greenhouse/plan.yaml", wait_s=900)
+@pytest.mark.parametrize("backend", ["mlx", pytest.param("cuda", marks=pytest.mark.loop)])
+def test_the_example_learns_and_its_adapter_is_served(project: Project, backend: str) -> None:
+    if backend == "cuda":
+        pytest.importorskip("bitsandbytes")
+    plan = ("--config", "data/greenhouse/plan.yaml")
+    trained = project.punie("train", "--backend", backend, *plan, wait_s=1800)
     (name,) = project.made
     assert f"adapters/{name}" in trained.stdout
     manifest = project.manifest(name)
@@ -50,7 +59,12 @@ def test_the_example_learns_and_its_adapter_is_served(project: Project) -> None:
     valid = manifest.chosen.candidates
     assert valid[2 * VALIDATE_EVERY] < valid[VALIDATE_EVERY]
     assert manifest.chosen.step == 2 * VALIDATE_EVERY
-    asked = project.json("eval", "greenhouse", "--adapter", name, "--no-checks")["data"]
+    assert manifest.backend == backend
+    packed = Quantization.FOUR_BIT if backend == "cuda" else Quantization.NONE
+    assert manifest.plan.quantization is packed
+    measuring = ("eval", "greenhouse", "--adapter", name, "--backend", backend, "--no-checks")
+    asked = project.json(*measuring)["data"]
+    assert asked["run"]["model"]["backend"] == backend
     assert asked["run"]["model"]["adapter_hash"] == manifest.adapter_hash
     with RunStore(project.folder) as store:
         outcomes = [outcome for _, outcome in store.rows(store.find("last").id)]
