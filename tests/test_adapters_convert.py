@@ -167,3 +167,14 @@ def test_a_peft_folder_is_fused(project: Path, tiny_model: Path, convert: Comman
     known = prepare(str(tiny_model), project / "theirs").identity
     assert done.data["adapter_hash"] == known.adapter_hash
     assert done.data["weights_hash"] != known.weights_hash
+
+
+def test_an_upload_keeps_the_form(project: Path, tiny_model: Path, convert: Command):
+    assert convert("convert", "mine", "--model", str(tiny_model), "--output", "out").code == 0
+    done = convert("export", "./out", "--to", "hub", "--output", "up")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (project / "up").iterdir()) == [
+        "README.md", "adapter_config.json", PEFT_WEIGHTS, "punie.json",
+    ]  # fmt: skip
+    assert "PEFT's form" in (project / "up" / "README.md").read_text()
+    assert prepare(str(tiny_model), project / "up").identity.adapter_hash is not None

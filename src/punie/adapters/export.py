@@ -21,6 +21,7 @@ from punie.models.caches import lmstudio_folders
 from punie.models.check import read_json
 from punie.models.fingerprint import adapter_hash
 from punie.models.gguf_notes import TIES
+from punie.models.peft import PEFT_WEIGHTS, is_peft
 from punie.models.ties import written as as_written
 from punie.records.adapter import AdapterManifest, FusedManifest
 
@@ -128,14 +129,18 @@ def export_hub(entry: Entry, folder: Path) -> Written:
             hint="upload its two files as they are, or train it with punie",
         )
     require_weights(entry)
+    in_peft_form = is_peft(entry.path)
+    weights = PEFT_WEIGHTS if in_peft_form else WEIGHTS
     with new_folder(folder) as work:
-        shutil.copyfile(entry.path / WEIGHTS, work / WEIGHTS)
+        shutil.copyfile(entry.path / weights, work / weights)
         settings = read_json(entry.path / SETTINGS)
         kept = {name: value for name, value in settings.items() if name not in OWN_PATHS}
-        kept["model"] = hub_id(manifest.base.name) or shown_name(manifest.base.name)
+        names_base = "base_model_name_or_path" if in_peft_form else "model"
+        kept[names_base] = hub_id(manifest.base.name) or shown_name(manifest.base.name)
         (work / SETTINGS).write_text(json.dumps(kept, indent=4) + "\n", encoding="utf-8")
-        # The settings are part of the adapter's hash, and these are others.
-        named = _shown(entry, manifest).model_copy(update={"adapter_hash": adapter_hash(work)})
+        named = _shown(entry, manifest)
+        if not in_peft_form:  # mlx_lm's settings are part of the adapter's hash; these are others
+            named = named.model_copy(update={"adapter_hash": adapter_hash(work)})
         write_manifest(work, named)
     return Written(folder, _size(folder), "the adapter, its settings, its card, its punie.json")
 

@@ -1,6 +1,5 @@
 """Fusing: base and adapter become one model folder that any program can load by itself."""
 
-import os
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from punie.adapters.card import public, shown_name, write_card
-from punie.adapters.registry import Entry, require_weights
+from punie.adapters.registry import Entry, base_name, require_weights
 from punie.adapters.scratch import scratch
 from punie.backends.choose import BackendChoice
 from punie.backends.conversion import agreement, fuse, merge
@@ -54,12 +53,7 @@ def base_of(
     adapter that cannot be used.
     """
     require_weights(entry)
-    name = asked or entry.base
-    if not name:
-        raise InputError(f"{entry.name} does not say which model it is for", hint="give --model")
-    if not asked and not Path(name).expanduser().exists() and (project / name).is_dir():
-        name = os.path.relpath(project / name)
-    return prepare(name, entry.path, how=how, progress=progress)
+    return prepare(base_name(entry, project, asked), entry.path, how=how, progress=progress)
 
 
 def fuse_adapter(
