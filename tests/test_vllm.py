@@ -13,6 +13,9 @@ import psutil
 import pytest
 
 from fake_vllm import bare_environment, environment
+from made_adapter import make_adapter
+from punie.backends.choose import BackendChoice
+from punie.backends.local import serve_model
 from punie.backends.vllm import (
     BASE,
     MODEL,
@@ -35,7 +38,6 @@ from punie.serving.client import ChatClient
 from punie.serving.config import ServerConfig
 from punie.serving.endpoint import Endpoint
 from punie.serving.request import ChatRequest
-from test_process import lora
 
 GPU_BUILD = VllmPython(Path("/v/bin/python"), "0.32.0", cpu=False)
 CPU_BUILD = VllmPython(Path("/v/bin/python"), "0.32.0", cpu=True)
@@ -188,7 +190,7 @@ async def ask(endpoint: Endpoint, *, model: str | None = None, tools: bool = Fal
 async def test_adapter_and_base_answer_from_one_server_which_ends_with_the_block(
     python: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    adapter = lora(tmp_path / "a", scale=2.0)
+    adapter = make_adapter(tiny_model, tmp_path / "a")
     backend = VllmBackend(IDENTITY, str(python), tools=True, parser="json_tools")
     async with backend.serve(config(tmp_path, tiny_model, adapter)) as endpoint:
         assert endpoint.keeper is not None
@@ -208,6 +210,15 @@ async def test_adapter_and_base_answer_from_one_server_which_ends_with_the_block
     assert environment_of_child["VLLM_NO_USAGE_STATS"] == "1"
     assert environment_of_child["HF_HUB_OFFLINE"] == "1"
     assert "PYTHONPATH" not in environment_of_child
+
+
+async def test_the_setting_has_vllm_serve_for_cuda(python: Path, tiny_model: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    how = BackendChoice(backend="cuda", vllm=str(python))
+    async with serve_model(str(tiny_model), how=how) as endpoint:
+        assert endpoint.server == "vLLM"
+        assert endpoint.identity.backend == "cuda"
+        assert (await ask(endpoint)).text == f"{MODEL} says Hi 3"
 
 
 async def test_a_model_without_a_parser_takes_no_native_tools(

@@ -10,6 +10,7 @@ from punie.backends.base import ServingBackend
 from punie.backends.choose import BackendChoice
 from punie.backends.cuda import CudaBackend
 from punie.backends.mlx import MlxBackend
+from punie.backends.vllm import VllmBackend
 from punie.models.adapter import check_adapter
 from punie.models.adapter_form import in_mlx_form
 from punie.models.check import weight_files
@@ -114,6 +115,17 @@ async def serve(
 
 
 def _backend(model: LocalModel) -> ServingBackend[ServerConfig]:
+    if model.how.backend == "cuda" and model.how.vllm:
+        return VllmBackend(
+            model.identity,
+            model.how.vllm,
+            tools=model.renders_tools,
+            parser=model.parser,
+            vocabulary=model.vocabulary,
+            context_length=model.context_length,
+            quantization=model.how.quantization,
+            device=model.how.device,
+        )
     if model.how.backend == "cuda":
         return CudaBackend(
             model.identity,
