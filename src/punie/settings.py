@@ -143,6 +143,7 @@ def load_settings(start: Path, env: Mapping[str, str] | None = None) -> Loaded:
     origins: dict[str, str] = {}
     for label, path, raw in sources:
         _check(raw, path, label)
+        _refuse_own_program(raw, path, project)
         _merge(merged, _with_paths_from(raw, path.parent, start.resolve()), origins, label)
     from_env = _from_environment(os.environ if env is None else env)
     for name, variable, value in from_env:
@@ -269,6 +270,23 @@ def _check(raw: dict[str, Any], path: Path | None, label: str) -> None:
         ]
         text = "\n".join(str(problem) if path else f"{label}: {problem}" for problem in problems)
         raise InputError(text, hint="punie config shows every setting") from error
+
+
+def _refuse_own_program(raw: Mapping[str, Any], path: Path, project: Path) -> None:
+    """Raise InputError where a project's file names a program that came with the project.
+
+    `vllm` is run: who looks into somebody's repository must not thereby run what lies in it.
+    """
+    named = raw.get("vllm")
+    if not named or path.parent != project:
+        return
+    program = Path(os.path.normpath(path.parent / Path(named).expanduser()))
+    if program.is_relative_to(project):
+        raise InputError(
+            f"{path}: vllm: a project's file may not name a program within the project, because "
+            "it would be run",
+            hint=f"export PUNIE_VLLM={program}, or name an environment elsewhere",
+        )
 
 
 def _problem(loc: tuple[str, ...], kind: str, message: str, path: Path | None) -> Problem:
