@@ -1,9 +1,11 @@
-"""The memory of a process, now and at its peak, asked from the system."""
+"""The memory of a server, now and at its peak, asked from the system."""
 
+import contextlib
 import ctypes
 import ctypes.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 RUSAGE_INFO_V4 = 4
@@ -17,11 +19,13 @@ _RUSAGE_WORDS = 64
 def peak_memory(pid: int) -> int | None:
     """Peak memory of process `pid` in bytes, or None where it is gone or the system does not tell.
 
-    Linux: `VmHWM` of /proc/PID/status, the largest resident set so far. macOS (untested): the
-    lifetime maximum of `phys_footprint`, which counts Metal's memory too, as Activity Monitor does.
+    Linux: `VmHWM` of /proc/PID/status, the largest resident set so far, with those of the processes
+    that it started, as vLLM does; their sum is no less than what they held at once. macOS
+    (untested): the lifetime maximum of `phys_footprint`, which counts Metal's memory too, as
+    Activity Monitor does.
     """
     if sys.platform.startswith("linux"):
-        return _high_water_mark(pid)
+        return _summed(_high_water_mark, pid)
     if sys.platform == "darwin":
         return _rusage(pid, _LIFETIME_MAX)
     return None
@@ -30,13 +34,31 @@ def peak_memory(pid: int) -> int | None:
 def current_memory(pid: int) -> int | None:
     """Memory that process `pid` holds now, in bytes; None as for `peak_memory`.
 
-    Linux: the resident set. macOS (untested): `phys_footprint`.
+    Linux: the resident set, with those of the processes that it started. macOS (untested):
+    `phys_footprint`.
     """
     if sys.platform.startswith("linux"):
-        return _resident(pid)
+        return _summed(_resident, pid)
     if sys.platform == "darwin":
         return _rusage(pid, _PHYS_FOOTPRINT)
     return None
+
+
+def _summed(measure: Callable[[int], int | None], pid: int) -> int | None:
+    """What a process and its descendants measure; None where it is gone itself."""
+    own = measure(pid)
+    if own is None:
+        return None
+    return own + sum(_summed(measure, child) or 0 for child in _children(pid))
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that a process started and that live, by each of its threads."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+            found += map(int, listed.read_text(encoding="ascii").split())
+    return found
 
 
 def _high_water_mark(pid: int) -> int | None:
