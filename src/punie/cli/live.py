@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from punie.evaluation.run import Progress
+if TYPE_CHECKING:
+    from punie.evaluation.run import Progress
 
 REFRESH_S = 0.2
 LINE_EVERY_S = 20.0
@@ -46,7 +48,7 @@ def waiting_for(what: str, *, quiet: bool = False) -> Generator[None]:
 
 
 @asynccontextmanager
-async def showing(progress: Progress, *, quiet: bool = False) -> AsyncGenerator[None]:
+async def showing(progress: "Progress", *, quiet: bool = False) -> AsyncGenerator[None]:
     """Show a run's progress until the block ends."""
     if quiet:
         yield
@@ -60,7 +62,7 @@ async def showing(progress: Progress, *, quiet: bool = False) -> AsyncGenerator[
             await shower
 
 
-async def _live(progress: Progress) -> None:
+async def _live(progress: "Progress") -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bars
@@ -86,7 +88,7 @@ async def _live(progress: Progress) -> None:
             await asyncio.sleep(REFRESH_S)
 
 
-async def _lines(progress: Progress) -> None:
+async def _lines(progress: "Progress") -> None:
     """A line now and then, and at once where the run begins to wait for something."""
     began = due = time.monotonic()
     due += LINE_EVERY_S
@@ -110,14 +112,14 @@ class Silence:
         self._done = 0
         self._since = now
 
-    def seconds(self, progress: Progress, now: float) -> float:
+    def seconds(self, progress: "Progress", now: float) -> float:
         """Seconds since a look found another number of answers."""
         if progress.done != self._done:
             self._done, self._since = progress.done, now
         return now - self._since
 
 
-def facts(progress: Progress, elapsed_s: float, silent_s: float = 0.0) -> str:
+def facts(progress: "Progress", elapsed_s: float, silent_s: float = 0.0) -> str:
     """Running score, faults, retries, rate and time left, in one short line.
 
     While the run waits, what it waits for comes first. No time left is promised while it waits,
@@ -151,7 +153,7 @@ def facts(progress: Progress, elapsed_s: float, silent_s: float = 0.0) -> str:
     return " · ".join(parts)
 
 
-def _hangs(progress: Progress, done: int, elapsed_s: float, silent_s: float) -> bool:
+def _hangs(progress: "Progress", done: int, elapsed_s: float, silent_s: float) -> bool:
     """Whether nothing has come for several times as long as all in flight take together."""
     usual_s = (elapsed_s - silent_s) / done * max(1, progress.in_flight)
     return progress.in_flight > 0 and silent_s > max(SILENT_S, SEVERAL * usual_s)
