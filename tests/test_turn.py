@@ -84,7 +84,7 @@ async def test_an_eval_waits_until_another_has_loaded_and_says_so(
         holder.kill()  # the system gives its turn back
         _, rest = await child.communicate()
     assert child.returncode == 0, rest.decode()
-    assert rest.decode().startswith("starting mlx_lm.server")
+    assert rest.decode().startswith("starting a server with")
 
 
 async def test_the_turn_ends_when_the_server_is_ready(project: Path, tiny_model: Path) -> None:

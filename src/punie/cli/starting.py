@@ -17,5 +17,5 @@ async def starting(model: str, *, quiet: bool = False) -> AsyncGenerator[None]:
 
     another = partial(waiting_for, "waiting for another punie to load its model", quiet=quiet)
     async with turn_to_start(another):
-        with waiting_for(f"starting mlx_lm.server with {model}", quiet=quiet):
+        with waiting_for(f"starting a server with {model}", quiet=quiet):
             yield
