@@ -12,7 +12,7 @@ from punie.cli.output import emit_json
 from punie.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
-    from punie.cli.trained import Trained
+    from punie.cli.trained import Trained, TrainWish
 
 OVERRIDES = (
     "method",
@@ -51,6 +51,12 @@ OVERRIDES = (
 )
 @click.option("--seed", metavar="S", type=click.IntRange(0), help="[default: 0]")
 @click.option(
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, 1024),
+    help="Share each batch out over N, a GPU each [default: 1].",
+)
+@click.option(
     "--select-by",
     metavar="SUITE",
     help="Keep the checkpoint that does best on this suite [default: by validation loss].",
@@ -61,13 +67,18 @@ OVERRIDES = (
     help="Train although rows stand in a suite too; later results there are stamped.",
 )
 @click.option("--dry-run", is_flag=True, help="Look at data, memory and time, and train nothing.")
+@click.option(
+    "--emit",
+    type=click.Choice(["skypilot"]),
+    help="Write a task that runs this on a cluster or cloud, and train nothing.",
+)
 @click.option("--resume", metavar="NAME", help="Go on with a training that was interrupted.")
 @click.option(
     "--finish", is_flag=True, help="With --resume: make the adapter of the best checkpoint so far."
 )
 @click.option("--journal", metavar="GOAL", help="Write a journal entry with this goal.")
 @click.option("--json", "as_json", is_flag=True, help="The adapter's manifest as JSON.")
-def train_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click passes by name
+def train_command(as_json: bool, emit: str | None, **options: Any) -> int:  # noqa: FBT001 - click passes by name
     """Train an adapter.
 
     DATA is a folder with train.jsonl, valid.jsonl and test.jsonl, one .jsonl file (which is split),
@@ -84,6 +95,8 @@ def train_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click
     if "layers" in overrides:
         overrides["layers"] = _layers(overrides["layers"])
     wish = TrainWish(**options, overrides=overrides, quiet=as_json, argv=tuple(sys.argv[1:]))
+    if emit:
+        return _emit(wish, as_json=as_json)
     try:
         trained = asyncio.run(train_adapter(wish, load_settings(Path.cwd())))
     except asyncio.CancelledError:  # by the second Ctrl-C
@@ -93,6 +106,21 @@ def train_command(as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click
     else:
         _print(trained)
     return EXIT_INTERRUPTED if trained.stopped else EXIT_OK
+
+
+def _emit(wish: "TrainWish", *, as_json: bool) -> int:
+    from punie.cli.emitting import emit_task
+    from punie.cli.output import err, safe
+    from punie.settings import load_settings
+
+    emitted = asyncio.run(emit_task(wish, load_settings(Path.cwd())))
+    if as_json:
+        emit_json("train", {"task": emitted.task.as_dict()}, emitted.notes)
+        return EXIT_OK
+    click.echo(emitted.task.as_yaml(), nl=False)
+    for note in emitted.notes:
+        err().print(safe(note), soft_wrap=True)
+    return EXIT_OK
 
 
 def _layers(text: str) -> int | str:

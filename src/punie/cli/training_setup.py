@@ -27,6 +27,7 @@ from punie.settings import Loaded
 from punie.store.provenance import provenance
 from punie.training.plan import PlanFile, read_plan, with_overrides
 from punie.training.prepare import Setup
+from punie.training.processes import require_places, require_rows
 from punie.training.resolve import resolve_plan
 from punie.training.work import Begun
 
@@ -40,6 +41,7 @@ class ChosenTraining:
 
     setup: Setup
     begun: Begun
+    file: PlanFile
     notes: tuple[str, ...] = ()
 
     @property
@@ -82,9 +84,10 @@ def checked_goal(wish: "TrainWish", settings: Loaded) -> None:
         raise InputError("the goal of a journal entry is empty")
 
 
-def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
+def choose(wish: "TrainWish", settings: Loaded, *, backend: str | None = None) -> ChosenTraining:
     """Read the data, find the model, and settle the plan and the name.
 
+    `backend` is that of another machine, and need not be installed here.
     Raises InputError, DataError or ModelError for what cannot be used.
     """
     values = settings.values
@@ -93,7 +96,10 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
     dataset = chosen_data(wish, settings, file)
     model = _model(wish.model or file.model or values.model or DEFAULT_MODEL, quiet=wish.quiet)
     configured = values.backend if values.backend != "endpoint" else None  # which trains nothing
-    backend = training_backend(wish.backend or configured).name
+    processes = wish.processes or 1
+    if backend is None:
+        backend = training_backend(wish.backend or configured).name
+        require_places(processes, backend=backend, device=values.device)
     plan = resolve_plan(
         with_overrides(file.plan, **wish.overrides),
         model_layers=_layers(model),
@@ -102,6 +108,7 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
         context=model.context_length,
         backend=backend,
     )
+    require_rows(processes, plan)
     suites, broken = project_suites(settings.project)
     select_by = _suite_name(wish.select_by, settings.project)
     begun = Begun(
@@ -110,6 +117,7 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         base=base_version(model),
         backend=backend,
+        processes=processes,
         data=dataset.version,
         data_path=_shown_path(dataset, settings.project),
         train_rows=len(dataset.rows[Split.TRAIN]),
@@ -124,11 +132,15 @@ def choose(wish: "TrainWish", settings: Loaded) -> ChosenTraining:
         version=dataset.version,
         rows=dataset.rows,
         plan=plan,
+        processes=processes,
         suites=suites,
         allow_leakage=wish.allow_leakage,
     )
     return ChosenTraining(
-        setup=setup, begun=begun, notes=(*file.notes, *dataset.notes, *dataset.changes, *broken)
+        setup=setup,
+        begun=begun,
+        file=file,
+        notes=(*file.notes, *dataset.notes, *dataset.changes, *broken),
     )
 
 
@@ -138,6 +150,7 @@ def resumed(wish: "TrainWish", begun: Begun) -> ModelInfo:
         "DATA": wish.data,
         "--name": wish.name,
         "--config": wish.config,
+        "--processes": wish.processes,
         "--select-by": wish.select_by,
         "--allow-leakage": wish.allow_leakage,
         "--dry-run": wish.dry_run,
@@ -195,12 +208,16 @@ def chosen_data(wish: "TrainWish", settings: Loaded, file: PlanFile) -> Dataset:
     One file alone is split by the plan's seed, into a dataset of its own in `data/`; a dry run
     writes nothing.
     """
-    source = wish.data or file.data or settings.values.data or _only_dataset(settings.project)
-    dataset = read_dataset(source, settings.project)
+    dataset = read_dataset(data_source(wish, settings, file), settings.project)
     if dataset.folder is not None or set(dataset.rows) != {Split.TRAIN}:
         return dataset
     seed = int(wish.overrides.get("seed", file.plan.seed))
     return split_file(dataset, settings.project, seed=seed, write=not wish.dry_run)
+
+
+def data_source(wish: "TrainWish", settings: Loaded, file: PlanFile) -> str:
+    """What names the dataset: a path, a name in `data/` or an id of the hub."""
+    return wish.data or file.data or settings.values.data or _only_dataset(settings.project)
 
 
 def _only_dataset(project: Path) -> str:

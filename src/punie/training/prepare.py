@@ -23,6 +23,7 @@ from punie.training.preflight import (
     refuse_what_cannot_fit,
     refuse_without_room,
 )
+from punie.training.processes import part_for_each
 from punie.training.work import WorkFolder
 
 
@@ -34,6 +35,7 @@ class Setup:
     version: DatasetVersion
     rows: Mapping[Split, Sequence[Row]]
     plan: ResolvedPlan
+    processes: int = 1
     suites: Sequence[EvalSuite] = ()
     """Every suite of the project, for leakage."""
     allow_leakage: bool = False
@@ -43,15 +45,18 @@ async def prepare(
     setup: Setup,
     work: WorkFolder,
     *,
-    free_bytes: int,
+    free_bytes: int | None,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[Preflight, Path]:
     """Encode and check the rows; what to expect, and the file of tokens (not in its place yet).
 
+    `free_bytes` is what each process may take; None where another machine will train, and what
+    this one has does not count.
     Raises DataCheckError for defects that nobody allowed, ModelError for a template that cannot
     render, TrainingError where memory cannot suffice.
     """
-    refuse_without_room(setup.model.model.path, setup.plan, work.path)
+    if free_bytes is not None:
+        refuse_without_room(setup.model.model.path, setup.plan, work.path)
     output = work.path / "encoded.safetensors"
     job = EncodeJob(
         model=setup.model.model.path,
@@ -73,9 +78,13 @@ async def prepare(
     lengths = all_lengths(encoding, setup.plan.max_length)
     train = lengths[Split.TRAIN]
     estimate = memory_estimate(
-        job.model, setup.plan, longest=train.longest, most_trained=train.most_trained
+        job.model,
+        part_for_each(setup.plan, setup.processes),
+        longest=train.longest,
+        most_trained=train.most_trained,
     )
-    refuse_what_cannot_fit(estimate, free_bytes)
+    if free_bytes is not None:
+        refuse_what_cannot_fit(estimate, free_bytes)
     preflight = Preflight(
         model=setup.model.model.name,
         dataset=setup.version,
@@ -85,7 +94,7 @@ async def prepare(
         parser=encoding.parser,
         notes=encoding.notes,
         memory_estimate_bytes=estimate,
-        memory_free_bytes=free_bytes,
+        memory_free_bytes=free_bytes or 0,
         example=encoding.example,
         allowed=(LEAKAGE,) if report.errors else (),
     )
