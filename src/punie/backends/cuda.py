@@ -18,6 +18,12 @@ from punie.serving.process import ServerProcess
 
 MODEL, BASE = "default_model", "base_model"
 """What the worker calls the model that it serves, and the same one without its adapter."""
+CALLS_READ = frozenset({"json_tools", "qwen3_coder", "gemma4"})
+"""The forms of tool calls that the worker reads, by mlx_lm's names of their parsers."""
+BATCH_TOKENS = {"gpu": 32_768, "cpu": 8192}
+"""Tokens of all answers that are written side by side. Their keys and values are held from the
+start, 46 KB a token for a model of 135 million weights in float32."""
+HEEDED = frozenset({"top_p", "top_k", "min_p", "stop", "repetition_penalty", "logit_bias"})
 
 
 def computed_in(*, on_gpu: bool) -> str:
@@ -47,6 +53,7 @@ def server_argv(
     argv += ["--computed-in", computed_in(on_gpu=on_gpu)]
     argv += ["--device", ("sequential" if several else "cuda:0") if on_gpu else "cpu"]
     argv += ["--batch", str(config.decode_concurrency)]
+    argv += ["--batch-tokens", str(BATCH_TOKENS["gpu" if on_gpu else "cpu"])]
     if parser is not None:
         argv += ["--tool-parser", parser]
     return argv
@@ -72,8 +79,14 @@ class CudaBackend:
         device: str = "auto",
     ) -> None:
         self._identity = identity
-        self._abilities = Abilities(tools=tools, parser=parser)
-        self._parser = parser
+        self._parser = parser if parser in CALLS_READ else None
+        self._abilities = Abilities(
+            tools=tools and self._parser is not None,
+            parser=self._parser,
+            schema=False,
+            seed=True,
+            sampling=HEEDED,
+        )
         self._vocabulary = vocabulary
         self._context_length = context_length
         self._quantization = quantization

@@ -18,7 +18,10 @@ GENERATION_FAILED = 70
 """The exit code of a server that can no longer generate: EX_SOFTWARE of sysexits.h."""
 CANNOT_LISTEN = 71
 """The exit code of a server that could not open its socket: EX_OSERR of sysexits.h."""
+OUT_OF_MEMORY = 72
+"""The exit code of a server whose GPU had too little memory for an answer."""
 DEATHS = {
+    OUT_OF_MEMORY: "the server's GPU ran out of memory",
     GENERATION_FAILED: "the server's generation thread failed",
     CANNOT_LISTEN: "the server could not open its port, which another program holds",
     -signal.SIGKILL: "the server was killed (signal 9), probably because memory ran out",
@@ -57,8 +60,8 @@ class Child:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether it ended as the system ends programs when memory runs out: by signal 9."""
-        return self.exit_code == -signal.SIGKILL
+        """Whether it ended because memory ran out: by signal 9 of the system's, or by itself."""
+        return self.exit_code in {-signal.SIGKILL, OUT_OF_MEMORY}
 
     async def spawn(
         self, argv: Sequence[str], env: Mapping[str, str], *, log: Path, grace_s: float

@@ -15,6 +15,7 @@ from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.utils import BaseHandler
 
 from punie.backends.workers.torch_serve_lanes import WANTED, Wanted
+from punie.serving.fields import RULES, Refused, logit_bias, refuse, whole
 
 MODEL = "default_model"
 """The name of the model that is served, with its adapter."""
@@ -27,29 +28,55 @@ KNOWN = {
     *("max_tokens", "max_completion_tokens", "seed", "stop", "logit_bias"),
 }
 """The fields that change an answer here. Any other is refused, where transformers ignores it."""
+NOTHING = {
+    "n": 1,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "logprobs": False,
+    "response_format": {"type": "text"},
+    "tool_choice": "auto",
+}
+"""What clients send along that asks for nothing."""
 DEFAULT_TOKENS = 1024
 
 
-def wanted_of(body: dict[str, Any], *, adapter: bool) -> Wanted:
-    """What a request wants beyond transformers' generation settings. Raises HTTPException."""
-    unknown = sorted(name for name in body.keys() - KNOWN if body[name] is not None)
-    if unknown:
-        raise HTTPException(400, f"{unknown[0]} is not supported by this server")
+def wanted_of(body: dict[str, Any], *, vocabulary: int, adapter: bool) -> Wanted:
+    """Check a request, and what it wants beyond transformers' generation settings.
+
+    Nulls, and what asks for nothing, are taken out of `body`. Raises HTTPException.
+    """
+    for name in [n for n, value in body.items() if value is None or NOTHING.get(n) == value]:
+        del body[name]
+    try:
+        _check(body, vocabulary)
+    except Refused as error:
+        raise HTTPException(error.status, error.message) from None
     names = (MODEL, BASE) if adapter else (MODEL,)
     if body.get("model", MODEL) not in names:
         raise HTTPException(404, f"no model {body['model']!r:.200}: {' or '.join(names)} is served")
-    stop: Any = body.get("stop") or ()
-    stops: tuple[Any, ...] = (stop,) if isinstance(stop, str) else tuple(stop)
-    if not all(isinstance(each, str) and each for each in stops):
-        raise HTTPException(400, "stop must be text, or a list of texts that are not empty")
+    stop: str | list[str] = body.get("stop", [])
     return Wanted(
         seed=body.get("seed"),
-        stop=stops,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
         base=body.get("model") == BASE,
         tools=bool(body.get("tools")),
         greedy=not any(body.get(name) for name in ("temperature", "logit_bias"))
         and body.get("repetition_penalty", 1.0) == 1.0,
     )
+
+
+def _check(body: dict[str, Any], vocabulary: int) -> None:
+    for name in body:
+        if name not in KNOWN:
+            refuse(name, "is not supported by this server")
+    for name, rule in RULES.items():
+        if name in body:
+            rule(name, body[name])
+    for name in ("max_tokens", "max_completion_tokens"):
+        if name in body:
+            whole(1)(name, body[name])
+    if "logit_bias" in body:
+        logit_bias(body["logit_bias"], vocabulary)
 
 
 def settings_of(body: dict[str, Any], model: Any) -> GenerationConfig:
@@ -84,8 +111,10 @@ class Put(BaseHandler):
     """What both kinds of request share; mixed into transformers' handlers before they are made."""
 
     def _validate_request(self, body: dict[str, Any]) -> None:
-        adapter = bool(getattr(self._served(), "_hf_peft_config_loaded", False))
-        WANTED.set(wanted_of(body, adapter=adapter))
+        model = self._served()
+        vocabulary: int = model.config.get_text_config().vocab_size
+        adapter = bool(getattr(model, "_hf_peft_config_loaded", False))
+        WANTED.set(wanted_of(body, vocabulary=vocabulary, adapter=adapter))
 
     def _resolve_model(self, body: dict[str, Any]) -> Any:
         return super()._resolve_model({**body, "model": MODEL})

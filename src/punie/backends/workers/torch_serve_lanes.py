@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from fastapi import HTTPException
-from transformers import ContinuousBatchingConfig
+from transformers import ContinuousBatchingConfig, StoppingCriteria, StoppingCriteriaList
 from transformers.cli.serving.utils import BaseGenerateManager, CBGenerateManager, GenerateManager
 
 from punie.backends.workers.torch_serve_model import without_adapter
@@ -99,22 +99,18 @@ class Lanes(BaseGenerateManager):
     ) -> Any:
         """The queue of an answer's parts, and who writes them."""
         wanted = WANTED.get()
-        lane, model, inputs = self._lane(model, inputs, gen_config, wanted)
+        lane, model, inputs = self._lane(model, processor, inputs, gen_config)
         queue, streamer = lane.generate_streaming(
             model, processor, inputs, gen_config, request_id, response_parser=response_parser
         )
-        if wanted.stop:
-            queue = until_stopped(queue, streamer, wanted.stop)
-        return queue, streamer
+        return until_stopped(queue, wanted.stop) if wanted.stop else queue, streamer
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, request_id: str
     ) -> Any:
         """The text of an answer, the prompt's tokens, and the answer's token ids."""
         wanted = WANTED.get()
-        lane, model, inputs = self._lane(model, inputs, gen_config, wanted)
-        if wanted.stop:
-            gen_config.stop_strings = list(wanted.stop)
+        lane, model, inputs = self._lane(model, processor, inputs, gen_config)
         text, prompt_tokens, ids = await lane.generate_non_streaming(
             model, processor, inputs, gen_config, request_id
         )
@@ -129,9 +125,10 @@ class Lanes(BaseGenerateManager):
         self._batch.stop()
 
     def _lane(
-        self, model: Any, inputs: Any, gen_config: Any, wanted: Wanted
+        self, model: Any, tokenizer: Any, inputs: Any, gen_config: Any
     ) -> tuple[BaseGenerateManager, Any, Any]:
         """Which lane, and what it is given. Raises HTTPException for a prompt that is too long."""
+        wanted = WANTED.get()
         ids: list[int] = inputs["input_ids"]
         self._fit(len(ids), gen_config)
         needs = len(ids) + gen_config.max_new_tokens
@@ -139,7 +136,8 @@ class Lanes(BaseGenerateManager):
             self._batch.init_cb(model, gen_config)
             return self._batch, model, inputs
         hold = self._batch.held if wanted.base else nullcontext
-        return self._alone, Turn(model, wanted, hold), tensors(ids, model)
+        stop = StopAt(tokenizer, len(ids), wanted.stop)
+        return self._alone, Turn(model, wanted, stop, hold), tensors(ids, model)
 
     def _fit(self, prompt: int, gen_config: Any) -> None:
         if self._context is None:
@@ -154,9 +152,10 @@ class Lanes(BaseGenerateManager):
 class Turn:
     """The model for one answer of the slow lane, with its seed, and its adapter on or off."""
 
-    def __init__(self, model: Any, wanted: Wanted, hold: Callable[[], Any]) -> None:
+    def __init__(self, model: Any, wanted: Wanted, stop: "StopAt", hold: Callable[[], Any]) -> None:
         self._model = model
         self._wanted = wanted
+        self._stop = stop
         self._hold = hold
 
     def generate(self, **inputs: Any) -> Any:
@@ -166,10 +165,34 @@ class Turn:
             torch.manual_seed(wanted.seed)
         try:
             with self._hold(), without_adapter(self._model) if wanted.base else nullcontext():
-                return self._model.generate(**inputs)
+                return self._model.generate(
+                    **inputs, stopping_criteria=StoppingCriteriaList([self._stop])
+                )
         except Exception as error:
             end_if_hopeless(error)
             raise
+
+
+class StopAt(StoppingCriteria):
+    """Ends an answer whose text holds one of `stops`; `prompt` tokens stand before it.
+
+    The text is looked at as the client gets it, as it is where the answer is cut.
+    """
+
+    def __init__(self, tokenizer: Any, prompt: int, stops: tuple[str, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        self._stops = stops
+
+    def __call__(self, input_ids: Any, *_: Any, **__: Any) -> Any:
+        """Whether each row, and there is one, has ended."""
+        ended = False
+        if self._stops:
+            text: str = self._tokenizer.decode(
+                input_ids[0, self._prompt :], skip_special_tokens=True
+            )
+            ended = any(stop in text for stop in self._stops)
+        return torch.full((len(input_ids),), ended, dtype=torch.bool, device=input_ids.device)
 
 
 def can_batch(model: Any) -> bool:

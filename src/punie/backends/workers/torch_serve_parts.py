@@ -2,7 +2,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 # pyright: reportMissingParameterType=false, reportUnknownLambdaType=false
-# pyright: reportPrivateImportUsage=false, reportAttributeAccessIssue=false
+# pyright: reportPrivateImportUsage=false, reportAttributeAccessIssue=false, reportPrivateUsage=false
 # transformers is only partly typed.
 
 import argparse
@@ -18,6 +18,7 @@ from transformers.generation.continuous_batching import continuous_api
 
 from punie.backends.workers.torch_serve_chat import MODEL, Chats, Texts
 from punie.backends.workers.torch_serve_lanes import WANTED, Lanes, end_with_the_batch
+from punie.backends.workers.torch_serve_tail import WholeCBStreamer, WholeDirectStreamer
 
 log = logging.getLogger("punie")
 
@@ -37,6 +38,8 @@ def answer_in_lanes(asked: argparse.Namespace, model: Any) -> None:
     utils.GenerationState.get_manager = lambda *_, **__: lanes
     # The lanes choose for themselves; prompts come to them as lists of ids.
     utils.GenerationState.use_continuous_batching = lambda *_: True
+    utils.DirectStreamer = WholeDirectStreamer
+    utils.CBStreamer = WholeCBStreamer
     chat_completion.ChatCompletionHandler = Chats
     completion.CompletionHandler = Texts
     end_with_the_batch(continuous_api.ContinuousBatchingManager)
@@ -50,7 +53,7 @@ def read_calls(parser: str | None) -> None:
     def template(processor: Any, model: Any) -> dict[str, Any] | None:
         found = known(processor, model)
         if WANTED.get().tools:
-            return found or (json_calls(processor) if parser == "json_tools" else None)
+            return found or form_of(parser, processor)
         if found is None:
             return None
         found = copy.deepcopy(found)
@@ -66,6 +69,18 @@ def read_calls(parser: str | None) -> None:
 
     utils.get_response_template = template
     chat_completion.parse_assistant_message = parse_or_keep
+
+
+def form_of(parser: str | None, tokenizer: Any) -> dict[str, Any] | None:
+    """How transformers reads calls of mlx_lm's form `parser`, where it knows none for the model.
+
+    It goes by the type of the model, and knows Qwen's and Gemma's; others write in the same form.
+    """
+    if parser == "json_tools":
+        return json_calls(tokenizer)
+    known = {"qwen3_coder": "qwen3_5", "gemma4": "gemma4"}.get(parser or "")
+    forms = utils._RESPONSE_TEMPLATE_FALLBACKS.items()  # noqa: SLF001 - there is no public place
+    return next((form for types, form in forms if known in types), None)
 
 
 def json_calls(tokenizer: Any) -> dict[str, Any]:

@@ -20,40 +20,48 @@ def kept_back(text: str, stops: tuple[str, ...]) -> int:
     )  # fmt: skip
 
 
-def until_stopped(
-    parts: "asyncio.Queue[Any]", streamer: Any, stops: tuple[str, ...]
-) -> "asyncio.Queue[Any]":
-    """A queue of an answer's parts that ends where one of `stops` begins.
+def until_stopped(parts: "asyncio.Queue[Any]", stops: tuple[str, ...]) -> "asyncio.Queue[Any]":
+    """A queue of an answer's parts that lacks what stands after the begin of one of `stops`.
 
     Plain text is looked at; reasoning, calls, errors and the end (None) go on as they are. The
-    writer is told to end.
+    generation ends by itself at a stop, and streams it.
     """
-    out: asyncio.Queue[Any] = asyncio.Queue()
+    return _Cut(parts, stops)
 
-    async def move() -> None:
-        held = ""
-        while True:
-            part = await parts.get()
-            if type(part) is not str:
-                if held:
-                    out.put_nowait(held)
-                    held = ""
-                out.put_nowait(part)
-                if part is None:
-                    return
-                continue
-            held += part
-            cut = cut_at(held, stops)
-            if cut != held:
-                streamer.cancel()
-                if cut:
-                    out.put_nowait(cut)
-                out.put_nowait(None)
-                return
-            back = kept_back(held, stops)
-            if len(held) > back:
-                out.put_nowait(held[: len(held) - back])
-                held = held[len(held) - back :]
 
-    streamer.moving = asyncio.ensure_future(move())  # kept alive with the answer
-    return out
+class _Cut(asyncio.Queue[Any]):
+    """Takes the parts out of another queue as they are asked for."""
+
+    def __init__(self, parts: "asyncio.Queue[Any]", stops: tuple[str, ...]) -> None:
+        super().__init__()
+        self._parts = parts
+        self._stops = stops
+        self._held = ""
+        self._stopped = False
+
+    async def get(self) -> Any:
+        """The next part, once there is one that is surely no part of a stop."""
+        while self.empty():
+            self._take(await self._parts.get())
+        return super().get_nowait()
+
+    def get_nowait(self) -> Any:
+        """The next part if there is one; raises QueueEmpty."""
+        while self.empty():
+            self._take(self._parts.get_nowait())
+        return super().get_nowait()
+
+    def _take(self, part: Any) -> None:
+        if type(part) is not str:
+            if self._held:
+                self.put_nowait(self._held)
+            self._held = ""
+            self.put_nowait(part)
+        elif not self._stopped:
+            text = self._held + part
+            cut = cut_at(text, self._stops)
+            self._stopped = cut != text
+            back = 0 if self._stopped else kept_back(cut, self._stops)
+            self._held = cut[len(cut) - back :]
+            if len(cut) > back:
+                self.put_nowait(cut[: len(cut) - back])
