@@ -18,6 +18,7 @@ from punie.backends.workers.torch_device import describe, device, memory, peak_m
 from punie.backends.workers.torch_loss import keeps_logits, mean_loss
 from punie.backends.workers.torch_model import blocks_of, load, prepare, taught_modules, trained
 from punie.backends.workers.torch_optimizer import make_optimizer, restore_state, state_tensors
+from punie.backends.workers.torch_shards import needs_shards, shard
 from punie.backends.workers.train_engine import Size
 from punie.backends.workers.train_rows import Batch
 from punie.backends.workers.train_state import (
@@ -34,10 +35,12 @@ class TorchEngine:
     """What `train_engine.Engine` describes.
 
     The random numbers of an iteration follow from the plan's seed and from how many came before it,
-    so what is kept of them is a count.
+    so what is kept of them is a count. `sharded` says whether several processes deal the base out
+    among themselves; None: where one GPU is too small for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sharded: bool | None = None) -> None:
+        self._sharded = sharded
         self._device = device()
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         if self.world > 1:
@@ -53,13 +56,17 @@ class TorchEngine:
     def load(self, folder: Path, plan: ResolvedPlan) -> None:
         torch.manual_seed(plan.seed)
         self._key = plan.seed << 32
-        self._model = load(folder, plan, self._device)
+        if self._sharded is None:
+            self._sharded = self.world > 1 and needs_shards(folder, plan, self._device)
+        self._model = load(folder, plan, self._device, sharded=self._sharded)
         self._parameters = int(self._model.num_parameters())
         self._mixed = plan.method is Method.FULL and self._device.type == "cuda"
 
     def prepare(self, plan: ResolvedPlan) -> dict[str, Any]:
         config = prepare(self._model, plan)
         self._trained = trained(self._model)
+        if self._sharded:
+            shard(self._model, self._device, self.world)
         return config
 
     def restore_weights(self, path: Path) -> None:

@@ -46,8 +46,11 @@ class Trained:
             self.weight.copy_(saved.T if self.transposed else saved)
 
 
-def load(folder: Path, plan: ResolvedPlan, device: torch.device) -> Any:
+def load(folder: Path, plan: ResolvedPlan, device: torch.device, *, sharded: bool = False) -> Any:
     """The model of a folder on the device, packed as the plan says. Raises Failure.
+
+    One that will be `sharded` is in the machine's memory, and packed into numbers of the type that
+    it computes in: only then can it be cut as other weights are.
 
     On a GPU it computes in bfloat16, on the CPU in the type of its files. Weights that are trained
     themselves are in float32 on both: what bfloat16 leaves of a small update is often nothing.
@@ -61,8 +64,10 @@ def load(folder: Path, plan: ResolvedPlan, device: torch.device) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             dtype=torch.float32 if plan.method is Method.FULL else computed_in,
-            device_map={"": device},
-            quantization_config=_packing(plan, torch.bfloat16 if on_gpu else torch.float32),
+            device_map={"": "cpu" if sharded else device},
+            quantization_config=_packing(
+                plan, torch.bfloat16 if on_gpu else torch.float32, sharded=sharded
+            ),
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
@@ -80,7 +85,9 @@ def load(folder: Path, plan: ResolvedPlan, device: torch.device) -> Any:
     return model
 
 
-def _packing(plan: ResolvedPlan, computed_in: torch.dtype) -> BitsAndBytesConfig | None:
+def _packing(
+    plan: ResolvedPlan, computed_in: torch.dtype, *, sharded: bool
+) -> BitsAndBytesConfig | None:
     if plan.quantization is Quantization.NONE:
         return None
     if plan.quantization is Quantization.EIGHT_BIT:
@@ -90,6 +97,7 @@ def _packing(plan: ResolvedPlan, computed_in: torch.dtype) -> BitsAndBytesConfig
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=plan.double_quantization,
         bnb_4bit_compute_dtype=computed_in,
+        bnb_4bit_quant_storage=computed_in if sharded else torch.uint8,
     )
 
 
