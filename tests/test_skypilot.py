@@ -76,9 +76,9 @@ def here(
 @pytest.fixture(scope="session")
 def sky_python(request: pytest.FixtureRequest) -> Path:
     """A python with SkyPilot: the one that the variable names; 1: one that is made, and kept."""
-    named = os.environ.get("PUNIE_TEST_SKYPILOT")
+    named = os.environ.get("TEST_SKYPILOT")
     if not named:
-        pytest.skip("PUNIE_TEST_SKYPILOT=1 installs SkyPilot into an environment of its own")
+        pytest.skip("TEST_SKYPILOT=1 installs SkyPilot into an environment of its own")
     if named != "1":
         return Path(named)
     assert request.config.cache

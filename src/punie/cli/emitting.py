@@ -93,7 +93,7 @@ def _refuse(wish: TrainWish) -> None:
         raise InputError(
             f"--emit writes a task for a new training, so {', '.join(given)} cannot be given",
             hint="drop it; what was begun on a machine goes on there: "
-            "sky exec CLUSTER 'cd punie/NAME && ~/punie-venv/bin/punie train --resume NAME'",
+            "sky exec CLUSTER 'cd ~/punie/NAME && ~/punie-venv/bin/punie train --resume NAME'",
         )
     if wish.backend not in {None, "auto", BACKEND}:
         raise InputError(
