@@ -1,6 +1,7 @@
 """Training in several processes: two real ones, under the real launcher of each backend."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from punie.backends.base import TrainingBackend
 from punie.backends.choose import training_backend
 from punie.backends.workers.launch import launcher_argv
 from punie.backends.workers.train_machine import other_bits
-from punie.errors import ModelError
+from punie.errors import InputError, ModelError
 from punie.records.training import (
     EVENTS_FILE,
     TRAIN_EVENT,
@@ -29,7 +30,9 @@ from punie.records.training import (
     TrainJob,
     Validated,
 )
-from short_trainings import changed, hurry, short_job, until_step, workers
+from punie.training.processes import memory_for_each, part_for_each, require_rows
+from short_trainings import PLAN, changed, hurry, short_job, until_step, workers
+from train_project import InProcess, make_project
 from train_rows_file import random_rows, write_rows
 
 BACKENDS = ("mlx", "cuda")
@@ -174,3 +177,32 @@ def test_two_rings_listen_on_other_ports(tmp_path: Path) -> None:
     argvs = [launcher_argv("mlx", 2, ["program"], tmp_path) for _ in range(2)]
     ports = {argv[argv.index("--starting-port") + 1] for argv in argvs}
     assert len(ports) == 2
+
+
+def test_the_command_trains_in_as_many_processes_as_it_is_told(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    project = make_project(tmp_path, tiny_model)
+    words = ("--backend", "mlx", "--processes", "2", "--iterations", "2", "--name", "pair")
+    project.punie("train", *words)
+    assert project.manifest("pair").training.machine["processes"] == "2"
+
+
+def test_more_processes_than_places_or_rows_are_refused(
+    tmp_path: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = InProcess(make_project(tmp_path, tiny_model), monkeypatch, capsys)
+    cores = os.cpu_count() or 1
+    refused = project("train", "--backend", "mlx", "--processes", str(cores + 1), code=2)
+    assert f"--processes is {cores + 1}, and {cores} core" in refused.stderr
+    with pytest.raises(InputError, match="--processes is 5, and 4 rows are in a batch"):
+        require_rows(5, PLAN.model_copy(update={"batch_size": 4}))
+
+
+def test_each_process_has_its_part_of_memory_and_of_a_batch() -> None:
+    assert memory_for_each(100, 4, backend="mlx", device="auto") == 25
+    assert memory_for_each(100, 2, backend="cuda", device="cpu") == 50
+    assert part_for_each(PLAN.model_copy(update={"batch_size": 5}), 2).batch_size == 3
