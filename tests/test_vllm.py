@@ -165,7 +165,7 @@ def test_what_is_no_python_with_vllm_is_refused_with_what_to_do(tmp_path: Path) 
         (plain, "not executable", "PUNIE_VLLM"),
         (script, "no Python of today: sorry", "PUNIE_VLLM"),
         (text, "cannot be run", "PUNIE_VLLM"),
-        (bare, "has no vLLM", "pip install vllm"),
+        (bare, "has no vLLM", "PUNIE_VLLM="),
         (old, "has vLLM 0.5.3, and punie needs 0.11", "--upgrade"),
     ):
         with pytest.raises(ModelError, match=said) as refused:

