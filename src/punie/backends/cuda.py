@@ -111,7 +111,7 @@ class CudaBackend:
             several=on_gpu and len(gpus()) > 1,
             parser=self._parser,
         )
-        process = ServerProcess(argv, env, config)
+        process = ServerProcess(argv, env, config.model_copy(update={"on_gpu": on_gpu}))
         async with owned(process, self._endpoint(config, load)) as endpoint:
             yield endpoint
 

@@ -40,6 +40,8 @@ class ServerConfig(Record):
     stop_grace_s: float = 3.0
     memory_cap_bytes: int | None = None
     """A server that holds more is started again, between two requests."""
+    on_gpu: bool = False
+    """Whether its memory is that of an NVIDIA GPU."""
 
     def scaled_to(self, weight_bytes: int) -> "ServerConfig":
         """Allow a big model longer to load, and to answer, than a small one."""

@@ -249,8 +249,10 @@ class Keeper:
         cap = self.process.config.memory_cap_bytes
         while True:
             await asyncio.sleep(WATCH_S)
-            self.process.note_memory()
-            self.memory_bytes = now = self.process.current_memory()
+            # In a thread: a GPU's driver takes its time, and answers are being timed meanwhile.
+            await asyncio.to_thread(self.process.note_memory)
+            now = await asyncio.to_thread(self.process.current_memory)
+            self.memory_bytes = now
             if cap is not None and now is not None and now > cap:
                 with contextlib.suppress(ServerError):  # who asks next is told
                     await self._restart_between_requests(now, cap)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from punie.errors import ServerError
 from punie.serving.child import Child
 from punie.serving.config import ServerConfig
+from punie.serving.gpu_memory import gpu_memory
 from punie.serving.memory import current_memory, peak_memory
 
 if TYPE_CHECKING:
@@ -144,16 +145,21 @@ class ServerProcess:
         self._child.kill()
 
     def note_memory(self) -> int | None:
-        """Read the child's peak memory so far, in bytes; over all lives, the largest."""
+        """Read the child's peak memory so far, in bytes; over all lives, the largest.
+
+        On a GPU it is the most that was seen: the driver keeps no peak.
+        """
         if self.alive and self.pid is not None:
-            now = peak_memory(self.pid)
+            now = gpu_memory(self.pid) if self.config.on_gpu else peak_memory(self.pid)
             if now is not None:
                 self.peak_memory_bytes = max(now, self.peak_memory_bytes or 0)
         return self.peak_memory_bytes
 
     def current_memory(self) -> int | None:
         """The memory that the child holds now, in bytes; None where that is not known."""
-        return current_memory(self.pid) if self.alive and self.pid is not None else None
+        if not self.alive or self.pid is None:
+            return None
+        return gpu_memory(self.pid) if self.config.on_gpu else current_memory(self.pid)
 
     def log_tail(self, lines: int = TAIL_LINES) -> str:
         """The last lines of the child's output."""
