@@ -3,22 +3,24 @@
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from punie.backends.blas import find_openblas
+from punie.backends.choose import BackendChoice
+from punie.backends.installed import missing
 from punie.backends.preflight import preflight
+from punie.backends.room import free_where
 from punie.errors import PunieError
 from punie.models.catalog import BUILTINS
+from punie.models.quantization import quantised
 from punie.models.resolve import resolve
 from punie.models.worker import worker_argv
 from punie.records.checkup import Checkup, note, ok, problem
 from punie.records.suite import EvalSuite
 from punie.records.trust import Level
-from punie.serving.free_memory import free_memory
 from punie.sizes import byte_size
 
 CHILD_S = 30.0
@@ -31,17 +33,22 @@ def check_mlx(*, needed: bool) -> list[Checkup]:
     `needed`: nothing else is configured that could serve a model.
     """
     if importlib.util.find_spec("mlx_lm") is None:
+        if missing("cuda") is None:
+            return [ok("mlx", "mlx-lm is not installed; the cuda backend is")]
         line = problem if needed else note
         return [line("mlx", "mlx-lm is not installed: punie cannot serve models here", INSTALL)]
     blas = find_openblas()
     plain = _speed(None)
     if isinstance(plain, str):
         return [problem("mlx", f"does not compute: {plain}", f"{INSTALL} --force-reinstall")]
-    device = "the CPU"
-    if plain["device"] == "gpu":
-        device = f"Metal, {plain['gflops']:.0f} GFLOP/s in float32"
+    linux = sys.platform.startswith("linux")
+    speed = f"{plain['gflops']:.0f} GFLOP/s in float32"
+    if plain["device"] == "gpu" and linux:
+        found = f"mlx {plain['mlx']} computes on an NVIDIA GPU, {speed}: not tried with punie"
+        return [note("mlx", found, 'backend = "cuda" is what punie is tested with there')]
+    device = f"Metal, {speed}" if plain["device"] == "gpu" else "the CPU"
     lines = [ok("mlx", f"mlx {plain['mlx']} computes on {device}")]
-    if sys.platform.startswith("linux"):
+    if linux:
         lines.append(_openblas(blas, float(plain["gflops"])))
     return lines
 
@@ -82,32 +89,29 @@ def _speed(blas: Path | None) -> dict[str, Any] | str:
     return measured
 
 
-def check_cuda() -> Checkup:
-    """Whether an NVIDIA device is visible. punie has no backend for it yet."""
-    if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
-        return note("cuda", "an NVIDIA driver is here; this punie has no backend for it yet")
-    return ok("cuda", "no NVIDIA driver here, none is needed")
-
-
 def check_memory(
-    model: str, suite: EvalSuite, *, concurrency: int, adapter: Path | None = None
+    model: str,
+    suite: EvalSuite,
+    *,
+    concurrency: int,
+    adapter: Path | None = None,
+    how: BackendChoice,
 ) -> Checkup:
-    """Free memory against what serving the project's suite from its model is estimated to take."""
-    free = byte_size(free_memory())
-    path = Path(model).expanduser()
-    if path.suffix == ".gguf":
-        # Resolving it would convert it, which takes minutes.
-        there = path.is_file()
-        return (
-            ok("memory", f"{free} free; {model} is estimated when it is first used")
-            if (there)
-            else problem("memory", f"{free} free; there is no file {model}", "punie models list")
-        )
+    """Free memory against what serving the project's suite from its model is estimated to take.
+
+    Raises ModelError where a GPU is asked for and none is visible.
+    """
+    free = byte_size(free_where(how.backend or "mlx", how.device))
+    if (path := Path(model).expanduser()).suffix == ".gguf" and path.is_file():
+        # Resolving it would convert it, which takes minutes, and so would unpacking.
+        return ok("memory", f"{free} free; {model} is estimated when it is first used")
     if model in BUILTINS and not _is_here(model):
         return note("memory", f"{free} free; {model} is not here yet", f"punie models pull {model}")
     try:
         folder = resolve(model, download=False).path
-        fit = preflight(folder, suite, concurrency=concurrency, adapter=adapter)
+        if how.backend == "cuda" and quantised(folder):
+            return note("memory", f"{free} free; {model} is estimated once it is unpacked")
+        fit = preflight(folder, suite, concurrency=concurrency, adapter=adapter, how=how)
     except PunieError as error:
         return problem("memory", f"{free} free; {error.message}", error.hint)
     about = f"{model} on {suite.name}: {fit.finding.sentence}"

@@ -3,11 +3,16 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from punie.backends.choose import BackendChoice
+from punie.backends.cuda import BATCH_TOKENS
+from punie.backends.room import computes_on_gpu, free_where
 from punie.errors import ModelError
 from punie.models.check import base_tensors, read_json
+from punie.models.cuda_memory import serving_on_cuda
+from punie.models.experts import has_experts
 from punie.models.memory import (
     SHARE,
     MemoryEstimate,
@@ -21,13 +26,14 @@ from punie.models.memory import (
 from punie.models.tokens import longest_in_tokens
 from punie.records.base import canonical_json
 from punie.records.suite import MESSAGES, EvalPrompt, EvalSuite
+from punie.records.training import Quantization
 from punie.records.trust import Finding, Level
 from punie.serving.config import PROMPT_CONCURRENCY
-from punie.serving.free_memory import free_memory
 from punie.serving.registry import Kind, running
 from punie.sizes import byte_size
 
 NAME = "memory"
+MLX = BackendChoice(backend="mlx")
 USUAL_PROMPT = 2048
 """Tokens that an editor's request may well have."""
 
@@ -51,39 +57,56 @@ def preflight(
     concurrency: int,
     repeats: int = 1,
     adapter: Path | None = None,
+    how: BackendChoice = MLX,
     free: int | None = None,
 ) -> Preflight:
     """Estimate what serving `suite` from the model in `folder` takes, and lower the concurrency.
 
-    `free` replaces what the system says. Raises ModelError where not even one prompt at a time
-    fits, with the numbers by part and what would help.
+    `how` is what serves it; `free` replaces what the system, or the GPU, says. Raises ModelError
+    where not even one prompt at a time fits, with the numbers by part and what would help.
     """
-    free = free_memory() if free is None else free
+    free = _free(how) if free is None else free
     tokens = _longest(folder, suite)
-    estimates = estimates_of(
-        folder,
-        longest_prompt_tokens=tokens,
-        max_tokens=_longest_answer(suite),
-        prompts=len(suite.prompts) * repeats,
-        up_to=concurrency,
-        adapter=adapter,
-    )
+
+    def at(how: BackendChoice) -> list[MemoryEstimate] | None:
+        return estimates_of(
+            folder,
+            longest_prompt_tokens=tokens,
+            max_tokens=_longest_answer(suite),
+            prompts=len(suite.prompts) * repeats,
+            up_to=concurrency,
+            adapter=adapter,
+            how=how,
+        )
+
+    estimates = at(how)
     if estimates is None:
         sentence = "The memory that this model takes cannot be told from its config."
         return Preflight(concurrency, Finding(name=NAME, level=Level.NOTE, sentence=sentence))
-    fit = fit_memory(lambda n: estimates[n - 1], wanted=concurrency, free=free)
+    try:
+        fit = fit_memory(lambda n: estimates[n - 1], wanted=concurrency, free=free)
+    except ModelError as error:
+        packed = at(replace(how, quantization=Quantization.FOUR_BIT))
+        if packed and _would_pack(folder, how) and packed[0].total <= SHARE * free:
+            size = byte_size(packed[0].total)
+            error.hint = f"--quantization 4bit would fit, with about {size}; or {error.hint}"
+        raise
     return Preflight(fit.concurrency, _finding(fit, tokens), memory_cap(free, fit.estimate))
 
 
 def require_room_for_all(
-    models: Sequence[tuple[Path, Path | None]], suite: EvalSuite, *, free: int | None = None
+    models: Sequence[tuple[Path, Path | None]],
+    suite: EvalSuite,
+    *,
+    how: BackendChoice = MLX,
+    free: int | None = None,
 ) -> None:
     """Raise ModelError unless these models, each with its adapter, fit into memory at once.
 
-    Each is asked one prompt of `suite` at a time. `free` replaces what the system says. What cannot
-    be told of a model's memory counts as its weights.
+    Each is asked one prompt of `suite` at a time. `how` is what serves them; `free` replaces what
+    the system says. What cannot be told of a model's memory counts as its weights.
     """
-    free = free_memory() if free is None else free
+    free = _free(how) if free is None else free
     taken: list[int] = []
     for folder, adapter in models:
         estimates = estimates_of(
@@ -93,6 +116,7 @@ def require_room_for_all(
             prompts=len(suite.prompts),
             up_to=1,
             adapter=adapter,
+            how=how,
         )
         weights = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
         taken.append(estimates[0].total if estimates else weights)
@@ -106,18 +130,28 @@ def require_room_for_all(
 
 
 def cap_for_serving(
-    folder: Path, *, context: int | None, max_tokens: int, adapter: Path | None = None
+    folder: Path,
+    *,
+    context: int | None,
+    max_tokens: int,
+    adapter: Path | None = None,
+    how: BackendChoice = MLX,
 ) -> int | None:
     """The memory above which a server for daily use is restarted; None where it cannot be told.
 
     `context` is the model's longest, in tokens: nobody knows yet what will be asked. Raises
     ModelError where a prompt of `USUAL_PROMPT` tokens does not fit.
     """
-    free = free_memory()
+    free = _free(how)
     usual = min(USUAL_PROMPT, context or USUAL_PROMPT)
     least, most = (
         estimates_of(
-            folder, longest_prompt_tokens=tokens, max_tokens=max_tokens, up_to=1, adapter=adapter
+            folder,
+            longest_prompt_tokens=tokens,
+            max_tokens=max_tokens,
+            up_to=1,
+            adapter=adapter,
+            how=how,
         )
         for tokens in (usual, max(usual, context or usual))
     )
@@ -151,6 +185,7 @@ def estimates_of(
     prompts: int | None = None,
     up_to: int,
     adapter: Path | None = None,
+    how: BackendChoice = MLX,
 ) -> list[MemoryEstimate] | None:
     """What the model in `folder` takes at concurrency 1 to `up_to`; None if it cannot be told."""
     try:
@@ -162,6 +197,22 @@ def estimates_of(
     if shape is None:
         return None
     added = 0 if adapter is None else _size(adapter / "adapters.safetensors")
+    if how.backend == "cuda":
+        gpu = computes_on_gpu("cuda", how.device)
+        return [
+            serving_on_cuda(
+                shape,
+                tensors,
+                how.quantization,
+                gpu=gpu,
+                batch_tokens=BATCH_TOKENS["gpu" if gpu else "cpu"],
+                longest_prompt_tokens=longest_prompt_tokens,
+                max_tokens=max_tokens,
+                concurrency=concurrency,
+                adapter_bytes=added,
+            )
+            for concurrency in range(1, up_to + 1)
+        ]
     return [
         estimate_memory(
             shape,
@@ -177,6 +228,16 @@ def estimates_of(
         )
         for concurrency in range(1, up_to + 1)
     ]
+
+
+def _free(how: BackendChoice) -> int:
+    return free_where(how.backend or "mlx", how.device)
+
+
+def _would_pack(folder: Path, how: BackendChoice) -> bool:
+    """Whether 4 bits are a choice that was not made."""
+    unpacked = how.backend == "cuda" and how.quantization is Quantization.NONE
+    return unpacked and not has_experts(read_json(folder / "config.json"))
 
 
 def _finding(fit: MemoryFit, tokens: int) -> Finding:

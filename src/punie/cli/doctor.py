@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from punie.settings import EndpointSettings, Loaded
 
 Probe = Callable[[], Iterable[Checkup | None]]
+QLORA = "qlora"
 
 
 @click.command("doctor")
@@ -31,7 +32,7 @@ def doctor_command(*, selftest: bool, as_json: bool) -> int:
     from punie.reporting.checkup import checkup_table, summary_line
 
     settings, unreadable = _settings()
-    with waiting_for("looking around, and measuring how fast mlx is here", quiet=as_json):
+    with waiting_for("looking around, and measuring what computes here", quiet=as_json):
         lines = [*unreadable, *asyncio.run(_side_by_side(_probes(settings)))]
     failed = False
     console = out()
@@ -41,11 +42,13 @@ def doctor_command(*, selftest: bool, as_json: bool) -> int:
         from punie.cli.selftest import selftest as run_selftest
 
         with waiting_for("selftest: a tiny model is built, served and measured", quiet=as_json):
-            tried = run_selftest()
-        failed = tried.state is State.PROBLEM
-        lines.append(tried)
+            tried = [run_selftest()]
+            if all(line.name != QLORA for line in lines):
+                tried += _try_cuda(settings)
+        failed = any(line.state is State.PROBLEM for line in tried)
+        lines += tried
         if not as_json:
-            console.print(checkup_table([tried], width=console.width), soft_wrap=False)
+            console.print(checkup_table(tried, width=console.width), soft_wrap=False)
     problems = sum(line.state is State.PROBLEM for line in lines)
     if as_json:
         data = {"lines": [line.model_dump(mode="json") for line in lines], "problems": problems}
@@ -71,7 +74,9 @@ def _settings() -> "tuple[Loaded, list[Checkup]]":
 
 def _probes(settings: "Loaded") -> list[tuple[str, Probe]]:
     """What is looked at, in the order of the table, each by the name that its failure would get."""
-    from punie.backends.checkup import check_cuda, check_mlx
+    from punie.backends.checkup import check_mlx
+    from punie.backends.choose import AUTO, usual_backend
+    from punie.backends.cuda_checkup import check_cuda
     from punie.cli.environment import check_environment
     from punie.models.cache import cache_root
     from punie.models.checkup import check_caches
@@ -82,11 +87,14 @@ def _probes(settings: "Loaded") -> list[tuple[str, Probe]]:
     values, project = settings.values, settings.project
     elsewhere = bool(values.endpoints or os.environ.get("OPENAI_BASE_URL"))
     remote = values.backend == "endpoint" or (elsewhere and values.model is None)
+    backend = usual_backend() if values.backend == AUTO else values.backend
     probes: list[tuple[str, Probe]] = [
         ("environment", check_environment),
-        ("mlx", lambda: check_mlx(needed=not elsewhere)),
-        ("cuda", lambda: [check_cuda()]),
+        ("mlx", lambda: check_mlx(needed=not elsewhere and backend == "mlx")),
+        ("cuda", lambda: check_cuda(usual=backend == "cuda")),
     ]
+    if backend == "cuda":
+        probes.append((QLORA, lambda: _try_cuda(settings)))
     if not remote:
         probes.append(("memory", lambda: [_memory(settings)]))
     probes += [
@@ -104,6 +112,14 @@ def _probes(settings: "Loaded") -> list[tuple[str, Probe]]:
         ("servers", check_servers),
     ]
     return probes
+
+
+def _try_cuda(settings: "Loaded") -> list[Checkup]:
+    """A real training by QLoRA, where the cuda backend is installed: some seconds."""
+    from punie.backends.cuda_checkup import try_training
+    from punie.backends.installed import missing
+
+    return [try_training(settings.values.device)] if missing("cuda") is None else []
 
 
 async def _side_by_side(probes: list[tuple[str, Probe]]) -> list[Checkup]:
@@ -158,15 +174,19 @@ def _endpoint_probe(name: str, endpoint: "EndpointSettings", key_env: str) -> Pr
 def _memory(settings: "Loaded") -> Checkup:
     """The project's suite on its model, or the demo of an eval without arguments."""
     from punie.backends.checkup import check_memory
+    from punie.backends.choose import AUTO, usual_backend
+    from punie.cli.backend_option import backend_choice
     from punie.cli.wish import Wish, chosen_concurrency, chosen_suite
     from punie.models.catalog import DEFAULT_MODEL
 
     values = settings.values
+    backend = usual_backend() if values.backend == AUTO else None
     return check_memory(
         values.model or DEFAULT_MODEL,
         chosen_suite(Wish(), settings),
         concurrency=chosen_concurrency(Wish(), settings),
         adapter=Path(values.adapter).expanduser() if values.adapter else None,
+        how=backend_choice(values, backend=backend, quantization=None),
     )
 
 

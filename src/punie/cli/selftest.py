@@ -72,6 +72,7 @@ def _build(root: Path) -> str:
 
 def _measure(root: Path) -> str:
     """Measure it as `punie eval` does; what went wrong, or nothing."""
+    from punie.backends.choose import usual_backend
     from punie.cli.measure import measure
     from punie.cli.wish import Wish
     from punie.records.run import RunStatus
@@ -79,9 +80,8 @@ def _measure(root: Path) -> str:
     from punie.store.runs import RunStore
 
     (root / "suite.yaml").write_text(SUITE, encoding="utf-8")
-    wish = Wish(
-        suite=str(root / "suite.yaml"), model=str(root / "model"), backend="mlx", quiet=True
-    )
+    suite, model = str(root / "suite.yaml"), str(root / "model")
+    wish = Wish(suite=suite, model=model, backend=usual_backend(), quiet=True)
     before = _servers()
     asyncio.run(measure(wish, Loaded(project=root, values=Settings(), origins={})))
     with RunStore(root) as store:

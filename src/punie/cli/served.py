@@ -173,6 +173,7 @@ async def _local(
                 concurrency=chosen_concurrency(wish, settings),
                 repeats=wish.repeats or 1,
                 adapter=model.adapter,
+                how=model.how,
             )
             endpoint = await stack.enter_async_context(
                 serve(

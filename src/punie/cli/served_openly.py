@@ -93,6 +93,7 @@ async def _serve(
                 context=model.context_length,
                 max_tokens=wish.max_tokens,
                 adapter=model.adapter,
+                how=model.how,
             )
             endpoint = await stack.enter_async_context(
                 serve(model, log_file(port), memory_cap_bytes=cap)

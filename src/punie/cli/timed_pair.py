@@ -45,7 +45,9 @@ def require_both_fit(base: PlannedRun, current: PlannedRun) -> None:
     from punie.backends.preflight import require_room_for_all
 
     models = [local_model(arm.wish, arm.settings) for arm in (base, current)]
-    require_room_for_all([(each.path, each.adapter) for each in models], current.suite)
+    require_room_for_all(
+        [(each.path, each.adapter) for each in models], current.suite, how=models[0].how
+    )
 
 
 async def _asked(

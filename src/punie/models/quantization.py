@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 from typing import Any, cast
 
+from punie.models.check import base_tensors
 from punie.models.safetensors import NAMES, TensorInfo
+
+
+def quantised(folder: Path) -> bool:
+    """Whether mlx packed the weights in this folder. Raises ModelError for a damaged one."""
+    return any(name.endswith(".scales") for name in base_tensors(folder))
 
 
 def bits_and_group(config: Mapping[str, Any], module: str) -> tuple[int, int] | None:

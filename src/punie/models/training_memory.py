@@ -10,13 +10,13 @@ from punie.models.memory import Architecture
 from punie.records.encoding import width_for
 from punie.records.training import Method, ResolvedPlan
 
-OPTIMIZER_COPIES = {
+OPTIMIZER_COPIES: dict[str, float] = {
     "adam": 2,
     "adamw": 2,
     "sgd": 1,
     "adafactor": 1,
     "muon": 1,
-    "paged_adamw_8bit": 1,  # two moments of a byte a value, and the scales of their blocks
+    "paged_adamw_8bit": 0.52,  # two moments of a byte a value, and the scales of their blocks
 }
 LOGITS = 4
 """Copies of a batch's logits that are alive at once, in float32: the logits, their softmax, and the
@@ -39,11 +39,13 @@ class TrainingMemory:
     activations: int
     """What the backward pass needs of the forward pass, on the longest batch."""
     logits: int
+    runtime: int = 0
+    """What the libraries take where all of the process counts, and not its arrays alone."""
 
     @property
     def total(self) -> int:
         """The peak."""
-        return self.weights + self.trained + self.activations + self.logits
+        return self.weights + self.trained + self.activations + self.logits + self.runtime
 
 
 def trained_values(shape: Architecture, plan: ResolvedPlan) -> int:
@@ -74,7 +76,7 @@ def room_on_disk(shape: Architecture, plan: ResolvedPlan, *, value_bytes: int) -
     if every % other == 0 or other % every == 0:
         checkpoints = plan.iterations // min(every, other)
     # Beside these: the last one, the adapter, the optimizer's state and the one being written.
-    return one * (checkpoints + 2 + 2 * (1 + OPTIMIZER_COPIES[plan.optimizer]))
+    return int(one * (checkpoints + 2 + 2 * (1 + OPTIMIZER_COPIES[plan.optimizer])))
 
 
 def estimate_training(
@@ -110,7 +112,7 @@ def estimate_training(
         activations = tokens * block * blocks
     return TrainingMemory(
         weights=weight_bytes,
-        trained=values * copies * (value_bytes if plan.method is Method.FULL else 4),
+        trained=int(values * copies * (value_bytes if plan.method is Method.FULL else 4)),
         activations=activations * value_bytes,
         logits=predicted * shape.vocabulary * 4 * LOGITS,
     )
