@@ -84,7 +84,9 @@ class Launched:
                     self._codes.append(code)
                     self._look(code)
                 case _:
-                    os.write(self._events, line)
+                    # Nobody may be listening any more: then our own guardian ends us.
+                    with contextlib.suppress(OSError):
+                        os.write(self._events, line)
 
     def _look(self, code: int) -> None:
         if len(self._codes) == self._count or code < 0:
@@ -149,6 +151,8 @@ async def launch(backend: str, count: int, program: Sequence[str]) -> int:
             asyncio.create_task(launched.ended.wait()),
         )
         await asyncio.wait({gone, ended}, return_when=asyncio.FIRST_COMPLETED)
+        # What the last one said may still lie in its socket.
+        await asyncio.wait({ended}, timeout=LAUNCHER_S)
         code = launched.code if ended.done() else gone.result() or 1
         launched.kill()
         ended.cancel()
