@@ -1,31 +1,37 @@
-"""Trains many jobs in one process's forks: mlx_lm is imported once, and each worker is still new.
+"""Trains many jobs in one process's forks: a framework is imported once, and each worker is new.
 
-    python tests/train_forks.py < requests > answers
+    python tests/train_forks.py PROGRAM < requests > answers
 
-A request is a JSON object a line: the job's file, and how it is to go wrong: killed at the point
-`kill`, counted from 1, or with no file above `file_limit` bytes, or with environment variables of
-its own. A point is each change of the disk and each iteration. The answer has the exit code, null
-for a worker that was killed, and what it did: its points, and its events.
+PROGRAM is mlx_train or torch_train. A request is a JSON object a line: the job's file, and how it
+is to go wrong: killed at the point `kill`, counted from 1, with no file above `file_limit` bytes,
+with no more than `memory` bytes besides those that are taken already, or with environment
+variables of its own. A point is each change of the disk and each iteration. The answer has the exit
+code, null for a worker that was killed, and what it did: its points, and its events.
 """
 
+import importlib
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from punie.backends.blas import find_openblas
-from punie.backends.workers import mlx_train, train_program
+from punie.backends.workers import train_program
+from punie.backends.workers.train_engine import Engine
 from punie.backends.workers.train_failure import EVENTS_FD, Emit
 from punie.backends.workers.train_machine import BLAS, load_blas
 from punie.records.training import TRAIN_EVENT, Step, TrainEvent, TrainJob
 
+ENGINES = {"mlx_train": "mlx_engine", "torch_train": "torch_engine"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -52,13 +58,15 @@ class Forks:
         *,
         kill: int | None = None,
         file_limit: int | None = None,
+        memory: int | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Trained:
         """Do the job in a fork of its own."""
         job.folder.mkdir(parents=True, exist_ok=True)
         file = job.folder / "job.json"
         file.write_text(job.model_dump_json())
-        request = {"job": str(file), "kill": kill, "file_limit": file_limit, "env": env or {}}
+        limits = {"kill": kill, "file_limit": file_limit, "memory": memory}
+        request = {"job": str(file), "env": env or {}, **limits}
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.write(json.dumps(request) + "\n")
@@ -75,14 +83,14 @@ class Forks:
 
 
 @contextmanager
-def forks() -> Generator[Forks]:
+def forks(program: str = "mlx_train") -> Generator[Forks]:
     """Start the process, without compilation, on one thread."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PUNIE_")}
     env |= {"MLX_DISABLE_COMPILE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     found = find_openblas()
     blas = {} if found is None else {BLAS: str(found)}
     with subprocess.Popen(
-        [sys.executable, __file__],
+        [sys.executable, __file__, program],
         env=env | blas,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -94,11 +102,12 @@ def forks() -> Generator[Forks]:
 
 
 def _serve() -> None:
-    load_blas()
-    from punie.backends.workers import mlx_engine, train_loop
-
-    assert mlx_engine
-    assert train_loop  # imported before the forks
+    program, workers = sys.argv[1], "punie.backends.workers"
+    if program == "mlx_train":
+        load_blas()
+    worker = importlib.import_module(f"{workers}.{program}")
+    for name in (ENGINES[program], "train_loop"):
+        importlib.import_module(f"{workers}.{name}")  # before the forks
     answers = os.dup(1)
     os.dup2(2, 1)  # what mlx_lm prints is no answer
     for line in sys.stdin:
@@ -107,7 +116,7 @@ def _serve() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(said)
-            _train(request, speaks)
+            _train(request, speaks, worker.make_engine)
         os.close(speaks)
         with os.fdopen(said) as heard:
             lines = [json.loads(each) for each in heard]
@@ -116,10 +125,13 @@ def _serve() -> None:
         os.write(answers, (json.dumps(answer) + "\n").encode())
 
 
-def _train(request: dict[str, Any], speaks: int) -> None:
+def _train(request: dict[str, Any], speaks: int, make_engine: Callable[[TrainJob], Engine]) -> None:
     os.environ.update({**request["env"], EVENTS_FD: str(speaks)})
     if request["file_limit"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
+    if request["memory"]:
+        taken = psutil.Process().memory_info().vms
+        resource.setrlimit(resource.RLIMIT_AS, (taken + request["memory"],) * 2)
     points = _Points(Path(request["job"]).parent, speaks, request["kill"])
     sys.addaudithook(points.audit)
     emit_to = train_program.emit_to
@@ -128,8 +140,8 @@ def _train(request: dict[str, Any], speaks: int) -> None:
         return points.after(emit_to(job))
 
     train_program.emit_to = points_too
-    sys.argv = ["mlx_train", request["job"]]
-    code = train_program.main(mlx_train.make_engine)
+    sys.argv = ["train", request["job"]]
+    code = train_program.main(make_engine)
     os.close(speaks)
     os._exit(code)
 
