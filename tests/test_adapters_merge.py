@@ -6,6 +6,7 @@
 # pyright: reportMissingTypeArgument=false
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,3 +168,17 @@ def test_nothing_is_overwritten(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(InputError, match="there already"):
         merge_adapter(*entry_and_base(tiny_model, adapter), tmp_path / "there")
+
+
+def test_a_machine_without_mlx_fuses(
+    venv_without_mlx: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    make_adapter(tiny_model, tmp_path / "adapters" / "mine")
+    (tmp_path / "punie.toml").write_text("")
+    argv = [str(venv_without_mlx), "-m", "punie", "adapters", "fuse", "mine", "--json"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = json.loads(done.stdout)["data"]
+    assert made["dtype"] == "bfloat16"
+    assert made["agreement"]["backend"] == "cuda"
+    assert made["agreement"]["positions"] > 20

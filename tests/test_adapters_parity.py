@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from made_adapter import make_adapter
+from punie.adapters.fuse import base_of
 from punie.adapters.parity import Against, Answer, Arm, Form, against
+from punie.adapters.registry import find_adapter
+from punie.backends.choose import BackendChoice
+from punie.cli.parity_forms import forms_of
 from synthetic_run import synthetic_report
 
 SUITE = """
@@ -100,20 +104,23 @@ def punie(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "punie", "adapters", *words]
     env = {**os.environ, "MLX_DISABLE_COMPILE": "1", "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(
-        argv, cwd=project, env=env, capture_output=True, text=True, timeout=300, check=False
+        argv, cwd=project, env=env, capture_output=True, text=True, timeout=600, check=False
     )
 
 
 def test_the_real_forms_through_a_real_suite(project: Path) -> None:
-    done = punie(project, "parity", "mine", "three.yaml", "--no-checks", "--json")
+    only_mlx = ("--backend", "mlx", "--no-checks", "--json")
+    done = punie(project, "parity", "mine", "three.yaml", *only_mlx)
     assert done.returncode == 0, done.stderr + done.stdout
     data: dict[str, Any] = json.loads(done.stdout)["data"]
-    base, served, fused, packed = data["arms"]
+    assert {each["served_by"] for each in data["arms"]} == {"mlx"}
+    base, served, fused, packed, plain = data["arms"]
     assert [base["form"], served["form"]] == ["base", "adapter"]
     assert "verdict" not in served
     assert fused["verdict"] == "same answers"
     assert fused["difference"]["n"] == 3
     assert packed["title"] == "fused (4-bit, group 64)"
+    assert plain["title"] == "fused, Hugging Face (bfloat16)"
     assert base["reworded"] + len(base["lost"]) + len(base["gained"]) == 3
     assert not any((project / ".punie" / "parity").iterdir())
     shown = subprocess.run(
@@ -127,6 +134,57 @@ def test_the_real_forms_through_a_real_suite(project: Path) -> None:
     assert {each["run"] for each in data["arms"]} == runs.keys()
     assert runs[served["run"]]["model"]["adapter"] == "mine"
     assert runs[base["run"]]["model"]["adapter"] is None
+
+
+def test_each_backend_that_is_there_has_its_forms(project: Path, tiny_model: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    entry = find_adapter(project, "mine")
+    base = base_of(entry, project, str(tiny_model), how=BackendChoice(backend="mlx"))
+    asked, unmade = forms_of(project / "made", entry, base, only=None, quiet=True)
+    assert unmade == []
+    assert [(each.form, each.backend, each.quantization) for each in asked] == [
+        (Form.BASE, "mlx", "none"),
+        (Form.SERVED, "mlx", "none"),
+        (Form.ELSEWHERE, "cuda", "none"),
+        (Form.LOADED_PACKED, "cuda", "4bit"),
+        (Form.FUSED, "mlx", "none"),
+        (Form.PACKED, "mlx", "none"),
+        (Form.PLAIN, "cuda", "none"),
+    ]
+
+
+def test_the_real_forms_on_cuda(project: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    (project / "one.yaml").write_text("\n".join(SUITE.splitlines()[:4]) + "\n")
+    only_cuda = ("--backend", "cuda", "--no-checks", "--json")
+    done = punie(project, "parity", "mine", "one.yaml", *only_cuda)
+    assert done.returncode in {0, 3}, done.stderr + done.stdout  # as one prompt of noise comes out
+    arms: list[dict[str, Any]] = json.loads(done.stdout)["data"]["arms"]
+    cpu = "cuda (transformers), on the CPU"
+    assert [(each["form"], each["served_by"]) for each in arms] == [
+        ("base", cpu),
+        ("adapter", cpu),
+        (
+            "adapter, packed while loading",
+            "cuda (transformers), NF4 computed in float32, on the CPU",
+        ),
+        ("fused, Hugging Face", cpu),
+    ]
+    assert all(each["faults"] == 0 for each in arms)
+
+
+def test_what_a_backend_cannot_do_is_said_and_not_shown(project: Path, tiny_model: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    make_adapter(tiny_model, project / "adapters" / "dora", kind="dora")
+    (project / "one.yaml").write_text("\n".join(SUITE.splitlines()[:4]) + "\n")
+    done = punie(project, "parity", "dora", "one.yaml", "--no-checks", "--json")
+    assert done.returncode in {1, 3}, done.stderr + done.stdout
+    said = json.loads(done.stdout)
+    shown = [each["served_by"] for each in said["data"]["arms"] if each["form"] != "fused"]
+    told = [line for line in said["warnings"] if "is not measured" in line]
+    assert shown[:2] == ["mlx", "mlx"]
+    assert len(told) == 2
+    assert all("dora" in line.lower() for line in told)
 
 
 def test_a_suite_must_be_known(project: Path) -> None:

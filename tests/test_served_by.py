@@ -11,6 +11,8 @@ import journal_run
 from punie.adapters.manifest import result_of
 from punie.analysis.same import same_model
 from punie.analysis.served_by import served_alike, served_by
+from punie.backends import cuda_env
+from punie.backends.gpu import Gpu
 from punie.cli.resume import refuse_another_model
 from punie.errors import InputError
 from punie.journal.entry import write_entry
@@ -167,3 +169,30 @@ def test_a_trend_in_the_journal_has_one_backend(tmp_path: Path) -> None:
     lines = [line for line in text.splitlines() if "Step " in line]
     assert sum("on the CPU" in line for line in lines) == 4
     assert sum("mlx" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantization", "on_gpu", "computed_in"),
+    [
+        ("float32", Quantization.NONE, False, None),
+        ("bfloat16", Quantization.NONE, True, None),
+        ("float32", Quantization.NONE, True, "bfloat16"),
+        ("bfloat16", Quantization.FOUR_BIT, True, "bfloat16"),
+        ("bfloat16", Quantization.FOUR_BIT, False, "float32"),
+        # mlx packed it, and it is unpacked into the type of its scales.
+        ("4-bit, group 32", Quantization.NONE, False, None),
+    ],
+)
+def test_the_type_is_told_where_it_is_not_that_of_the_weights(
+    dtype: str,
+    quantization: Quantization,
+    computed_in: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    on_gpu: bool,
+) -> None:
+    gpu = Gpu(0, "GPU-1", "NVIDIA H200", "580.95", 1, 1, "9.0")
+    monkeypatch.setattr(cuda_env, "gpus", lambda: (gpu,))
+    found = cuda_env.as_served(a_model(dtype=dtype), quantization, on_gpu=on_gpu)
+    device = "NVIDIA H200" if on_gpu else "cpu"
+    assert (found.server, found.device, found.computed_in) == ("transformers", device, computed_in)

@@ -22,8 +22,11 @@ class Form(StrEnum):
 
     BASE = "base"
     SERVED = "adapter"
+    ELSEWHERE = "adapter, another backend"
+    LOADED_PACKED = "adapter, packed while loading"
     FUSED = "fused"
     PACKED = "fused, quantised"
+    PLAIN = "fused, Hugging Face"
     OTHER = "other"
 
 

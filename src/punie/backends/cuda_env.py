@@ -7,6 +7,8 @@ from punie.backends.gpu import gpus
 from punie.backends.mlx import INHERITED
 from punie.errors import ModelError
 from punie.models.cache import cache_root
+from punie.records.run import ModelIdentity
+from punie.records.training import Quantization
 
 AUTO, GPU, CPU = "auto", "gpu", "cpu"
 INHERITED_PREFIXES = (
@@ -34,6 +36,26 @@ def uses_gpu(device: str) -> bool:
             hint='device = "cpu" (PUNIE_DEVICE=cpu) computes without one, slowly',
         )
     return bool(gpus())
+
+
+def as_served(
+    identity: ModelIdentity, quantization: Quantization, *, on_gpu: bool
+) -> ModelIdentity:
+    """The identity with what serves it, on what, and in which type it computes.
+
+    The type is told where it is not that of the weights: on a GPU, and of NF4 on the CPU.
+    """
+    kind = "bfloat16" if on_gpu else identity.dtype
+    if quantization is Quantization.FOUR_BIT and not on_gpu:
+        kind = "float32"
+    told = quantization is not Quantization.NONE or kind != identity.dtype
+    told = told and "-bit" not in (kind or "")  # of what mlx packed, the files' own type
+    known = {
+        "server": "transformers",
+        "device": gpus()[0].name if on_gpu else "cpu",
+        "computed_in": kind if told else None,
+    }
+    return identity.model_copy(update=known)
 
 
 def cuda_env(device: str) -> dict[str, str]:

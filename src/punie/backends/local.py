@@ -9,6 +9,7 @@ from pathlib import Path
 from punie.backends.base import ServingBackend
 from punie.backends.choose import BackendChoice
 from punie.backends.cuda import CudaBackend
+from punie.backends.cuda_env import as_served, uses_gpu
 from punie.backends.mlx import MlxBackend
 from punie.backends.vllm import VllmBackend
 from punie.models.adapter import check_adapter
@@ -80,7 +81,11 @@ def prepare(
         own_code=info.own_code,
         quantization=how.quantization,
     )
-    path = hf_folder(model.path, progress=progress) if how.backend == "cuda" else model.path
+    path = model.path
+    if how.backend == "cuda":
+        path = hf_folder(model.path, progress=progress)
+        if how.vllm is None:  # which says itself what it computes on, once it was asked
+            identity = as_served(identity, how.quantization, on_gpu=uses_gpu(how.device))
     return LocalModel(
         path=path,
         adapter=adapter,

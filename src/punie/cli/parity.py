@@ -1,20 +1,17 @@
 """`punie adapters parity`: every form of an adapter through one suite."""
 
 import asyncio
-import contextlib
 import sys
-import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from punie.cli.adapters_made import JSON, MODEL, NAME, adapter_and_base
-from punie.cli.live import waiting_for
 from punie.cli.output import emit_json, err, out, safe
+from punie.cli.parity_forms import Asked, forms_of, further, place_for
 from punie.errors import (
     EXIT_GATE,
     EXIT_INTERRUPTED,
@@ -22,39 +19,33 @@ from punie.errors import (
     EXIT_RUNTIME,
     EXIT_UNMEASURED,
     InputError,
+    ModelError,
 )
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from punie.adapters.parity import Against, Arm, Form
+    from punie.adapters.parity import Against, Arm
     from punie.adapters.registry import Entry
-    from punie.backends.local import LocalModel
     from punie.cli.measured import Measured
     from punie.cli.wish import Wish
     from punie.settings import Loaded
 
-FOLDER = "parity"
 NARROW, WIDE = 72, 100
 """Columns from which on the table has the differences, and the runs."""
 LISTED = 8
 """Prompts that a line of differences names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A form that is going to be measured: what it is called, and where it is."""
-
-    form: "Form"
-    title: str
-    model: str
-    adapter: Path | None = None
-
-
 @click.command("parity")
 @NAME
 @click.argument("suite", required=False, metavar="[SUITE|FILE]")
 @MODEL
+@click.option(
+    "--backend",
+    type=click.Choice(["mlx", "cuda"]),
+    help="Only on this backend [default: on each that is installed].",
+)
 @click.option(
     "--also",
     metavar="MODEL",
@@ -79,12 +70,17 @@ def parity_command(
     name: str,
     suite: str | None,
     model: str | None,
+    backend: str | None,
     also: tuple[str, ...],
     keep: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Measure base, adapter, fused, and fused and quantised on one suite, prompt by prompt.
+    """Measure base, adapter and fused models on one suite, prompt by prompt, on each backend.
+
+    On cuda the adapter is served as its base is and packed in 4 bits; with mlx it is fused as it is
+    and quantised, and everywhere as a plain 16-bit Hugging Face folder. All are held against the
+    adapter on this machine's usual backend.
 
     SUITE defaults to the adapter's own, what was held out of its data. Each form is a run of its
     own, kept as any other. Exit code 3 says that a form is clearly worse than the served adapter.
@@ -92,22 +88,24 @@ def parity_command(
     from punie.cli.wish import Wish
     from punie.settings import load_settings
 
-    project, entry, base = adapter_and_base(name, model, silent=as_json)
+    project, entry, base = adapter_and_base(name, model, silent=as_json, backend=backend)
     suite = suite or _own_suite(entry, project)
-    wish = Wish(suite=suite, backend="mlx", quiet=as_json, argv=tuple(sys.argv[1:]), **options)
+    wish = Wish(suite=suite, quiet=as_json, argv=tuple(sys.argv[1:]), **options)
     settings = _settings(load_settings(Path.cwd()))
     _require(wish, settings, also)
-    with _forms(project, entry, base, keep=keep, quiet=as_json) as asked:
-        asked += [_further(each) for each in also]
+    with place_for(project, entry, keep=keep) as place:
+        asked, missing = forms_of(place, entry, base, only=backend, quiet=as_json)
+        asked += [further(each, base) for each in also]
         try:
-            arms, measured = asyncio.run(_measure_all(asked, wish, settings))
+            arms, measured = asyncio.run(_measure_all(asked, wish, settings, missing))
         except asyncio.CancelledError:  # by the second Ctrl-C
             raise KeyboardInterrupt from None
-    code = _exit_code(arms, measured)
+    code = _exit_code(arms, measured) or (EXIT_RUNTIME if missing else EXIT_OK)
+    warnings = [*missing, *_warnings(measured)]
     if as_json:
-        emit_json("adapters parity", _as_json(entry, arms), _warnings(measured))
+        emit_json("adapters parity", _as_json(entry, arms), warnings)
     else:
-        _print(arms, measured)
+        _print(arms, warnings)
     return code
 
 
@@ -136,72 +134,42 @@ def _own_suite(entry: "Entry", project: Path) -> str:
 def _settings(settings: "Loaded") -> "Loaded":
     """The project's settings without what would change one form and not another."""
     journal = settings.values.journal.model_copy(update={"entries": "asked"})
-    values = {"adapter": None, "backend": "mlx", "journal": journal}
+    values = {"adapter": None, "backend": "auto", "journal": journal}
     return replace(settings, values=settings.values.model_copy(update=values))
 
 
-@contextmanager
-def _forms(
-    project: Path, entry: "Entry", base: "LocalModel", *, keep: bool, quiet: bool
-) -> Generator[list[Asked]]:
-    """The four forms, two of them made for the block in `.punie/parity`."""
-    from punie.adapters.fuse import fuse_adapter
-    from punie.adapters.parity import Form
-    from punie.adapters.scratch import scratch
-    from punie.records.adapter import Packing
-    from punie.store.database import make_state_folder
-
-    with contextlib.ExitStack() as stack:
-        if keep:
-            folder = make_state_folder(project) / FOLDER
-            folder.mkdir(exist_ok=True)
-            place = Path(tempfile.mkdtemp(prefix=f"{entry.name}-", dir=folder))
-            stack.callback(lambda: click.echo(f"kept: {_short(place)}", err=True))
-        else:
-            place = stack.enter_context(scratch(make_state_folder(project) / FOLDER, entry.name))
-        folders = [place / f"{entry.name}-{form}" for form in ("fused", "quantised")]
-        with waiting_for(f"fusing {entry.name} in two forms", quiet=quiet):
-            plain = fuse_adapter(entry, base, folders[0], dequantize=True)
-            # A base that is quantised already is quantised again as it was.
-            how = None if "-bit" in (base.identity.dtype or "") else Packing()
-            small = fuse_adapter(entry, base, folders[1], quantize=how)
-        name, adapter = base.identity.name, base.adapter
-        yield [
-            Asked(Form.BASE, f"base ({base.identity.dtype})", name),
-            Asked(Form.SERVED, "adapter, served", name, adapter),
-            Asked(Form.FUSED, f"fused ({plain.dtype})", _short(folders[0])),
-            Asked(Form.PACKED, f"fused ({small.dtype})", _short(folders[1])),
-        ]
-
-
-def _further(model: str) -> Asked:
-    from punie.adapters.parity import Form
-
-    return Asked(Form.OTHER, Path(model).name or model, model)
-
-
-def _short(path: Path) -> str:
-    """Relative to here where it lies below, so that a run's record names no home folder."""
-    with contextlib.suppress(ValueError):
-        return f"./{path.relative_to(Path.cwd())}"
-    return str(path)
-
-
 async def _measure_all(
-    asked: Sequence[Asked], wish: "Wish", settings: "Loaded"
+    asked: Sequence[Asked], wish: "Wish", settings: "Loaded", missing: list[str]
 ) -> "tuple[list[Arm], list[Measured]]":
-    """One run after the other; after one that was interrupted, none."""
-    from punie.adapters.parity import Arm, answers_of
+    """One run after the other; after one that was interrupted, none.
+
+    A form that its backend cannot serve is told in `missing`, unless all is held against it.
+    """
+    from punie.adapters.parity import Arm, Form, answers_of
     from punie.cli.measure import measure
     from punie.records.run import RunStatus
     from punie.store.runs import RunStore
 
     arms: list[Arm] = []
     measured: list[Measured] = []
-    for each in asked:
+    for at, each in enumerate(asked, 1):
         if not wish.quiet:
-            err().print(safe(f"{len(arms) + 1} of {len(asked)}: {each.title}"), style="bold")
-        done = await measure(replace(wish, model=each.model, adapter=each.adapter), settings)
+            which = f"{at} of {len(asked)}: {each.title}, on {each.backend}"
+            err().print(safe(which), style="bold")
+        own = replace(
+            wish,
+            model=each.model,
+            adapter=each.adapter,
+            backend=each.backend,
+            quantization=each.quantization,
+        )
+        try:
+            done = await measure(own, settings)
+        except ModelError as error:
+            if each.form in {Form.BASE, Form.SERVED}:
+                raise
+            missing.append(f"{each.title} on {each.backend} is not measured: {error.message}")
+            continue
         run = done.report.run
         with RunStore(settings.project) as store:
             arms.append(Arm(each.form, each.title, run, answers_of(store.rows(run.id))))
@@ -244,12 +212,15 @@ def _warnings(measured: "Sequence[Measured]") -> list[str]:
 
 
 def _as_json(entry: "Entry", arms: "Sequence[Arm]") -> dict[str, Any]:
+    from punie.analysis.served_by import served_by
+
     listed: list[dict[str, Any]] = []
     for arm, found in _compared(arms):
         summary = arm.run.summary
         data: dict[str, Any] = {
             "form": arm.form.value,
             "title": arm.title,
+            "served_by": served_by(arm.run.model),
             "run": arm.run.id,
             "score": summary.score.model_dump() if summary and summary.score else None,
             "faults": summary.faults if summary else None,
@@ -271,19 +242,22 @@ def _as_json(entry: "Entry", arms: "Sequence[Arm]") -> dict[str, Any]:
     return {"adapter": entry.name, "suite": arms[0].run.suite_name, "arms": listed}
 
 
-def _print(arms: "Sequence[Arm]", measured: "Sequence[Measured]") -> None:
+def _print(arms: "Sequence[Arm]", warnings: Sequence[str]) -> None:
+    from punie.analysis.served_by import served_by
+
     console = out()
     compared = _compared(arms)
     console.print(_table(compared, console.width), soft_wrap=False)
     for arm, found in compared:
         if found is not None:
-            console.print(safe(f"{arm.title}: {found.verdict}"), soft_wrap=True)
+            told = f"{arm.title}, on {served_by(arm.run.model)}: {found.verdict}"
+            console.print(safe(told), soft_wrap=True)
             for word, names in (("lost", found.lost), ("gained", found.gained)):
                 if names and arm.form.value != "base":
                     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
                     listed = ", ".join(names[:LISTED])
                     console.print(safe(f"  {word}: {listed}{more}"), soft_wrap=True)
-    for line in _warnings(measured):
+    for line in warnings:
         err().print(safe(line), soft_wrap=True)
 
 
@@ -291,11 +265,13 @@ def _table(compared: "Sequence[tuple[Arm, Against | None]]", width: int) -> "Tab
     from rich import box
     from rich.table import Table
 
+    from punie.analysis.served_by import served_by
     from punie.reporting.numbers import percent_interval
 
     wide, wider = width >= NARROW, width >= WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("form", overflow="fold")
+    table.add_column("served by", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     if wide:
         table.add_column("against the adapter", justify="right", no_wrap=True)
@@ -303,7 +279,11 @@ def _table(compared: "Sequence[tuple[Arm, Against | None]]", width: int) -> "Tab
         table.add_column("run", no_wrap=True)
     for arm, found in compared:
         summary = arm.run.summary
-        cells = [arm.title, percent_interval(summary.score if summary else None)]
+        cells = [
+            arm.title,
+            served_by(arm.run.model),
+            percent_interval(summary.score if summary else None),
+        ]
         cells += [_difference(found)] if wide else []
         cells += [arm.run.id] if wider else []
         table.add_row(*(safe(cell) for cell in cells))
