@@ -2,7 +2,8 @@
 
 `environment(folder)` makes a Python environment with this file as its vLLM. It takes vLLM's flags,
 refuses what vLLM 0.32 refuses in its words, binds its port as vLLM does, lists its models, and
-answers with the name of the model that was asked, a form for a schema, and token ids if asked.
+answers with the name of the model that was asked, or a form for a schema; told to die it ends as
+vLLM does once its engine has failed, by itself and with exit code 0.
 What the real one does was tried by hand, and stands in specs/cuda.md.
 """
 
@@ -51,11 +52,14 @@ class Vllm(FakeServer):
     def __init__(self, folders: Mapping[str, str], port: int) -> None:
         super().__init__(port=port)
         self.folders = folders
+        self.ended = asyncio.Event()
 
     def listed(self) -> list[dict[str, Any]]:
         return [{"id": name, "root": root} for name, root in self.folders.items()]
 
     def reply_to(self, body: Mapping[str, Any]) -> Reply:
+        if body["messages"][-1]["content"] == "die":
+            self.ended.set()
         if "response_format" in body:
             schema = body["response_format"]["json_schema"]["schema"]
             return Reply(text=json.dumps(dict.fromkeys(schema["properties"], 7)))
@@ -100,10 +104,9 @@ def loaded(asked: argparse.Namespace) -> dict[str, str]:
 
 async def serve() -> None:
     asked = arguments()
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    async with Vllm(loaded(asked), asked.port):
-        await stopped.wait()
+    async with Vllm(loaded(asked), asked.port) as server:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.ended.set)
+        await server.ended.wait()
 
 
 if __name__ == "__main__":

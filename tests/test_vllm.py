@@ -176,10 +176,12 @@ def test_what_is_no_python_with_vllm_is_refused_with_what_to_do(tmp_path: Path) 
         assert said in line.found
 
 
-async def ask(endpoint: Endpoint, *, model: str | None = None, tools: bool = False) -> Completion:
+async def ask(
+    endpoint: Endpoint, text: str = "Hi", *, model: str | None = None, tools: bool = False
+) -> Completion:
     tool = Tool(name="weather", description="The weather of a city.")
     request = ChatRequest(
-        messages=(Message(role="user", content="Hi"),),
+        messages=(Message(role="user", content=text),),
         sampling=Sampling(temperature=0.5, seed=3),
         tools=(tool,) if tools else (),
     )
@@ -192,8 +194,10 @@ async def test_adapter_and_base_answer_from_one_server_which_ends_with_the_block
 ) -> None:
     adapter = make_adapter(tiny_model, tmp_path / "a")
     backend = VllmBackend(IDENTITY, str(python), tools=True, parser="json_tools")
-    async with backend.serve(config(tmp_path, tiny_model, adapter)) as endpoint:
+    asked = config(tmp_path, tiny_model, adapter).model_copy(update={"memory_cap_bytes": 1})
+    async with backend.serve(asked) as endpoint:
         assert endpoint.keeper is not None
+        assert endpoint.keeper.process.config.memory_cap_bytes is None
         child = psutil.Process(endpoint.keeper.process.pid)
         assert (await ask(endpoint)).text == f"{MODEL} says Hi 3"
         assert endpoint.base_model == BASE
@@ -244,6 +248,19 @@ async def test_an_architecture_that_vllm_refuses_is_told(
             pytest.fail("it was served")
     assert "could not be loaded: ValueError" in refused.value.message
     assert "Traceback" in refused.value.message
+
+
+async def test_an_engine_that_failed_is_no_clean_end(
+    python: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    backend = VllmBackend(IDENTITY, str(python), tools=False)
+    async with backend.serve(config(tmp_path, tiny_model)) as endpoint:
+        assert endpoint.keeper is not None
+        process = endpoint.keeper.process
+        await ask(endpoint, "die")
+        await process.ended()
+        assert process.exit_code == 70
+        assert process.death() == "the server's generation thread failed"
 
 
 async def test_a_port_that_another_program_holds_is_told(

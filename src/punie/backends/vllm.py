@@ -143,7 +143,14 @@ class VllmBackend:
         lora = lora_of(load) if load else None
         dtype = self._identity.dtype if python.cpu else "bfloat16"
         dtype = dtype if dtype in TYPES else "auto"
-        config = config.model_copy(update={"start_timeout_s": config.start_timeout_s + WARM_UP_S})
+        config = config.model_copy(
+            update={
+                "start_timeout_s": config.start_timeout_s + WARM_UP_S,
+                "on_gpu": not python.cpu,
+                # It takes at the start all that it will ever take, and keeps within it.
+                "memory_cap_bytes": None,
+            }
+        )
         argv = server_argv(
             python,
             config,

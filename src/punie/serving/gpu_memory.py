@@ -1,8 +1,10 @@
-"""The GPU memory of one process, as NVIDIA's driver reports it."""
+"""The GPU memory of a server, as NVIDIA's driver reports it."""
 
 import csv
 import shutil
 import subprocess
+
+from punie.serving.memory import family
 
 SMI_S = 5.0
 QUERY = "--query-compute-apps=pid,used_memory"
@@ -11,6 +13,7 @@ QUERY = "--query-compute-apps=pid,used_memory"
 def gpu_memory(pid: int) -> int | None:
     """Bytes that process `pid` holds on all GPUs now; None where the driver does not tell.
 
+    Those that it started count too, as vLLM's engine.
     It does not in a container with process ids of its own. Starts a program: some 50 ms.
     """
     smi = shutil.which("nvidia-smi")
@@ -23,7 +26,10 @@ def gpu_memory(pid: int) -> int | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return used_by(pid, done.stdout) if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    used = [used_by(each, done.stdout) for each in family(pid)]
+    return None if set(used) == {None} else sum(each or 0 for each in used)
 
 
 def used_by(pid: int, text: str) -> int | None:

@@ -44,21 +44,20 @@ def current_memory(pid: int) -> int | None:
     return None
 
 
-def _summed(measure: Callable[[int], int | None], pid: int) -> int | None:
-    """What a process and its descendants measure; None where it is gone itself."""
-    own = measure(pid)
-    if own is None:
-        return None
-    return own + sum(_summed(measure, child) or 0 for child in _children(pid))
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that a process started and that live, by each of its threads."""
-    found: list[int] = []
+def family(pid: int) -> list[int]:
+    """A process and, on Linux, all that it started and that lives, by each of its threads."""
+    found = [pid]
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # the thread has ended meanwhile
-            found += map(int, listed.read_text(encoding="ascii").split())
+            for child in listed.read_text(encoding="ascii").split():
+                found += family(int(child))
     return found
+
+
+def _summed(measure: Callable[[int], int | None], pid: int) -> int | None:
+    """What a process and its descendants measure; None where it is gone itself."""
+    own, *others = map(measure, family(pid))
+    return None if own is None else own + sum(other or 0 for other in others)
 
 
 def _high_water_mark(pid: int) -> int | None:

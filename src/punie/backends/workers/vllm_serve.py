@@ -11,7 +11,7 @@ in it unchanged, after three things that can only be done from inside:
 - What was loaded is reported, as the server itself lists it once it answers: its model and its
   adapter by their folders. How many layers the adapter has is what punie read in its file; vLLM
   refuses an adapter with a layer that it cannot place.
-- An error before that is reported with its reason.
+- An error before that is reported with its reason, and an engine that fails later by the exit code.
 
 With `--about` it says in one line of JSON which vLLM there is, and whether it is built for the CPU.
 """
@@ -28,10 +28,12 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 EVENTS_FD = "PUNIE_EVENTS_FD"
 BACKLOG = 128
+GENERATION_FAILED = 70
+"""The exit code of a server whose engine failed: EX_SOFTWARE of sysexits.h. vLLM's own is 0."""
 CANNOT_LISTEN = 71
 """The exit code of a server whose port is taken: EX_OSERR of sysexits.h."""
 SERVER = "vllm.entrypoints.openai.api_server"
@@ -130,6 +132,13 @@ def report_once_loaded(asked: argparse.Namespace, host: str, port: int) -> None:
     )
 
 
+def end(code: int) -> NoReturn:
+    """End at once: what extensions say of their own end would push the reason out of the log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Bind, have it reported what is loaded, and become vLLM's server."""
     if sys.argv[1:] == ["--about"]:
@@ -148,8 +157,8 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - whatever it was, punie should know
         traceback.print_exc()  # before punie hears of it and reads the log
         report(event="loaded", error=f"{type(error).__name__}: {error}"[:2000])
-        sys.stderr.flush()
-        raise SystemExit(1) from None
+        end(1)
+    end(GENERATION_FAILED)  # vLLM ends when its engine does, and when it is told to
 
 
 if __name__ == "__main__":
