@@ -82,7 +82,7 @@ def rows(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("backend", "package"), [("mlx", "mlx-lm"), ("cuda", "torch")])
-@pytest.mark.parametrize("command", [("train", "rows.jsonl")])
+@pytest.mark.parametrize("command", [("eval", "quick"), ("train", "rows.jsonl")])
 def test_the_missing_backend_is_named_with_the_command_that_brings_it(
     backend: str, package: str, command: tuple[str, ...], request: pytest.FixtureRequest, rows: Path
 ) -> None:
@@ -92,6 +92,24 @@ def test_the_missing_backend_is_named_with_the_command_that_brings_it(
     assert f"the {backend} backend needs {package}, which is not installed" in error["message"]
     assert f"pip install 'punie[{backend}]'" in error["hint"]
     assert done.returncode == EXIT_UNMEASURED
+
+
+def test_without_mlx_an_adapter_is_trained_and_measured_by_what_is_there(
+    venv_without_mlx: Path, rows: Path, tiny_model: Path
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    folder, model = rows.parent, str(tiny_model)
+    suite = "name: one\nprompts:\n  - {id: a, prompt: b, max_tokens: 4, expect: {exact: c}}\n"
+    (folder / "one.yaml").write_text(suite)
+    words = ["train", "rows.jsonl", "--model", model, "--name", "a", "--iterations", "1"]
+    trained = punie(venv_without_mlx, folder, *words, "--json")
+    assert trained.returncode == 0, trained.stderr
+    made = data_of(trained)["manifest"]
+    done = punie(venv_without_mlx, folder, "eval", "one.yaml", "--adapter", "a", "--json")
+    assert done.returncode == 0, done.stderr
+    measured = data_of(done)["run"]["model"]
+    assert (measured["backend"], measured["server"]) == ("cuda", "transformers")
+    assert measured["adapter_hash"] == made["adapter_hash"]
 
 
 def test_help_loads_nothing_of_a_backend(tmp_path: Path) -> None:
