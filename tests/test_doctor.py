@@ -84,7 +84,8 @@ def test_problems_are_named_with_what_mends_them(tmp_path: Path) -> None:
         '[endpoints.down]\nurl = "http://127.0.0.1:9/v1"\n'
     )
     (tmp_path / "cache").write_text("a file where the cache should be")
-    done = doctor(tmp_path, env={"PUNIE_CACHE": str(tmp_path / "cache" / "x"), "NO_COLOR": "1"})
+    env = {"PUNIE_CACHE": str(tmp_path / "cache" / "x"), "PUNIE_VLLM": "/nowhere/python"}
+    done = doctor(tmp_path, env={**env, "NO_COLOR": "1"})
     said = " ".join(done.stdout.split())
     assert done.returncode == EXIT_GATE, said + done.stderr
     assert f"✗ problem endpoint lab http://127.0.0.1:9/v1: {KEY} is not set" in said
@@ -93,8 +94,9 @@ def test_problems_are_named_with_what_mends_them(tmp_path: Path) -> None:
     assert "→ mv .punie/punie.db .punie/punie.db.broken" in said
     assert "export PUNIE_CACHE=FOLDER" in said
     assert "no/such" in said
+    assert "✗ problem vllm there is no /nowhere/python → give the Python of an environment" in said
     assert "\x1b" not in done.stdout
-    assert "5 problems" in done.stderr
+    assert "6 problems" in done.stderr
 
 
 def test_a_settings_file_that_cannot_be_read_is_a_line_too(tmp_path: Path) -> None:

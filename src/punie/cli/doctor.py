@@ -77,6 +77,7 @@ def _probes(settings: "Loaded") -> list[tuple[str, Probe]]:
     from punie.backends.checkup import check_mlx
     from punie.backends.choose import AUTO, usual_backend
     from punie.backends.cuda_checkup import check_cuda
+    from punie.backends.vllm_python import check_vllm
     from punie.cli.environment import check_environment
     from punie.models.cache import cache_root
     from punie.models.checkup import check_caches
@@ -95,6 +96,8 @@ def _probes(settings: "Loaded") -> list[tuple[str, Probe]]:
     ]
     if backend == "cuda":
         probes.append((QLORA, lambda: _try_cuda(settings)))
+    if vllm := values.vllm:
+        probes.append(("vllm", lambda: [check_vllm(vllm)]))
     if not remote:
         probes.append(("memory", lambda: [_memory(settings)]))
     probes += [
