@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from both_forms import to_mlx, to_peft
 from in_process import Command, command_in
 from made_adapter import make_adapter
 from punie.adapters.registry import State, find_adapter, list_adapters
@@ -14,7 +15,6 @@ from punie.errors import ModelError
 from punie.models.adapter_tensors import first_difference
 from punie.models.fingerprint import adapter_hash
 from punie.models.manifest import read_manifest
-from punie.models.peft import to_mlx, to_peft
 from test_adapters_registry import of_punie
 
 MLX_WEIGHTS, PEFT_WEIGHTS = "adapters.safetensors", "adapter_model.safetensors"

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from both_forms import to_mlx, to_peft
 from made_adapter import make_adapter
 from malformed import raw_header, tensors
 from punie.models.adapter_tensors import first_difference
-from punie.models.peft import is_peft, to_mlx, to_peft
+from punie.models.peft import is_peft
 
 MLX_WEIGHTS, PEFT_WEIGHTS = "adapters.safetensors", "adapter_model.safetensors"
 

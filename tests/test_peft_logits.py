@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from both_forms import to_mlx, to_peft
 from made_adapter import make_adapter
-from punie.models.peft import to_mlx, to_peft
 
 pytest.importorskip("peft")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from both_forms import to_mlx, to_peft
 from malformed import (
     GOOD_ADAPTER,
     GOOD_CONFIG,
@@ -22,8 +23,7 @@ from malformed import (
     tensors,
     zeros,
 )
-from punie.errors import InputError, ModelError
-from punie.models.peft import to_mlx, to_peft
+from punie.errors import ModelError
 
 OUTPUT = "model.layers.0.self_attn.o_proj"
 BASE = {
@@ -116,7 +116,7 @@ def test_refused(name: str, tmp_path: Path):
     assert what in refused.value.message
     assert "adapter" in refused.value.message
     assert refused.value.hint
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "model"]
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_model_in_ggufs_order_is_refused_both_ways(tmp_path: Path):
@@ -132,7 +132,7 @@ def test_the_model_in_ggufs_order_is_refused_both_ways(tmp_path: Path):
         tmp_path / "mlx", {SETTINGS: settings, "adapters.safetensors": tensors(GOOD_ADAPTER)}
     )
     with pytest.raises(ModelError, match="rope_traditional"):
-        to_peft(adapter, model, tmp_path / "out")
+        to_peft(adapter, model, tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_what_peft_has_no_place_for(
     with pytest.raises(ModelError, match=what) as refused:
         to_peft(adapter, model, tmp_path / "out")
     assert refused.value.hint
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_base_that_the_settings_name_is_a_hint(tmp_path: Path):
@@ -175,14 +175,3 @@ def test_the_base_that_the_settings_name_is_a_hint(tmp_path: Path):
     with pytest.raises(ModelError, match="another base") as refused:
         to_mlx(adapter, model, tmp_path / "out")
     assert "someone/another-model" in (refused.value.hint or "")
-
-
-def test_nothing_is_overwritten(tmp_path: Path):
-    model = folder_of(tmp_path / "model", dict(BASE))
-    adapter = folder_of(tmp_path / "adapter", {SETTINGS: peft(), PEFT_LORA: tensors(PEFT_ADAPTER)})
-    (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="there already"):
-        to_mlx(adapter, model, tmp_path / "out")
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="there already"):
-        to_mlx(adapter, model, tmp_path / "link")

@@ -10,7 +10,7 @@ from punie.adapters.card import hub_id, public, shown_name
 from punie.adapters.fuse import new_folder
 from punie.adapters.manifest import CARD, write_manifest
 from punie.adapters.peft_card import write_peft_card
-from punie.adapters.registry import Entry, require_weights
+from punie.adapters.registry import Entry
 from punie.errors import InputError, StoreError
 from punie.models.adapter import WEIGHTS
 from punie.models.adapter_tensors import first_difference
@@ -70,13 +70,12 @@ WHOSE = {AdapterForm.MLX: "mlx_lm's", AdapterForm.PEFT: "PEFT's"}
 
 
 def convert_adapter(entry: Entry, base: Model, folder: Path, project: Path) -> Converted:
-    """Write the adapter in its other form as `folder`, which must not exist, whole or not at all.
+    """Write a sound adapter in its other form as the new folder `folder`, or nothing.
 
     Raises ModelError for an adapter that is not of this base or has no place in the other form,
     InputError where something stands in the way, StoreError where nothing can be written or what
     was written is not what is read.
     """
-    require_weights(entry)
     form = form_of(entry).other
     with new_folder(folder) as work:
         back = work.parent / "back"

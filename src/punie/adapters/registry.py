@@ -129,6 +129,8 @@ def base_name(entry: Entry, project: Path, asked: str | None) -> str:
 
 def require_weights(entry: Entry) -> None:
     """Raise ModelError for an adapter that cannot be used as it lies there."""
+    if is_peft(entry.path):
+        refuse_mixed(entry.path)
     if entry.state in (State.DAMAGED, State.UNFINISHED, State.AWAY):
         hint = WEIGHTS_AWAY if entry.state is State.AWAY else "train it again"
         raise ModelError(f"{entry.name}: {entry.problem}", hint=hint)

@@ -35,12 +35,13 @@ def convert_command(
         refuse_same_form,
     )
     from punie.adapters.export import exports_folder
-    from punie.adapters.registry import base_name, find_adapter
+    from punie.adapters.registry import base_name, find_adapter, require_weights
     from punie.cli.pulling import pulling
     from punie.models.resolve import resolve
 
     project = project_here()
     entry = find_adapter(project, name)
+    require_weights(entry)
     form = AdapterForm(wanted) if wanted else form_of(entry).other
     refuse_same_form(entry, form)
     with pulling(silent=as_json) as progress:

@@ -5,13 +5,11 @@ model.layers.N.X.lora_b (rank, out) base_model.model.model.layers.N.X.lora_B.wei
 """
 
 import json
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from punie.errors import InputError, ModelError
+from punie.errors import ModelError
 from punie.models.adapter import WEIGHTS, check_adapter, check_fit
 from punie.models.adapter_tensors import Spelling, write_transposed
 from punie.models.check import base_tensors, read_json, whatever_is_in_it
@@ -32,6 +30,7 @@ from punie.models.peft_tensors import (
     require_modules,
     require_pairs,
     require_selected,
+    require_shapes,
 )
 from punie.models.quantization import module_shapes
 from punie.models.safetensors import TensorInfo, read_header
@@ -40,7 +39,7 @@ PEFT_PICKLE = "adapter_model.bin"
 
 
 def is_peft(folder: Path) -> bool:
-    """Whether an adapter is in PEFT's form, be it one that `to_mlx` refuses. Raises nothing."""
+    """Whether an adapter is in PEFT's form, be it one that `write_mlx` refuses. Raises nothing."""
     with suppress(ModelError, OSError, ValueError):
         if any((folder / name).exists() for name in (PEFT_WEIGHTS, PEFT_PICKLE)):
             return True
@@ -48,28 +47,12 @@ def is_peft(folder: Path) -> bool:
     return False
 
 
-def to_peft(adapter: Path, model: Path, out: Path, *, base_name: str = "") -> None:
-    """Write the adapter in mlx_lm's form as a new folder `out` in PEFT's form, whole or not at all.
+def write_peft(adapter: Path, model: Path, folder: Path, *, base_name: str = "") -> None:
+    """Write the adapter in mlx_lm's form into the empty folder `folder`, in PEFT's form.
 
     `base_name` is what PEFT will name as the base; by default the folder `model`. Raises ModelError
-    for an adapter that is not of this model or that PEFT's LoRA cannot say, InputError where `out`
-    is there already.
+    for an adapter that is not of this model or that PEFT's LoRA cannot say; then nothing is there.
     """
-    with _new(out) as work:
-        write_peft(adapter, model, work, base_name=base_name)
-
-
-def to_mlx(peft: Path, model: Path, out: Path) -> None:
-    """Write the adapter in PEFT's form as a new folder `out` in mlx_lm's form, or nothing.
-
-    Raises as `to_peft`.
-    """
-    with _new(out) as work:
-        write_mlx(peft, model, work)
-
-
-def write_peft(adapter: Path, model: Path, folder: Path, *, base_name: str = "") -> None:
-    """As `to_peft`, into the empty folder `folder`."""
     check_adapter(adapter, model)
     with whatever_is_in_it(adapter):
         _refuse_own_order(model)
@@ -79,7 +62,7 @@ def write_peft(adapter: Path, model: Path, folder: Path, *, base_name: str = "")
         if kind != "lora":
             raise ModelError(
                 f"{adapter} is {_KINDS.get(kind, 'no LoRA')}, which PEFT's LoRA has no place for",
-                hint="punie adapters fuse makes one model of base and adapter",
+                hint=FUSE,
             )
         names: dict[str, str] = {}
         for name, tensor in tensors.items():
@@ -92,6 +75,7 @@ def write_peft(adapter: Path, model: Path, folder: Path, *, base_name: str = "")
         shapes = _linear_shapes(model)
         require_modules(adapter, modules, shapes)
         require_pairs(adapter, modules, tensors, "{}.lora_a", "{}.lora_b")
+        require_shapes(adapter, modules, tensors, shapes)
         parameters: dict[str, Any] = settings["lora_parameters"]
         written = peft_settings(
             parameters["rank"],
@@ -105,7 +89,10 @@ def write_peft(adapter: Path, model: Path, folder: Path, *, base_name: str = "")
 
 
 def write_mlx(peft: Path, model: Path, folder: Path) -> None:
-    """As `to_mlx`, into the empty folder `folder`."""
+    """Write the adapter in PEFT's form into the empty folder `folder`, in mlx_lm's form.
+
+    Raises ModelError for an adapter that is not of this model or that mlx_lm's LoRA cannot say.
+    """
     with whatever_is_in_it(peft):
         refuse_mixed(peft)
         _refuse_own_order(model)
@@ -124,13 +111,14 @@ def write_mlx(peft: Path, model: Path, folder: Path) -> None:
             "base_model.model.{}.lora_B.weight",
         )
         shapes = _linear_shapes(model)
-        hint = its_base(settings)
-        require_modules(peft, modules, shapes, hint)
+        theirs = its_base(settings)
+        require_modules(peft, modules, shapes, theirs)
         require_selected(peft, settings, modules, shapes)
         turned = {
             names[name]: TensorInfo(tensor.dtype, tensor.shape[::-1])
             for name, tensor in tensors.items()
         }
+        require_shapes(peft, modules, turned, shapes, theirs)
         ranks = {module: turned[f"{module}.lora_a"].shape[1] for module in sorted(modules)}
         rank, scale = rank_and_scale(peft, settings, ranks)
         written = mlx_settings(
@@ -139,10 +127,7 @@ def write_mlx(peft: Path, model: Path, folder: Path) -> None:
             settings.get("lora_dropout", 0.0),
             mlx_selection(modules, shapes, _layers(model)),
         )
-        try:
-            check_fit(peft, written, turned, model)
-        except ModelError as error:
-            raise ModelError(error.message, hint=hint) from error
+        check_fit(peft, written, turned, model)
     write_transposed(peft / PEFT_WEIGHTS, folder / WEIGHTS, names, Spelling.MLX)
     _write_settings(folder, written)
 
@@ -197,15 +182,3 @@ def _layers(model: Path) -> int:
 def _write_settings(folder: Path, settings: dict[str, Any]) -> None:
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
     (folder / SETTINGS).write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _new(out: Path) -> Generator[Path]:
-    """An empty folder that becomes `out` at the end of the block, and is gone if it fails."""
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} is there already", hint="nothing is ever overwritten")
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=out.parent) as made:
-        work = Path(made) / out.name
-        work.mkdir()
-        yield work
-        work.rename(out)

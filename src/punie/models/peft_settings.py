@@ -193,10 +193,9 @@ def mlx_settings(
 
 
 def its_base(settings: Mapping[str, Any]) -> str:
-    """What to do about another base; the one that the settings name is a hint, never trusted."""
+    """The end of a hint: the base that the settings name, where they do. It is never trusted."""
     name: Any = settings.get("base_model_name_or_path")
-    says = f"its settings name {one_line(name, 100)}: " if isinstance(name, str) and name else ""
-    return f"{says}give the base model that it was trained on, or train it again"
+    return f"; its settings name {one_line(name, 100)}" if isinstance(name, str) and name else ""
 
 
 def named(modules: Collection[str]) -> str:

@@ -60,14 +60,14 @@ def require_pairs(
 
 
 def require_modules(
-    folder: Path, modules: set[str], shapes: dict[str, tuple[int, ...]], hint: str = ""
+    folder: Path, modules: set[str], shapes: dict[str, tuple[int, ...]], theirs: str = ""
 ) -> None:
     """Raise ModelError unless all modules lie in layers of the base, whose `shapes` these are."""
     foreign = {module for module in modules if module not in shapes}
     if foreign:
         raise ModelError(
             f"{folder} belongs to another base: it adapts {named(foreign)}, which is not in it",
-            hint=hint or "give the base model that it was trained on",
+            hint=f"give the base model that it was trained on{theirs}",
         )
     outside = {module for module in modules if layer_of(module) is None}
     if outside:
@@ -76,6 +76,24 @@ def require_modules(
             "of the model's layers are converted",
             hint=FUSE,
         )
+
+
+def require_shapes(
+    folder: Path,
+    modules: set[str],
+    tensors: dict[str, TensorInfo],
+    shapes: dict[str, tuple[int, ...]],
+    theirs: str = "",
+) -> None:
+    """Raise ModelError unless pairs in mlx_lm's form, (in, rank) and (rank, out), fit (out, in)."""
+    for module in sorted(modules):
+        a, b = tensors[f"{module}.lora_a"].shape, tensors[f"{module}.lora_b"].shape
+        if shapes[module] != (b[-1], a[0]):
+            raise ModelError(
+                f"{folder} belongs to another base: {module} is {(b[-1], a[0])} for it, and "
+                f"{shapes[module]} in the model",
+                hint=f"give the base model that it was trained on{theirs}",
+            )
 
 
 def require_selected(
