@@ -69,7 +69,13 @@ def test_an_empty_project_says_what_to_do(tmp_path: Path) -> None:
 
 def test_show_says_everything(project: Path) -> None:
     shown = punie(project, "show", "mine").stdout
-    for said in ("base weights", "lora, rank 8, scale 4", "after iteration 80", "90.0 % [78–96]"):
+    for said in (
+        "base weights",
+        "trained by  ",
+        "lora, rank 8, scale 4",
+        "after iteration 80",
+        "90.0 % [78–96]",
+    ):
         assert said in shown
     assert "made by another program" in punie(project, "show", "foreign").stdout
     full = data(punie(project, "show", "mine", "--json"))["manifest"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import journal_run
+from punie.adapters.card import write_card
 from punie.adapters.manifest import result_of
 from punie.analysis.same import same_model
 from punie.analysis.served_by import served_alike, served_by
@@ -21,7 +22,7 @@ from punie.records.run import ModelIdentity
 from punie.records.training import Quantization
 from punie.reporting.comparison_wording import titles
 from punie.reporting.provenance import provenance
-from punie.reporting.training_markdown import result_words
+from punie.reporting.training_markdown import result_words, trained_by
 from punie.serving.endpoint import Endpoint
 from punie.store.export import as_csv
 from run_pairs import a_run, compared, rows_of
@@ -196,3 +197,17 @@ def test_the_type_is_told_where_it_is_not_that_of_the_weights(
     found = cuda_env.as_served(a_model(dtype=dtype), quantization, on_gpu=on_gpu)
     device = "NVIDIA H200" if on_gpu else "cpu"
     assert (found.server, found.device, found.computed_in) == ("transformers", device, computed_in)
+
+
+def test_the_card_says_what_trained_it_and_how_the_base_was_packed() -> None:
+    trained = a_manifest()
+    assert trained_by(trained) == "mlx"
+    assert "by mlx." in write_card(trained)
+    packed = {"quantization": Quantization.FOUR_BIT, "double_quantization": True}
+    plan = trained.plan.model_copy(update=packed)
+    by_cuda = trained.model_copy(update={"backend": "cuda", "plan": plan})
+    told = "cuda, base packed as NF4, double quantisation"
+    assert trained_by(by_cuda) == told
+    assert f"by {told}." in write_card(by_cuda)
+    row = next(line for line in write_card(by_cuda).splitlines() if line.startswith("| Trained by"))
+    assert told in row

@@ -163,7 +163,7 @@ def _measures(manifest: AdapterManifest) -> list[list[str]]:
         ["Trained parameters", numbers.count(training.trainable)],
         ["Parameters of the base", numbers.count(manifest.base.parameters)],
         ["Weights of the base", escape(manifest.base.dtype)],
-        *([["Trained by", trained_by(manifest)]] if manifest.backend != "mlx" else []),
+        *([["Trained by", escape(trained_by(manifest))]] if manifest.backend != "mlx" else []),
         ["Hardware", escape(manifest.provenance.hardware) or numbers.NOTHING],
         *([escape(name), escape(value)] for name, value in sorted(training.machine.items())),
     ]
