@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fake_vllm import bare_environment, environment
-from made_adapter import make_adapter
+from made_lora import made_lora
 from punie.backends.choose import BackendChoice
 from punie.backends.local import serve_model
 from punie.backends.vllm import (
@@ -192,7 +192,7 @@ async def ask(
 async def test_adapter_and_base_answer_from_one_server_which_ends_with_the_block(
     python: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    adapter = make_adapter(tiny_model, tmp_path / "a")
+    adapter = made_lora(tmp_path / "a")
     backend = VllmBackend(IDENTITY, str(python), tools=True, parser="json_tools")
     asked = config(tmp_path, tiny_model, adapter).model_copy(update={"memory_cap_bytes": 1})
     async with backend.serve(asked) as endpoint:

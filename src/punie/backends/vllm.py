@@ -161,15 +161,16 @@ class VllmBackend:
             parser=self._parser,
             context_length=self._context_length,
         )
-        served = {
-            "server": "vllm",
-            "server_version": python.version,
-            "device": device,
-            "computed_in": dtype if dtype not in {self._identity.dtype, "auto"} else None,
-        }
-        identity = self._identity.model_copy(update=served)
-        endpoint = self._endpoint(identity, config, BASE if lora else None)
+        identity = self._identity.model_copy(
+            update={
+                "server": "vllm",
+                "server_version": python.version,
+                "device": device,
+                "computed_in": dtype if dtype not in {self._identity.dtype, "auto"} else None,
+            }
+        )
         process = ServerProcess(argv, vllm_env(python), config)
+        endpoint = self._endpoint(identity, config, BASE if lora else None)
         async with owned(process, endpoint) as ready:
             yield ready
 
