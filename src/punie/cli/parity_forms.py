@@ -62,7 +62,7 @@ def forms_of(
     from punie.backends.installed import PACKAGES, missing
     from punie.records.adapter import FusedManifest, Packing
 
-    usual, name, adapter = str(base.how.backend), base.identity.name, base.adapter
+    usual, name, adapter = str(base.how.backend), base.identity.name, entry.path
     others = [each for each in PACKAGES if each != usual and not only and missing(each) is None]
     backends = [usual, *others]
     forms = [
