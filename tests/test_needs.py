@@ -1,11 +1,15 @@
 """What a server cannot do is refused before anything is measured, or said of the run."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fake_server import FakeServer
+from punie.cli.checked import checked
+from punie.cli.served import Served
+from punie.cli.wish import Wish
 from punie.errors import InputError
 from punie.evaluation.checks import self_check
 from punie.evaluation.run import new_run, run_evaluation
@@ -15,9 +19,11 @@ from punie.records.run import ModelIdentity, Run
 from punie.records.suite import EvalPrompt, EvalSuite, Message, Sampling, Tool
 from punie.records.trust import Level
 from punie.serving.endpoint import SAMPLING, Abilities, Endpoint
+from punie.settings import Loaded, Settings
 
 WEATHER = Tool(name="weather", description="The weather of a city.")
 VLLM = ModelIdentity(name="m", backend="cuda", server="vllm")
+THEIRS = ModelIdentity(name="m", backend="endpoint")
 TRANSFORMERS = ModelIdentity(name="m", backend="cuda", server="transformers")
 
 
@@ -82,10 +88,10 @@ async def test_a_seed_that_nobody_heeds_is_not_sent_and_never_called_repeatable(
     suite = a_suite(temperature=0.7, seed=3)
     async with FakeServer() as server:  # answers alike, so only what is declared tells
         deaf = at(server, TRANSFORMERS, abilities=Abilities(seed=False))
-        checked = await self_check(suite, deaf, new_run(suite, deaf))
+        after = await self_check(suite, deaf, new_run(suite, deaf))
         greedy = await self_check(a_suite(), deaf, new_run(a_suite(), deaf))
     assert all("seed" not in seen.body for seen in server.requests)
-    findings = {each.name: each for each in checked.checks.findings} if checked.checks else {}
+    findings = {each.name: each for each in after.checks.findings} if after.checks else {}
     assert findings["seed"].level is Level.WARNING
     assert "transformers serve" in findings["seed"].sentence
     assert "cannot be repeated" in findings["seed"].consequence
@@ -93,12 +99,32 @@ async def test_a_seed_that_nobody_heeds_is_not_sent_and_never_called_repeatable(
     assert {each.name: each.level for each in greedy.checks.findings}["seed"] is Level.OK
 
 
+async def test_without_checks_what_is_missing_is_refused_and_said_all_the_same(
+    tmp_path: Path,
+) -> None:
+    suite = a_suite(temperature=0.7, seed=3)
+    settings = Loaded(tmp_path, Settings(), {})
+    unchecked = Wish(checks=False, quiet=True)
+    async with FakeServer() as server:
+        deaf = at(server, THEIRS, abilities=Abilities(seed=False))
+        run = await checked(unchecked, settings, suite, Served(deaf, None), new_run(suite, deaf))
+        unable = at(server, THEIRS, abilities=Abilities(tools=False))
+        native = a_suite(tools=(WEATHER,))
+        head = new_run(native, unable, tools="native")
+        with pytest.raises(InputError, match=f"{server.url} can give this model none"):
+            await checked(unchecked, settings, native, Served(unable, None), head)
+    assert not server.requests
+    assert run.checks is not None
+    assert run.checks.skipped
+    assert [each.name for each in run.checks.findings] == ["seed"]
+
+
 async def test_an_adapter_whose_base_is_not_beside_it_was_not_compared() -> None:
     adapted = TRANSFORMERS.model_copy(update={"adapter": "mine"})
     async with FakeServer() as server:
         alone = at(server, adapted)
-        checked = await self_check(a_suite(), alone, new_run(a_suite(), alone))
-    findings = {each.name: each for each in checked.checks.findings} if checked.checks else {}
+        after = await self_check(a_suite(), alone, new_run(a_suite(), alone))
+    findings = {each.name: each for each in after.checks.findings} if after.checks else {}
     assert findings["adapter"].level is Level.UNKNOWN
     assert "no base beside it" in findings["adapter"].sentence
 
@@ -106,8 +132,8 @@ async def test_an_adapter_whose_base_is_not_beside_it_was_not_compared() -> None
 async def test_without_probabilities_a_small_effect_is_not_called_none() -> None:
     async with FakeServer(replies=lambda _: "same") as server:
         blind = at(server, base_model="base")
-        checked = await self_check(a_suite(), blind, new_run(a_suite(), blind))
-    findings = {each.name: each for each in checked.checks.findings} if checked.checks else {}
+        after = await self_check(a_suite(), blind, new_run(a_suite(), blind))
+    findings = {each.name: each for each in after.checks.findings} if after.checks else {}
     assert findings["adapter"].level is Level.NOTE
     assert "does not tell" in findings["adapter"].sentence
 

@@ -19,6 +19,7 @@ async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Serve
     to do with the suite when it was trained; both count in either case. Raises InputError for what
     the server cannot do.
     """
+    check_needs(suite, service.endpoint, run)
     findings = stamps(run, adapter_of(wish, settings), suite)
     if service.memory is not None:
         from punie.backends.preflight import neighbours
@@ -27,7 +28,6 @@ async def checked(wish: Wish, settings: Loaded, suite: EvalSuite, service: Serve
         findings += tuple(finding for finding in found if finding is not None)
         lower = min(run.concurrency, service.memory.concurrency)
         run = run.model_copy(update={"concurrency": lower})
-    check_needs(suite, service.endpoint, run)
     checks = Checks(findings=tuple(shortfalls(suite, service.endpoint)), skipped=True)
     wanted = settings.values.checks if wish.checks is None else wish.checks
     if wanted:
