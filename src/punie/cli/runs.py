@@ -56,12 +56,18 @@ def list_command(suite: str | None, limit: int, as_json: bool) -> None:  # noqa:
     out().print(_table(heads))
 
 
+def _where(run: Run) -> str:
+    """The backend, with its packing: `mlx`, `cuda NF4`."""
+    from punie.analysis.served_by import PACKED
+
+    return " ".join(filter(None, (run.model.backend, PACKED.get(run.model.quantization))))
+
+
 def _table(heads: list[Run]) -> object:
     """Ids stay whole; suite and model give way where the window is narrow."""
     from rich import box
     from rich.table import Table
 
-    from punie.analysis.served_by import served_by
     from punie.reporting.numbers import counted, percent, percent_interval
     from punie.reporting.wording import half_measured, model_title
 
@@ -71,6 +77,10 @@ def _table(heads: list[Run]) -> object:
     table.add_column("run", no_wrap=True)
     for name in () if narrow else ("suite", "model"):
         table.add_column(name, overflow="ellipsis", no_wrap=True)
+    several = not narrow and len({_where(run) for run in heads}) > 1
+    if several:
+        table.add_column("on", no_wrap=True)
+    room = max(12, width - (72 if wide else 52) - 10 * several)  # what the other columns leave
     table.add_column("score", justify="right", no_wrap=True)
     if wide:
         table.add_column("n", justify="right", no_wrap=True)
@@ -80,14 +90,16 @@ def _table(heads: list[Run]) -> object:
     if any_partial:
         table.caption = f"{PARTIAL} whole categories have no answer: punie runs show RUN"
         table.caption_justify = "left"
-    several = len({served_by(run.model) for run in heads}) > 1
     for run in heads:
         summary = run.summary
-        model = model_title(run.model) + (f" on {served_by(run.model)}" if several else "")
+        title = model_title(run.model)
+        if len(title) > room:  # the end of a path tells more than its beginning
+            title = f"…{title[1 - room :]}"
         faults = f", {counted(summary.faults, 'fault')}" if summary and summary.faults else ""
         score = summary.score if summary else None
         cells = [run.id]
-        cells += [] if narrow else [run.suite_name, model]
+        cells += [] if narrow else [run.suite_name, title]
+        cells += [_where(run)] if several else []
         shown = percent_interval(score) if wide else percent(score.value if score else None)
         partial = bool(summary and half_measured(summary))
         cells += [shown + (PARTIAL if partial else " " if any_partial else "")]
