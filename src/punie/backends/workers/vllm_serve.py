@@ -31,7 +31,6 @@ import traceback
 from typing import Any, NoReturn
 
 EVENTS_FD = "PUNIE_EVENTS_FD"
-BACKLOG = 128
 GENERATION_FAILED = 70
 """The exit code of a server whose engine failed: EX_SOFTWARE of sysexits.h. vLLM's own is 0."""
 CANNOT_LISTEN = 71
