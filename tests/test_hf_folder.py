@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from packed_model import quantised
 from punie.backends.workers.unpack import PIECE
 from punie.errors import ModelError
 from punie.models.check import base_tensors, check_model_folder, read_json
@@ -37,23 +38,6 @@ def copied(model: Path, folder: Path, **config: Any) -> Path:
     changed = {**read_json(model / "config.json"), **config}
     left = {key: value for key, value in changed.items() if value is not None}
     (folder / "config.json").write_text(json.dumps(left))
-    return folder
-
-
-def quantised(model: Path, folder: Path, *, bits: int = 4, group: int = 32) -> Path:
-    """The folder as mlx_lm's own converter packs it; the blocks' last matrices in 8 bits."""
-    from mlx_lm.utils import load_model, quantize_model, save_config, save_model
-
-    def packing(name: str, module: Any) -> bool | dict[str, Any]:
-        own = {"group_size": 64, "bits": 8, "mode": "affine"}
-        return own if name.endswith("down_proj") else hasattr(module, "to_quantized")
-
-    shutil.copytree(model, folder)
-    loaded, config = load_model(model)
-    loaded, config = quantize_model(loaded, config, group, bits, quant_predicate=packing)
-    (folder / "model.safetensors").unlink()
-    save_model(folder, loaded)
-    save_config(config, folder / "config.json")
     return folder
 
 

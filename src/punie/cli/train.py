@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OVERRIDES = (
     "method",
+    "quantization",
     "rank",
     "layers",
     "learning_rate",
@@ -40,6 +41,11 @@ OVERRIDES = (
     help="The plan: punie's own form, or mlx_lm's.",
 )
 @click.option("--method", type=click.Choice(["lora", "dora", "full"]), help="[default: lora]")
+@click.option(
+    "--quantization",
+    type=click.Choice(["none", "8bit", "4bit"]),
+    help="With cuda: how the base is packed [default: 4bit].",
+)
 @click.option("--rank", metavar="R", type=click.IntRange(1), help="[default: 8, alpha 32]")
 @click.option("--layers", metavar="N|all", help="The last N blocks [default: 16, or all].")
 @click.option("--learning-rate", metavar="X", type=float, help="[default: 2e-4]")

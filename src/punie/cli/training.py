@@ -10,6 +10,7 @@ from typing import Any
 
 from punie.backends.choose import training_backend
 from punie.backends.conversion import why_no_gguf
+from punie.backends.room import free_where
 from punie.cli.selection import select
 from punie.cli.signals import Signals, signals
 from punie.cli.trained import Trained, TrainWish
@@ -22,13 +23,11 @@ from punie.records.preflight import Preflight
 from punie.records.training import Ended, Ending, Phase, TrainJob
 from punie.records.training_run import TrainingRun, TrainingStatus
 from punie.serving.awake import awake
-from punie.serving.free_memory import free_memory
 from punie.settings import Loaded
 from punie.store.trainings import TrainingStore
 from punie.text import one_line
 from punie.training.preflight import SHARE, measured
 from punie.training.prepare import prepare
-from punie.training.processes import memory_for_each
 from punie.training.progress import Progress
 from punie.training.publish import publish
 from punie.training.session import run_session
@@ -162,7 +161,7 @@ class _Making:
     def _free(self, begun: Begun) -> int:
         """Memory for each process."""
         device = self.settings.values.device
-        return memory_for_each(free_memory(), begun.processes, backend=begun.backend, device=device)
+        return free_where(begun.backend, device, processes=begun.processes)
 
     def _job(self, model: Path, begun: Begun, free: int) -> TrainJob:
         return TrainJob(

@@ -7,6 +7,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from punie.backends.choose import training_backend
+from punie.backends.room import computes_on_gpu
 from punie.datasets.catalog import list_datasets
 from punie.datasets.names import FOLDER
 from punie.datasets.reading import Dataset, read_dataset
@@ -15,7 +16,10 @@ from punie.datasets.version import dataset_hash, split_version
 from punie.datasets.writing import name_for, split_into_project
 from punie.errors import InputError, ModelError
 from punie.models.catalog import DEFAULT_MODEL
+from punie.models.check import read_json
 from punie.models.describe import describe
+from punie.models.experts import has_experts
+from punie.models.hf_folder import hf_folder
 from punie.models.resolve import resolve
 from punie.records.adapter import BaseModelVersion
 from punie.records.dataset import Split
@@ -96,10 +100,12 @@ def choose(wish: "TrainWish", settings: Loaded, *, backend: str | None = None) -
     dataset = chosen_data(wish, settings, file)
     model = _model(wish.model or file.model or values.model or DEFAULT_MODEL, quiet=wish.quiet)
     configured = values.backend if values.backend != "endpoint" else None  # which trains nothing
-    processes = wish.processes or 1
+    processes, gpu = wish.processes or 1, True
     if backend is None:
         backend = training_backend(wish.backend or configured).name
         require_places(processes, backend=backend, device=values.device)
+        gpu = computes_on_gpu(backend, values.device)
+        model = loaded_by(backend, model, quiet=wish.quiet)
     plan = resolve_plan(
         with_overrides(file.plan, **wish.overrides),
         model_layers=_layers(model),
@@ -107,6 +113,7 @@ def choose(wish: "TrainWish", settings: Loaded, *, backend: str | None = None) -
         valid_rows=len(dataset.rows.get(Split.VALID, ())),
         context=model.context_length,
         backend=backend,
+        experts=has_experts(read_json(model.model.path / "config.json")),
     )
     require_rows(processes, plan)
     suites, broken = project_suites(settings.project)
@@ -133,6 +140,8 @@ def choose(wish: "TrainWish", settings: Loaded, *, backend: str | None = None) -
         rows=dataset.rows,
         plan=plan,
         processes=processes,
+        backend=backend,
+        gpu=gpu,
         suites=suites,
         allow_leakage=wish.allow_leakage,
     )
@@ -171,7 +180,21 @@ def resumed(wish: "TrainWish", begun: Begun) -> ModelInfo:
                 f"its {what.removesuffix('_hash')} changed",
                 hint="give the same model with --model, or begin again under another --name",
             )
-    return model
+    return loaded_by(begun.backend, model, quiet=wish.quiet)
+
+
+def loaded_by(backend: str, model: ModelInfo, *, quiet: bool) -> ModelInfo:
+    """The same model in a folder that the backend loads; its hashes stay those of the original.
+
+    Raises ModelError where the backend would read it as another model.
+    """
+    if backend != "cuda":
+        return model
+    from punie.cli.pulling import pulling
+
+    with pulling(silent=quiet) as progress:
+        folder = hf_folder(model.model.path, progress=progress)
+    return model.model_copy(update={"model": model.model.model_copy(update={"path": folder})})
 
 
 def base_version(model: ModelInfo) -> BaseModelVersion:

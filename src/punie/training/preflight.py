@@ -7,13 +7,15 @@ from statistics import median
 
 from punie.errors import DataCheckError, TrainingError
 from punie.models.check import base_tensors, read_json, weight_files
+from punie.models.cuda_memory import estimate_on_cuda
+from punie.models.experts import has_experts
 from punie.models.memory import activation_bytes, architecture
 from punie.models.training_memory import estimate_training, room_on_disk
 from punie.records.datacheck import DataFinding
 from punie.records.dataset import Split
 from punie.records.encoding import EncodedSplit, Encoding
 from punie.records.preflight import Preflight, SplitLengths
-from punie.records.training import Loaded, Probed, ResolvedPlan
+from punie.records.training import Loaded, Method, Probed, Quantization, ResolvedPlan
 from punie.sizes import byte_size
 
 LEAKAGE = "leakage"
@@ -51,30 +53,63 @@ def all_lengths(encoding: Encoding, max_length: int) -> dict[Split, SplitLengths
 
 
 def memory_estimate(
-    folder: Path, plan: ResolvedPlan, *, longest: int, most_trained: int
+    folder: Path,
+    plan: ResolvedPlan,
+    *,
+    longest: int,
+    most_trained: int,
+    backend: str = "mlx",
+    gpu: bool = False,
 ) -> int | None:
-    """Peak bytes of the training, or None where the model's config does not say enough."""
+    """Peak bytes of the training, or None where the model's config does not say enough.
+
+    `gpu`: the backend computes on one that has a memory of its own.
+    """
     shape = architecture(read_json(folder / "config.json"))
     if shape is None:
         return None
+    tensors = base_tensors(folder)
+    if backend == "cuda":
+        return estimate_on_cuda(
+            shape, plan, tensors, gpu=gpu, longest=longest, most_trained=most_trained
+        ).total
     return estimate_training(
         shape,
         plan,
         weight_bytes=sum(file.stat().st_size for file in weight_files(folder)),
-        value_bytes=activation_bytes(base_tensors(folder)),
+        value_bytes=activation_bytes(tensors),
         longest=longest,
         most_trained=most_trained,
     ).total
 
 
-def refuse_what_cannot_fit(estimate: int | None, free: int) -> None:
-    """Raise TrainingError where not even the probe should be tried."""
-    if estimate is not None and estimate > HOPELESS * free:
-        raise TrainingError(
-            f"the training would take about {byte_size(estimate)}, {byte_size(free)} are free",
-            hint="shorten the rows (max_length), lower batch_size or layers, set "
-            "gradient_checkpointing, take a smaller model, or close programs",
-        )
+def packable(folder: Path, plan: ResolvedPlan, backend: str) -> ResolvedPlan | None:
+    """The plan with its base in 4 bits, where that is a choice that it did not make."""
+    if backend != "cuda" or plan.method is Method.FULL:
+        return None
+    if plan.quantization is not Quantization.NONE or has_experts(read_json(folder / "config.json")):
+        return None
+    packed = {"quantization": Quantization.FOUR_BIT, "double_quantization": True}
+    return plan.model_copy(update=packed)
+
+
+def refuse_what_cannot_fit(estimate: int | None, free: int, *, packed: int | None = None) -> None:
+    """Raise TrainingError where not even the probe should be tried.
+
+    `packed` is what the same training would take with its base in 4 bits.
+    """
+    if estimate is None or estimate <= HOPELESS * free:
+        return
+    hint = (
+        "shorten the rows (max_length), lower batch_size or layers, set gradient_checkpointing, "
+        "take a smaller model, or close programs"
+    )
+    if packed is not None and packed <= SHARE * free:
+        hint = f"--quantization 4bit would fit, with about {byte_size(packed)}; or {hint}"
+    raise TrainingError(
+        f"the training would take about {byte_size(estimate)}, {byte_size(free)} are free",
+        hint=hint,
+    )
 
 
 def refuse_without_room(folder: Path, plan: ResolvedPlan, work: Path) -> None:

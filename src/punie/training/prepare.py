@@ -19,6 +19,7 @@ from punie.training.preflight import (
     LEAKAGE,
     all_lengths,
     memory_estimate,
+    packable,
     refuse_defects,
     refuse_what_cannot_fit,
     refuse_without_room,
@@ -36,6 +37,9 @@ class Setup:
     rows: Mapping[Split, Sequence[Row]]
     plan: ResolvedPlan
     processes: int = 1
+    backend: str = "mlx"
+    gpu: bool = False
+    """Whether the backend computes on a GPU with a memory of its own."""
     suites: Sequence[EvalSuite] = ()
     """Every suite of the project, for leakage."""
     allow_leakage: bool = False
@@ -77,14 +81,21 @@ async def prepare(
     refuse_defects(report.errors, allow_leakage=setup.allow_leakage)
     lengths = all_lengths(encoding, setup.plan.max_length)
     train = lengths[Split.TRAIN]
-    estimate = memory_estimate(
-        job.model,
-        part_for_each(setup.plan, setup.processes),
-        longest=train.longest,
-        most_trained=train.most_trained,
-    )
+
+    def estimated(plan: ResolvedPlan) -> int | None:
+        return memory_estimate(
+            job.model,
+            part_for_each(plan, setup.processes),
+            longest=train.longest,
+            most_trained=train.most_trained,
+            backend=setup.backend,
+            gpu=setup.gpu,
+        )
+
+    estimate = estimated(setup.plan)
     if free_bytes is not None:
-        refuse_what_cannot_fit(estimate, free_bytes)
+        packed = packable(job.model, setup.plan, setup.backend)
+        refuse_what_cannot_fit(estimate, free_bytes, packed=packed and estimated(packed))
     preflight = Preflight(
         model=setup.model.model.name,
         dataset=setup.version,

@@ -37,11 +37,6 @@ def require_rows(processes: int, plan: ResolvedPlan) -> None:
         )
 
 
-def memory_for_each(free: int, processes: int, *, backend: str, device: str) -> int:
-    """What one process may take of `free` bytes: a part, unless each has a GPU of its own."""
-    return free if _each_has_a_gpu(backend, device) else free // processes
-
-
 def part_for_each(plan: ResolvedPlan, processes: int) -> ResolvedPlan:
     """The plan as one process sees it, for its memory: with the largest share of a batch."""
     return plan.model_copy(update={"batch_size": -(-plan.batch_size // processes)})
