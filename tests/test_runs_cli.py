@@ -13,8 +13,9 @@ from in_process import Command, command_in
 from punie.cli.output import emit_json
 from punie.journal.entry import write_entry
 from punie.records.result import Completion, EvalFault, EvalResult, FaultKind
-from punie.records.run import Sources
+from punie.records.run import ModelIdentity, Sources
 from punie.records.suite import EvalSuite
+from punie.records.training import Quantization
 from punie.store.runs import RunStore
 
 HOSTILE = "=cmd \x1b[31m\x9b2J\u202e\r\n\0 end"
@@ -67,6 +68,24 @@ def test_a_score_without_whole_categories_is_marked_in_the_list(project: Path, p
     shown = punie("runs", "list").out
     assert "%*" in shown.replace("]*", "%*")
     assert "* whole categories have no answer: punie runs show RUN" in shown
+
+
+def test_the_list_says_the_backend_where_there_are_several(
+    project: Path, punie: Command, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert " on " not in punie("runs", "list").out
+    model = ModelIdentity(
+        name=f"./{'long/' * 12}fused", backend="cuda", quantization=Quantization.FOUR_BIT
+    )
+    run = journal_run.report(journal_run.rows(), model=model, id="r2").run
+    with RunStore(project) as store:
+        store.create(run, EvalSuite(name="s", prompts=tuple(journal_run.prompts())))
+    shown = [line for line in punie("runs", "list").out.splitlines() if line.strip()]
+    assert {line.split()[0] for line in shown} >= {"run", "r1", "r2"}
+    line = next(line for line in shown if "r2" in line)
+    assert "/fused" in line
+    assert "cuda NF4" in line
 
 
 def test_json_carries_checks_incidents_retries_and_the_way_on(punie: Command):
