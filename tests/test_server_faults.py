@@ -1,8 +1,9 @@
 """Every way in which a server is known to fail, in each state in which it can.
 
 A case is one fault in one state: while the server is starting, while it is idle, or with requests
-in flight. The server is the fake one with its fault flags, or the real `mlx_lm.server` with the
-tiny model, and is started by the same code as in `punie eval`.
+in flight. The server is the fake one with its fault flags, or a real one with the tiny model
+(`mlx_lm.server`, and where the case says so `transformers serve` too), and is started by the same
+code as in `punie eval`.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,10 @@ from typing import Any
 import psutil
 import pytest
 
-from punie.backends.mlx import BOUND_MODEL, MlxBackend, server_argv, server_env
+from punie.backends import cuda
+from punie.backends.cuda_env import cuda_env
+from punie.backends.installed import missing
+from punie.backends.mlx import BOUND_MODEL, server_argv, server_env
 from punie.errors import ServerError
 from punie.evaluation.ask import Patience
 from punie.evaluation.clock import Clock
@@ -38,21 +42,24 @@ from punie.serving.endpoint import Endpoint
 from punie.serving.keeper import RestartPolicy
 from punie.serving.owned import owned
 from punie.serving.process import ServerProcess, ServerState
+from real_servers import SERVERS, real
 
 FAKE = Path(__file__).with_name("fake_server.py")
 PUNIE = Path(sys.executable).with_name("punie")
 IDENTITY = ModelIdentity(name="m", backend="mlx")
+REAL = {"punie.backends.workers.serve", "punie.backends.workers.torch_serve"}
 HURRY = RestartPolicy(first_pause_s=0.0)
 Case = Callable[["Lab"], Awaitable[None]]
-CASES: dict[tuple[str, str], Case] = {}
+CASES: dict[tuple[str, str, str], Case] = {}
 
 
-def case(fault: str, state: str) -> Callable[[Case], Case]:
-    """File a test under its fault and its state."""
+def case(fault: str, state: str, servers: Sequence[str] = ("mlx",)) -> Callable[[Case], Case]:
+    """File a test under its fault and its state, for each of the real servers that it is for."""
 
     def file(test: Case) -> Case:
-        assert (fault, state) not in CASES
-        CASES[fault, state] = test
+        for server in servers:
+            assert (fault, state, server) not in CASES
+            CASES[fault, state, server] = test
         return test
 
     return file
@@ -64,6 +71,8 @@ class Lab:
 
     folder: Path
     tiny: Path
+    server: str = "mlx"
+    """The real server, where the case has one."""
 
     @property
     def log(self) -> Path:
@@ -93,8 +102,7 @@ class Lab:
     async def real(self, **config: Any) -> AsyncGenerator[Endpoint]:
         """The real server with the tiny model."""
         settings = {"model": self.tiny, "log": self.log} | config
-        backend = MlxBackend(IDENTITY, tools=True)
-        async with backend.serve(ServerConfig.model_validate(settings)) as endpoint:
+        async with real(self.server).serve(ServerConfig.model_validate(settings)) as endpoint:
             yield endpoint
 
     async def evaluate(self, endpoint: Endpoint, prompts: int = 6, **options: Any) -> EvalReport:
@@ -143,7 +151,7 @@ def servers_under(folder: Path) -> list[int]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             line = process.cmdline()
-            is_server = "punie.backends.workers.serve" in line or str(FAKE) in line
+            is_server = str(FAKE) in line or REAL & set(line)
             if is_server and Path(process.cwd()) == folder and runs(process.pid):
                 found.append(process.pid)
     return found
@@ -159,12 +167,15 @@ async def until(true: Callable[[], object], seconds: float = 30.0) -> None:
 # Another program holds the port.
 
 
-@case("port taken", "starting")
+@case("port taken", "starting", SERVERS)
 async def port_taken(lab: Lab) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         config = ServerConfig(model=lab.tiny, log=lab.log, port=port)
-        process = ServerProcess(server_argv(config), server_env(lab.folder), config)
+        argv, env = server_argv(config), server_env(lab.folder)
+        if lab.server == "cuda":
+            argv, env = cuda.server_argv(config), cuda_env("cpu")
+        process = ServerProcess(argv, env, config)
         with pytest.raises(ServerError, match=r"(?s)could not open its port.*Address already"):
             async with lab.serving(process):
                 pytest.fail("it must not become ready")
@@ -261,7 +272,7 @@ async def dies_mid_request(lab: Lab) -> None:
         assert outcome.attempts == 2
 
 
-@case("dies mid-stream", "in flight")
+@case("dies mid-stream", "in flight", SERVERS)
 async def real_server_killed_in_flight(lab: Lab) -> None:
     async with lab.real() as endpoint:
         process = process_of(endpoint)
@@ -682,8 +693,9 @@ def start_punie(lab: Lab, terminal: int | None = None) -> subprocess.Popen[bytes
     suite = write_suite(lab.folder, 500)
     stream = subprocess.DEVNULL if terminal is None else terminal
     return subprocess.Popen(
-        [PUNIE, "eval", str(suite), "--model", str(lab.tiny)],
+        [PUNIE, "eval", str(suite), "--model", str(lab.tiny), "--backend", lab.server],
         cwd=lab.folder,
+        env={**os.environ, "PUNIE_DEVICE": "cpu"},
         stdin=stream,
         stdout=stream,
         stderr=stream,
@@ -711,12 +723,12 @@ async def killed(lab: Lab, state: str) -> None:
     await until(lambda: not servers_under(lab.folder), 5.0)
 
 
-@case("punie is killed", "starting")
+@case("punie is killed", "starting", SERVERS)
 async def killed_starting(lab: Lab) -> None:
     await killed(lab, "starting")
 
 
-@case("punie is killed", "in flight")
+@case("punie is killed", "in flight", SERVERS)
 async def killed_in_flight(lab: Lab) -> None:
     await killed(lab, "in flight")
 
@@ -755,7 +767,7 @@ async def interrupt_starting(lab: Lab) -> None:
     await interrupted(lab, "starting", 1)
 
 
-@case("Ctrl-C", "in flight")
+@case("Ctrl-C", "in flight", SERVERS)
 async def interrupt_in_flight(lab: Lab) -> None:
     await interrupted(lab, "in flight", 1)
 
@@ -917,7 +929,12 @@ async def eight_at_once(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "state"), list(CASES), ids=[f"{fault}-{state}" for fault, state in CASES]
+    ("fault", "state", "server"), list(CASES), ids=["-".join(each) for each in CASES]
 )
-async def test_a_server_fault(fault: str, state: str, tmp_path: Path, tiny_model: Path) -> None:
-    await CASES[fault, state](Lab(folder=tmp_path, tiny=tiny_model))
+async def test_a_server_fault(
+    fault: str, state: str, server: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    if missing(server):
+        pytest.skip(f"the {server} backend is not installed")
+    lab = Lab(folder=tmp_path, tiny=tiny_model, server=server)
+    await CASES[fault, state, server](lab)

@@ -196,7 +196,13 @@ class StopAt(StoppingCriteria):
 
 
 def can_batch(model: Any) -> bool:
-    """Whether the batch's cache can hold all that the model remembers of a text."""
+    """Whether the batch's cache can hold all that the model remembers of a text.
+
+    8-bit weights share no batch: which columns they keep in 16 bits is decided by all tokens of it,
+    so each answer would depend on the others.
+    """
+    if getattr(model, "is_loaded_in_8bit", False):
+        return False
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
     stateful: bool = model._is_stateful  # noqa: SLF001 - it is told nowhere else
     return not stateful and kinds <= {"full_attention", "sliding_attention"}

@@ -3,6 +3,7 @@
 # pyright: reportUnknownArgumentType=false
 # transformers, peft and bitsandbytes are only partly typed.
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ def packing(served: Served) -> Any:
     from transformers import BitsAndBytesConfig  # noqa: PLC0415 - see above
 
     if served.quantization == "8bit":
+        # A line for each layer and token: gigabytes in the log of a long eval.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     if served.quantization == "4bit":
         unpacked = "float32" if served.computed_in == "auto" else served.computed_in
