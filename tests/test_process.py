@@ -4,17 +4,16 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-from numpy.typing import NDArray
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
+from made_lora import made_lora
 from punie.backends.local import serve_model
 from punie.backends.mlx import MlxBackend, server_argv, server_env
 from punie.cli.served import served
@@ -29,6 +28,7 @@ from punie.serving.config import ServerConfig
 from punie.serving.process import ServerProcess
 from punie.serving.request import ChatRequest
 from punie.settings import Loaded, Settings
+from real_servers import either, real
 
 TINY = ModelIdentity(name="tiny", backend="mlx")
 REPORT = "import os, json; f = int(os.environ['PUNIE_EVENTS_FD'])\n"
@@ -52,11 +52,13 @@ async def at_once(_base_url: str) -> None:
     """A probe that is satisfied."""
 
 
+@either
 async def test_a_real_server_answers_and_leaves_nothing_behind(
-    tiny_model: Path, tmp_path: Path
+    server: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     config = ServerConfig(model=tiny_model, log=tmp_path / "server.log")
-    async with MlxBackend(TINY, tools=True).serve(config) as endpoint:
+    worker = {"mlx": "serve", "cuda": "torch_serve"}[server]
+    async with real(server).serve(config) as endpoint:
         async with ChatClient(endpoint) as client:
             streamed = await client.ask(question())
             with_tools = await client.ask(question(tools=(Tool(name="add"),)))
@@ -64,7 +66,7 @@ async def test_a_real_server_answers_and_leaves_nothing_behind(
         (listener,) = [
             c
             for c in psutil.Process().children(recursive=True)
-            if c.cmdline()[1:4] == ["-P", "-m", "punie.backends.workers.serve"]
+            if c.cmdline()[1:4] == ["-P", "-m", f"punie.backends.workers.{worker}"]
         ]
     assert streamed.completion_tokens == 8
     assert streamed.first_token_s is not None
@@ -82,45 +84,24 @@ def question(tools: tuple[Tool, ...] = ()) -> ChatRequest:
     )
 
 
-async def test_a_model_that_cannot_load_ends_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text('{"model_type": "llama"}')
+@either
+async def test_a_damaged_model_ends_with_the_reason(
+    server: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    os.truncate(tmp_path / "model" / "model.safetensors", 3000)
     config = ServerConfig(model=tmp_path / "model", log=tmp_path / "server.log")
-    with pytest.raises(ServerError, match=r"could not be loaded.*[Ss]afetensors"):
-        async with MlxBackend(TINY, tools=True).serve(config):
+    with pytest.raises(ServerError, match=r"could not be loaded.*([Ss]afetensor|array)"):
+        async with real(server).serve(config):
             pytest.fail("it must not become ready")
     assert "Traceback" in (tmp_path / "server.log").read_text()
-
-
-def lora(folder: Path, *, scale: float) -> Path:
-    """A LoRA adapter of rank 4 on the tiny model's query projections."""
-    folder.mkdir()
-    config = {
-        "fine_tune_type": "lora",
-        "num_layers": 2,
-        "lora_parameters": {
-            "rank": 4,
-            "scale": scale,
-            "dropout": 0.0,
-            "keys": ["self_attn.q_proj"],
-        },
-    }
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    random = np.random.default_rng(0)
-    tensors: dict[str, NDArray[np.float32]] = {}
-    for layer in range(2):
-        name = f"model.layers.{layer}.self_attn.q_proj"
-        tensors[f"{name}.lora_a"] = random.normal(size=(64, 4)).astype(np.float32)
-        tensors[f"{name}.lora_b"] = random.normal(size=(4, 64)).astype(np.float32)
-    save_file(tensors, folder / "adapters.safetensors")
-    return folder
 
 
 async def test_an_adapter_is_loaded_and_changes_the_answer(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     answers: list[str] = []
-    for adapter in (None, lora(tmp_path / "mine", scale=20.0)):
+    for adapter in (None, made_lora(tmp_path / "mine")):
         async with serve_model(str(tiny_model), adapter=adapter) as endpoint:
             assert endpoint.identity.adapter == (adapter.name if adapter else None)
             async with ChatClient(endpoint) as client:
