@@ -379,6 +379,7 @@ def test_a_damaged_file_is_named(trainer: Forks, job: TrainJob, file: str) -> No
         ({"layers": 3}, "the model has 2 blocks, the plan trains 3"),
         ({"optimizer_options": {"momentum": 0.9}}, "adam has no option momentum"),
         ({"optimizer_options": {"betas": (1.5, 0.9)}}, "beta"),
+        ({"optimizer_options": {"bias_correction": False}}, "no option bias_correction"),
         ({"optimizer": Optimizer.MUON}, "torch has no optimizer muon"),
         ({"method": Method.DORA}, "dora is not trained with torch"),
         (NF4 | {"method": Method.FULL}, "quantised model cannot be trained themselves"),

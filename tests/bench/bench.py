@@ -16,7 +16,9 @@ BENCHES = (
     "bench_trust.py",
     "bench_gate.py",
     "bench_train.py",
+    "bench_torch_train.py",
     "bench_train_start.py",
+    "bench_backends.py",
 )
 
 
