@@ -1,5 +1,8 @@
 """The real `transformers serve` as punie starts it: what a request asks for is what it gets."""
 
+# transformers is only partly typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 import asyncio
 import json
 import os
@@ -30,6 +33,7 @@ from punie.records.trust import Level
 from punie.serving.client import ChatClient, RequestFailed
 from punie.serving.config import ServerConfig
 from punie.serving.endpoint import Endpoint
+from punie.serving.process import ServerProcess
 from punie.serving.request import ChatRequest
 
 pytest.importorskip("bitsandbytes")
@@ -239,10 +243,48 @@ async def test_packed_weights_answer_otherwise_and_take_an_adapter(
         adapted = [each.text for each in await ask(served, *asked)]
         base = [each.text for each in await ask(replace(served, model=served.base_model), *asked)]
         assert adapted != base
-        assert served.keeper is not None
-        loaded = served.keeper.process.argv
-    assert loaded[loaded.index("--quantization") + 1] == quantization.value
+        alone = [(await ask(served, each))[0].text for each in asked]
+    assert alone == adapted
     assert "Traceback" not in config.log.read_text()
+
+
+async def test_a_batch_that_fails_ends_the_process_with_its_reason(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """The tokenizer has a token that the model has no row for, as after a careless edit."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    tokens = json.loads((model / "tokenizer.json").read_text())
+    added = dict(tokens["added_tokens"][0], id=516, content="<|beyond|>")
+    tokens["added_tokens"].append(added)
+    (model / "tokenizer.json").write_text(json.dumps(tokens))
+    config = ServerConfig(model=model, log=tmp_path / "server.log")
+    async with ServerProcess(server_argv(config), cuda_env("cpu"), config) as process:
+
+        async def greeted(base_url: str) -> None:
+            await ask(Endpoint(base_url=base_url, model="default_model", identity=TINY), question())
+
+        await process.start(greeted)
+        here = Endpoint(base_url=process.base_url, model="default_model", identity=TINY)
+        with pytest.raises(RequestFailed):
+            await ask(here, question("<|beyond|>"))
+        await process.ended()
+        assert process.death() == "the server's generation thread failed"
+        assert "index out of range" in process.log_tail()
+
+
+def test_calls_are_read_in_the_form_that_the_template_asks_for(tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from punie.backends.workers.torch_serve_parts import json_calls
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_model)
+    text = 'Adding.\n<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>'
+    parsed: dict[str, Any] = tokenizer.parse_response(
+        text, json_calls(tokenizer), prefix="<|im_start|>assistant\n"
+    )
+    assert parsed["content"] == "Adding."
+    assert parsed["tool_calls"][0]["function"] == {"name": "add", "arguments": {"a": 1}}
 
 
 def test_the_command_line_says_what_is_computed_where() -> None:

@@ -94,7 +94,11 @@ def json_calls(tokenizer: Any) -> dict[str, Any]:
         "transform": {"type": "function", "function": "{content}"},
     }
     content = {"close_pattern": rf"\s*(?:{ends})", "content": "text"}
-    return {"defaults": {"role": "assistant"}, "fields": {"tool_calls": calls, "content": content}}
+    return {
+        "defaults": {"role": "assistant"},
+        "start_anchor_pattern": r"\Z",  # the answer begins where the prompt ends
+        "fields": {"tool_calls": calls, "content": content},
+    }
 
 
 def leave_only(paths: tuple[str, ...]) -> None:
