@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from punie.records.training import (
     Failed,
     FailureKind,
     Loaded,
+    Optimizer,
     Probed,
+    Quantization,
     Started,
     Step,
     TrainEvent,
@@ -27,6 +30,7 @@ from punie.training.benchmark import (
     create_dummy_dataset,
     measure_shape,
     run_training_benchmark,
+    training_job,
 )
 from punie.training.benchmark_recorder import Recorder
 from punie.training.token_rows import write_random_rows
@@ -113,12 +117,17 @@ def test_a_shape_that_the_model_has_not(tiny_model: Path) -> None:
         target.shape(seq=target.context_length + 1)
 
 
+def free(size: int) -> Callable[[str, str], int]:
+    """A device with so many bytes left."""
+    return lambda _backend, _device: size
+
+
 def test_a_worker_over_the_memory_limit_is_out_of_memory(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However far the estimate is above what is free, it is tried: the worker finds out.
     monkeypatch.setattr(benchmark, "HOPELESS", 1e9)
-    monkeypatch.setattr(benchmark, "free_memory", lambda: 1_000_000)
+    monkeypatch.setattr(benchmark, "free_where", free(1_000_000))
     recorder = Recorder("m", SHAPE)
     cell = asyncio.run(measure_shape(Target.of(str(tiny_model)), recorder, iterations=1))
     assert cell.end is CellEnd.OUT_OF_MEMORY
@@ -129,7 +138,7 @@ def test_a_worker_over_the_memory_limit_is_out_of_memory(
 def test_what_cannot_fit_is_not_even_tried(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark, "free_memory", lambda: 100_000)
+    monkeypatch.setattr(benchmark, "free_where", free(100_000))
     with pytest.raises(TrainingError, match="not tried: it takes about"):
         asyncio.run(run_training_benchmark(str(tiny_model), 1))
 
@@ -224,3 +233,20 @@ def test_random_rows_are_as_long_as_was_asked(tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     write_random_rows(again, rows=5, seq=33, vocabulary=100, seed=1)
     assert again.read_bytes() == head
+
+
+def test_on_cuda_a_training_is_timed_as_it_would_be_trained(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    def packing(asked: Quantization | None) -> tuple[Quantization, bool, Optimizer]:
+        target = Target(name="t", path=tiny_model, vocabulary=500, quantization=asked, device="cpu")
+        folder = tmp_path / str(asked)
+        folder.mkdir()
+        plan = training_job(target, SHAPE, 1, folder, backend="cuda").plan
+        assert plan.gradient_checkpointing
+        return plan.quantization, plan.double_quantization, plan.optimizer
+
+    eight, paged = Quantization.EIGHT_BIT, Optimizer.PAGED_ADAMW_8BIT
+    assert packing(None) == (Quantization.FOUR_BIT, True, paged)
+    assert packing(eight) == (eight, False, paged)
+    assert packing(Quantization.NONE) == (Quantization.NONE, False, paged)

@@ -5,19 +5,19 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from punie.backends.base import TrainingBackend
 from punie.backends.choose import training_backend
 from punie.backends.local import LocalModel, serve
+from punie.backends.room import free_where
 from punie.cli.benchmark_live import Doing
 from punie.errors import ModelError, PunieError, ServerError, TrainingError
 from punie.records.benchmark import GridCell, ServingCell, Shape
-from punie.records.training import TrainEvent
+from punie.records.training import Quantization, TrainEvent
 from punie.serving.client import ChatClient
-from punie.serving.free_memory import free_memory
 from punie.serving.turn import turn_to_start
 from punie.settings import Loaded
 from punie.training.benchmark import ITERATIONS, Target, measure_shape
@@ -85,7 +85,11 @@ async def measure_all(
     Raises InputError for a shape that cannot be, and what is wrong with data that was asked for.
     """
     if wish.train:
-        target = await asyncio.to_thread(Target.of, model.identity.name)
+        target = replace(
+            await asyncio.to_thread(Target.of, model.identity.name),
+            quantization=Quantization(wish.quantization) if wish.quantization else None,
+            device=model.how.device,
+        )
         shape = target.shape(batch=wish.batch, seq=wish.seq, rank=wish.rank, layers=wish.layers)
         await _count_tokens(wish, settings, target, draft, doing)
         backend = training_backend(model.how.backend, model.how.device)
@@ -194,8 +198,8 @@ async def _serve(model: LocalModel, draft: Draft, doing: Doing, *, budget_s: flo
         async with contextlib.AsyncExitStack() as stack:
             doing.begin(f"starting a server with {model.identity.name}")
             async with turn_to_start():
-                free = free_memory()
-                fits = memory_fits(model.path, free)
+                free = free_where(model.how.backend or "mlx", model.how.device)
+                fits = memory_fits(model.path, free, model.how)
                 if why := fits(wanted[0]):
                     raise ModelError(
                         f"the model does not fit into memory: even alone {why}",

@@ -1,23 +1,36 @@
 """How many seconds an iteration of training takes on this machine, by the worker that trains."""
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from punie.backends.base import TrainingBackend
 from punie.backends.choose import training_backend
+from punie.backends.room import computes_on_gpu, free_where
 from punie.errors import InputError, TrainingError
+from punie.models.check import read_json
 from punie.models.describe import describe
+from punie.models.experts import has_experts
+from punie.models.hf_folder import hf_folder
 from punie.models.resolve import resolve
 from punie.records.benchmark import CellEnd, GridCell, Shape, TrainingBenchmark
 from punie.records.dataset import Split
-from punie.records.training import Masking, ResolvedPlan, TrainEvent, TrainJob
-from punie.serving.free_memory import free_memory
+from punie.records.training import (
+    Masking,
+    Quantization,
+    ResolvedPlan,
+    TrainEvent,
+    TrainJob,
+    TrainPlan,
+)
 from punie.sizes import byte_size
 from punie.training.benchmark_recorder import WARMUP, Recorder
+from punie.training.defaults import with_backend_defaults
 from punie.training.preflight import HOPELESS, memory_estimate
 from punie.training.token_rows import write_random_rows
 
@@ -39,6 +52,10 @@ class Target:
     vocabulary: int
     layers: int | None = None
     context_length: int | None = None
+    quantization: Quantization | None = None
+    """The packing that was asked for; None: that of a training on the backend."""
+    device: Literal["auto", "gpu", "cpu"] = "auto"
+    """What cuda computes on."""
 
     @classmethod
     def of(cls, name: str) -> "Target":
@@ -120,12 +137,15 @@ async def measure_shape(
     When this is cancelled, the recorder has what there was up to then. Raises ModelError where the
     model cannot be trained at all.
     """
+    backend = backend or training_backend(None)
+    if backend.name == "cuda":
+        target = replace(target, path=await asyncio.to_thread(hf_folder, target.path))
     with tempfile.TemporaryDirectory(prefix="punie-") as folder:
-        job = training_job(target, recorder.shape, iterations, Path(folder))
-        if too_large := _too_large(target, job):
+        job = training_job(target, recorder.shape, iterations, Path(folder), backend=backend.name)
+        if too_large := _too_large(target, job, backend.name):
             recorder.refuse(too_large)
             return recorder.cell()
-        async with aclosing((backend or training_backend(None)).train(job)) as events:
+        async with aclosing(backend.train(job)) as events:
             async for event in events:
                 watch(event)
                 if recorder.note(event):
@@ -134,15 +154,27 @@ async def measure_shape(
     return recorder.cell()
 
 
-def training_job(target: Target, shape: Shape, iterations: int, folder: Path) -> TrainJob:
-    """The worker's job, and its rows in `folder`: random ids, the same for the same shape."""
+def training_job(
+    target: Target, shape: Shape, iterations: int, folder: Path, *, backend: str
+) -> TrainJob:
+    """The worker's job, and its rows in `folder`: random ids, the same for the same shape.
+
+    What the shape leaves open is as in a training on that backend.
+    """
     total = WARMUP + iterations
     rows = folder / "rows.safetensors"
     number = shape.batch * min(total, max(1, MOST_ROWS // shape.batch))
     write_random_rows(rows, rows=number, seq=shape.seq, vocabulary=target.vocabulary)
     work = folder / "work"
     work.mkdir()
+    asked = TrainPlan(quantization=target.quantization) if target.quantization else TrainPlan()
+    experts = has_experts(read_json(target.path / "config.json"))
+    usual = with_backend_defaults(asked, backend, experts=experts)
     plan = ResolvedPlan(
+        quantization=usual.quantization,
+        double_quantization=usual.double_quantization,
+        gradient_checkpointing=usual.gradient_checkpointing,
+        optimizer=usual.optimizer,
         rank=shape.rank,
         alpha=4.0 * shape.rank,
         layers=shape.layers,
@@ -155,7 +187,7 @@ def training_job(target: Target, shape: Shape, iterations: int, folder: Path) ->
         checkpoint_every=total,
         patience=None,
     )
-    limit = int(MEMORY_SHARE * free_memory())
+    limit = int(MEMORY_SHARE * free_where(backend, target.device))
     return TrainJob(
         plan=plan,
         model=target.path,
@@ -166,11 +198,18 @@ def training_job(target: Target, shape: Shape, iterations: int, folder: Path) ->
     )
 
 
-def _too_large(target: Target, job: TrainJob) -> str:
+def _too_large(target: Target, job: TrainJob, backend: str) -> str:
     """Why the shape must not even be tried: by estimate it takes far more than is free."""
     length = job.plan.max_length
-    estimate = memory_estimate(target.path, job.plan, longest=length, most_trained=length)
-    free = free_memory()
+    estimate = memory_estimate(
+        target.path,
+        job.plan,
+        longest=length,
+        most_trained=length,
+        backend=backend,
+        gpu=computes_on_gpu(backend, target.device),
+    )
+    free = free_where(backend, target.device)
     if estimate is None or estimate <= HOPELESS * free:
         return ""
     needed = f"about {byte_size(estimate)} by estimate"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from punie.backends.preflight import estimates_of
+from punie.backends.choose import BackendChoice
+from punie.backends.preflight import MLX, estimates_of
 from punie.errors import ServerError
 from punie.models.memory import SHARE
 from punie.records.benchmark import CellEnd, Quartiles, ServingCell
@@ -255,8 +256,11 @@ def generation_rate(answer: Completion) -> float | None:
     return tokens / seconds if tokens > 0 and seconds > 0 else None
 
 
-def memory_fits(folder: Path, free: int) -> Callable[[Load], str | None]:
-    """The reason why a load must not be tried with so many bytes free; None where it fits."""
+def memory_fits(folder: Path, free: int, how: BackendChoice = MLX) -> Callable[[Load], str | None]:
+    """The reason why a load must not be tried with so many bytes free; None where it fits.
+
+    `how` is what serves the model.
+    """
 
     def why_not(load: Load) -> str | None:
         estimates = estimates_of(
@@ -264,6 +268,7 @@ def memory_fits(folder: Path, free: int) -> Callable[[Load], str | None]:
             longest_prompt_tokens=load.prompt_tokens,
             max_tokens=ANSWER_TOKENS,
             up_to=load.concurrency,
+            how=how,
         )
         if estimates is None or estimates[-1].total <= SHARE * free:
             return None
