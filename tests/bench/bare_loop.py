@@ -29,7 +29,7 @@ async def worker(client: httpx2.AsyncClient, url: str, bodies: list[str]) -> int
 
 async def ask_all(url: str, bodies: list[str], concurrency: int) -> int:
     limits = httpx2.Limits(max_connections=concurrency)
-    async with httpx2.AsyncClient(limits=limits, trust_env=False) as client:
+    async with httpx2.AsyncClient(limits=limits, timeout=600, trust_env=False) as client:
         workers = [worker(client, url, bodies) for _ in range(concurrency)]
         return sum(await asyncio.gather(*workers))
 
