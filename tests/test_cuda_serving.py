@@ -359,3 +359,22 @@ def test_an_overlay_is_links_and_an_adapter_and_made_once(tiny: Path, tmp_path: 
     assert overlay(other, tiny, cache=tmp_path / "cache") != made
     with pytest.raises(ModelError):
         overlay(tmp_path / "none", tiny, cache=tmp_path / "cache")
+
+
+def test_full_fine_tuning_replaces_tensors_of_the_base(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM
+
+    adapter = tmp_path / "full"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"fine_tune_type": "full", "num_layers": 1}')
+    name = "model.layers.1.self_attn.q_proj.weight"
+    replaced = torch.full((64, 64), 0.5)
+    save_file({name: replaced}, adapter / "adapters.safetensors")
+    made = overlay(adapter, tiny_model, cache=tmp_path / "cache")
+    base, loaded = (
+        AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (tiny_model, made)
+    )
+    assert torch.equal(loaded[name], replaced)
+    assert all(torch.equal(loaded[each], base[each]) for each in base if each != name)
