@@ -141,7 +141,8 @@ def processor_seconds(job: TrainJob, folder: Path, iterations: int, *, ours: boo
 
 def measure(model: Path, folder: Path, rounds: int, *, targets: bool) -> list[Row]:
     """Both in turn on the same batches."""
-    rows = write_rows(folder / "rows", train=random_rows(60, shortest=60, longest=200))
+    # All of one length: else the probe's largest batch would be larger with more iterations.
+    rows = write_rows(folder / "rows", train=random_rows(60, shortest=128, longest=129))
     job = TrainJob(plan=PLAN, model=model, rows=rows, folder=folder, save=False)
     if not targets:
         job = job.model_copy(update={"plan": PLAN.model_copy(update={"layers": 2})})
