@@ -360,6 +360,6 @@ def test_a_server_for_daily_use_gets_a_cap_or_is_refused(
     cap = cap_for_serving(tiny_model, context=2048, max_tokens=256)
     assert cap is not None
     assert cap > 2_000_000_000
-    monkeypatch.setattr("punie.backends.preflight.free_memory", lambda: 50_000_000)
+    monkeypatch.setattr("punie.backends.room.free_memory", lambda: 50_000_000)
     with pytest.raises(ModelError, match="does not fit"):
         cap_for_serving(tiny_model, context=2048, max_tokens=256)

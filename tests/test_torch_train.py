@@ -270,8 +270,8 @@ def test_an_adapter_is_what_mlx_lm_reads_and_has_the_same_loss_there(
 
 LOSS_IN_MLX = """
 import json, sys
-from punie.backends.workers.train_machine import load_blas
-load_blas()
+from punie.backends.workers.before_mlx import before_mlx
+before_mlx()
 import mlx.core as mx
 from mlx_lm.utils import load_adapters, load_model
 from punie.backends.workers.mlx_head import mean_loss

@@ -26,9 +26,9 @@ import psutil
 
 from punie.backends.blas import find_openblas
 from punie.backends.workers import train_program
+from punie.backends.workers.before_mlx import BLAS, before_mlx
 from punie.backends.workers.train_engine import Engine
 from punie.backends.workers.train_failure import EVENTS_FD, Emit
-from punie.backends.workers.train_machine import BLAS, load_blas
 from punie.records.training import TRAIN_EVENT, Step, TrainEvent, TrainJob
 
 ENGINES = {"mlx_train": "mlx_engine", "torch_train": "torch_engine"}
@@ -104,7 +104,7 @@ def forks(program: str = "mlx_train") -> Generator[Forks]:
 def _serve() -> None:
     program, workers = sys.argv[1], "punie.backends.workers"
     if program == "mlx_train":
-        load_blas()
+        before_mlx()
     worker = importlib.import_module(f"{workers}.{program}")
     for name in (ENGINES[program], "train_loop"):
         importlib.import_module(f"{workers}.{name}")  # before the forks

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from punie.backends.workers.train_machine import load_blas
+from punie.backends.workers.before_mlx import before_mlx
 from punie.backends.workers.train_rows import Epochs, make_batch, read_tokens
 from punie.records.dataset import Split
 from punie.records.training import Method, TrainJob
@@ -37,7 +37,7 @@ class Clock:
 
 
 def main(job: TrainJob, out: Path) -> None:
-    load_blas()
+    before_mlx()
     import mlx.core as mx
     from mlx import nn, optimizers
     from mlx_lm.tuner.trainer import TrainingArgs, train

@@ -45,13 +45,22 @@ def current_memory(pid: int) -> int | None:
 
 
 def family(pid: int) -> list[int]:
-    """A process and, on Linux, all that it started and that lives, by each of its threads."""
+    """A process and, on Linux, the living ones of the same program that its threads started.
+
+    Another program is no part of the server: mlx runs a compiler, which takes more than a small
+    model does.
+    """
     found = [pid]
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+        with contextlib.suppress(OSError):  # the thread, or the child, has ended meanwhile
             for child in listed.read_text(encoding="ascii").split():
-                found += family(int(child))
+                if _program(int(child)) == _program(pid):
+                    found += family(int(child))
     return found
+
+
+def _program(pid: int) -> Path:
+    return Path(f"/proc/{pid}/exe").readlink()
 
 
 def _summed(measure: Callable[[int], int | None], pid: int) -> int | None:

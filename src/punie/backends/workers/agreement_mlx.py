@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from punie.backends.workers.agreement import answer, compared, probe_tokens
-from punie.backends.workers.lifeline import load_blas
+from punie.backends.workers.before_mlx import before_mlx
 
-load_blas()
+before_mlx()
 
 import mlx.core as mx  # noqa: E402 - only after BLAS
 from mlx_lm.utils import load_adapters, load_model  # noqa: E402 - as above

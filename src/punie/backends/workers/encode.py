@@ -22,6 +22,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
+from punie.backends.workers.before_mlx import leave_torch_out
 from punie.backends.workers.chat_text import HostileError, Tokenizer, UnusableError
 from punie.backends.workers.read_back import CallReader
 from punie.backends.workers.row_tokens import EncodedRow, RowEncoder
@@ -202,6 +203,7 @@ def _limit_memory(job: EncodeJob) -> None:
 
 def main(path: Path) -> None:
     """Read the job, encode, write."""
+    leave_torch_out()
     job = EncodeJob.model_validate_json(path.read_bytes())
     try:
         tokenizer = Tokenizer(job.model)

@@ -23,9 +23,10 @@ from typing import Any
 
 from punie.backends.workers.agreement import compared, probe_tokens
 from punie.backends.workers.agreement_mlx import probabilities
-from punie.backends.workers.lifeline import end_with_parent, load_blas, say
+from punie.backends.workers.before_mlx import before_mlx
+from punie.backends.workers.lifeline import end_with_parent, say
 
-load_blas()
+before_mlx()
 
 import mlx.core as mx  # noqa: E402 - only after BLAS
 from mlx.utils import tree_unflatten  # noqa: E402 - as above

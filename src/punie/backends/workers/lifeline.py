@@ -1,19 +1,10 @@
 """How a worker that does one thing speaks to its parent, and ends when the parent is gone."""
 
-import ctypes
 import json
 import os
 import sys
 import threading
 from typing import Any
-
-BLAS = "PUNIE_BLAS"
-
-
-def load_blas() -> None:
-    """Load the OpenBLAS that the parent found; to be called before mlx is imported."""
-    if blas := os.environ.get(BLAS):
-        ctypes.CDLL(blas, mode=ctypes.RTLD_GLOBAL)
 
 
 def say(message: dict[str, Any]) -> None:

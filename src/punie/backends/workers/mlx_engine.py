@@ -36,7 +36,7 @@ def join() -> Any:
 class MlxEngine:
     """What `train_engine.Engine` describes.
 
-    `blas` is what `load_blas` said; `group`, mlx's, are the processes that train together.
+    `blas` is what `before_mlx` said; `group`, mlx's, are the processes that train together.
     """
 
     def __init__(self, blas: dict[str, str], group: Any = None) -> None:

@@ -5,15 +5,15 @@
 
 import sys
 
+from punie.backends.workers.before_mlx import before_mlx
 from punie.backends.workers.train_engine import Engine
-from punie.backends.workers.train_machine import load_blas
 from punie.backends.workers.train_program import main
 from punie.records.training import TrainJob
 
 
 def make_engine(job: TrainJob) -> Engine:
     """Load BLAS, then mlx, and find the other processes."""
-    blas = load_blas()
+    blas = before_mlx()
     from punie.backends.workers.mlx_engine import (  # noqa: PLC0415 - only after BLAS
         MlxEngine,
         join,

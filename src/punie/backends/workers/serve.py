@@ -2,7 +2,8 @@
 
     python -m punie.backends.workers.serve [mlx_lm.server's own flags]
 
-It runs `mlx_lm.server.main()` unchanged, after eight things that can only be done from inside:
+It runs `mlx_lm.server.main()` unchanged, after nine things that can only be done from inside:
+- torch is left out, which transformers would import for nothing where it is installed.
 - OpenBLAS is loaded before mlx where the environment names it (`PUNIE_BLAS`): mlx's own build for
   Linux carries a reference BLAS, about thirty times slower.
 - The port that the socket got is reported on the events descriptor, so that `--port 0` works and
@@ -27,7 +28,6 @@ It runs `mlx_lm.server.main()` unchanged, after eight things that can only be do
 # pyright: reportMissingParameterType=false
 # mlx_lm carries no types.
 
-import ctypes
 import json
 import logging
 import os
@@ -35,7 +35,8 @@ import traceback
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-BLAS = "PUNIE_BLAS"
+from punie.backends.workers.before_mlx import before_mlx
+
 EVENTS_FD = "PUNIE_EVENTS_FD"
 BACKLOG = 128
 """Connections that may wait to be accepted. The standard library's 5 makes a burst of clients wait
@@ -206,8 +207,7 @@ def survive_odd_tool_calls(formatter: Any) -> None:
 
 def main() -> None:
     """Load BLAS, then mlx_lm, then serve."""
-    if blas := os.environ.get(BLAS):
-        ctypes.CDLL(blas, mode=ctypes.RTLD_GLOBAL)
+    before_mlx()
     import mlx_lm.server as mlx_server  # noqa: PLC0415 - only after BLAS
     from mlx_lm.models.cache import LRUPromptCache  # noqa: PLC0415 - only after BLAS
 

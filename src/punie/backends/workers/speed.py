@@ -7,21 +7,19 @@ float32 and as large as those of a small model's prompt; the fastest of the trie
 # pyright: reportUnknownArgumentType=false
 # mlx is only partly typed.
 
-import ctypes
 import json
-import os
 import time
 from importlib import metadata
 
-BLAS = "PUNIE_BLAS"
+from punie.backends.workers.before_mlx import before_mlx
+
 SIZE = 640
 TRIES = 3
 
 
 def main() -> None:
     """Load BLAS where it is named, multiply, and say how fast."""
-    if blas := os.environ.get(BLAS):
-        ctypes.CDLL(blas, mode=ctypes.RTLD_GLOBAL)
+    before_mlx()
     import mlx.core as mx  # noqa: PLC0415 - only after BLAS
 
     left = mx.random.normal((SIZE, SIZE))

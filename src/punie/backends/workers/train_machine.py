@@ -3,32 +3,12 @@
 # pyright: reportUnknownArgumentType=false
 # mlx is only partly typed.
 
-import ctypes
 import os
 from importlib import metadata
 
-BLAS = "PUNIE_BLAS"
 LOOP_FORMAT = 1
 """Grows with every change of punie's own that changes the bits of a training: the order of rows,
 what shares a batch and how wide it is, where logits are computed, and when what is updated."""
-
-
-def load_blas() -> dict[str, str]:
-    """Load OpenBLAS where the environment names it, before mlx is imported.
-
-    Gives its version, the processor that it found, and its threads.
-    """
-    path = os.environ.get(BLAS)
-    if not path:
-        return {"blas": "mlx's own"}
-    library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
-    try:
-        library.openblas_get_config.restype = ctypes.c_char_p
-        config = library.openblas_get_config().decode()
-        threads = str(library.openblas_get_num_threads())
-    except AttributeError:
-        return {"blas": os.path.realpath(path).rsplit("/", 1)[-1]}
-    return {"blas": config, "blas_threads": threads}
 
 
 def describe(blas: dict[str, str]) -> dict[str, str]:
