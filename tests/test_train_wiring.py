@@ -85,7 +85,7 @@ def refused(punie: InProcess, *words: str) -> Any:
 def test_a_hopeless_training_is_refused_before_anything_is_tried(
     punie: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("punie.cli.training.free_memory", lambda: 100_000)
+    monkeypatch.setattr("punie.backends.room.free_memory", lambda: 100_000)
     error = refused(punie)
     assert "100 kB are free" in error["message"]
     assert "max_length" in error["hint"]
@@ -97,7 +97,7 @@ def test_what_the_probe_measures_is_held_against_the_memory_that_is_free(
     shown = preflight(punie)
     estimate, peak = shown["memory_estimate_bytes"], shown["memory_measured_bytes"]
     assert 0.5 < estimate / peak < 2
-    monkeypatch.setattr("punie.cli.training.free_memory", lambda: peak)
+    monkeypatch.setattr("punie.backends.room.free_memory", lambda: peak)
     error = refused(punie)
     assert "the largest batch, 4 rows" in error["message"]
     assert "batch" in error["hint"]
