@@ -70,6 +70,12 @@ def test_there_and_back_through_the_command(project: Path, tiny_model: Path, con
     assert both == [told.adapter_hash] * 2
 
 
+def test_the_new_folder_may_have_any_name(project: Path, tiny_model: Path, convert: Command):
+    asked = ("convert", "mine", "--model", str(tiny_model), "--output", "back")
+    assert convert(*asked).code == 0
+    assert (project / "back" / PEFT_WEIGHTS).exists()
+
+
 def test_nothing_is_overwritten_and_nothing_half_done_stays(
     project: Path, tiny_model: Path, convert: Command
 ):

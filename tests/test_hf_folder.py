@@ -46,6 +46,19 @@ def test_a_plain_folder_is_loaded_as_it_is(tiny_model: Path, cache: Path):
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_adapter_that_lies_beside_the_weights_is_not_taken_along(
+    tiny_model: Path, tmp_path: Path, packed: bool
+):
+    folder = copied(tiny_model, tmp_path / "both")
+    folder = quantised(folder, tmp_path / "packed") if packed else folder
+    for name in ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"):
+        (folder / name).write_text("{}")
+    loaded = hf_folder(folder)
+    assert not list(loaded.glob("adapter_*"))
+    assert (loaded / "tokenizer.json").exists()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_weights_are_unpacked_to_the_bits_that_mlx_makes_of_them(
     tiny_model: Path, tmp_path: Path, dtype: str

@@ -107,6 +107,8 @@ def test_without_mlx_an_adapter_is_trained_and_measured_by_what_is_there(
     made = data_of(trained)["manifest"]
     done = punie(venv_without_mlx, folder, "eval", "one.yaml", "--adapter", "a", "--json")
     assert done.returncode == 0, done.stderr
+    versions = data_of(done)["run"]["provenance"]["versions"]
+    assert {"torch", "bitsandbytes", "peft"} <= versions.keys()
     measured = data_of(done)["run"]["model"]
     assert (measured["backend"], measured["server"]) == ("cuda", "transformers")
     assert measured["adapter_hash"] == made["adapter_hash"]

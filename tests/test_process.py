@@ -178,6 +178,14 @@ async def test_an_adapter_that_changes_no_layer_is_not_ready(tmp_path: Path) -> 
         await process.start(at_once)
 
 
+async def test_an_adapter_that_nobody_asked_for_is_not_ready(tmp_path: Path) -> None:
+    told = {"model": str(tmp_path), "adapter": None, "adapted_layers": 4}
+    loaded = json.dumps({"event": "loaded", **told})
+    process = child(tmp_path, LISTEN + f"os.write(f, b'{loaded}\\n')\n" + SLEEP)
+    with pytest.raises(ServerError, match="adapter on 4 layers, and none was named"):
+        await process.start(at_once)
+
+
 async def test_a_child_that_ignores_term_is_killed_with_its_group(tmp_path: Path) -> None:
     stubborn = (
         "import signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"

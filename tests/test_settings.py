@@ -54,17 +54,12 @@ def test_each_source_beats_the_one_before(project: Path, user_folder: Path) -> N
     assert load_settings(project, env).values.concurrency == 3
 
 
-@pytest.mark.parametrize("named", ["env/bin/python", "./run", "{project}/x/../env/bin/python"])
-def test_a_project_names_no_program_that_came_with_it(
-    project: Path, user_folder: Path, named: str
-) -> None:
-    within = f'vllm = "{named.format(project=project)}"\n'
-    (project / "punie.toml").write_text(within)
-    with pytest.raises(InputError, match=r"punie\.toml: vllm.*within the project") as refused:
+@pytest.mark.parametrize("named", ["env/bin/python", "../env/bin/python", "/proc/self/cwd/run"])
+def test_no_project_names_a_program(project: Path, user_folder: Path, named: str) -> None:
+    (project / "punie.toml").write_text(f'vllm = "{named}"\n')
+    with pytest.raises(InputError, match=r"punie\.toml: vllm.*may not name a program") as refused:
         load_settings(project, {})
-    assert f"PUNIE_VLLM={project}" in str(refused.value.hint)
-    (project / "punie.toml").write_text('vllm = "../env/bin/python"\n')
-    assert load_settings(project, {}).values.vllm == "../env/bin/python"
+    assert "PUNIE_VLLM" in str(refused.value.hint)
     (project / "punie.toml").unlink()
     (user_folder / "config.toml").write_text(f'vllm = "{project}/env/bin/python"\n')
     assert load_settings(project, {}).values.vllm == f"{project}/env/bin/python"

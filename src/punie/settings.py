@@ -143,7 +143,7 @@ def load_settings(start: Path, env: Mapping[str, str] | None = None) -> Loaded:
     origins: dict[str, str] = {}
     for label, path, raw in sources:
         _check(raw, path, label)
-        _refuse_own_program(raw, path, project)
+        _refuse_a_program(raw, path, project)
         _merge(merged, _with_paths_from(raw, path.parent, start.resolve()), origins, label)
     from_env = _from_environment(os.environ if env is None else env)
     for name, variable, value in from_env:
@@ -272,20 +272,16 @@ def _check(raw: dict[str, Any], path: Path | None, label: str) -> None:
         raise InputError(text, hint="punie config shows every setting") from error
 
 
-def _refuse_own_program(raw: Mapping[str, Any], path: Path, project: Path) -> None:
-    """Raise InputError where a project's file names a program that came with the project.
+def _refuse_a_program(raw: Mapping[str, Any], path: Path, project: Path) -> None:
+    """Raise InputError where a project's file names a program.
 
-    `vllm` is run: who looks into somebody's repository must not thereby run what lies in it.
+    `vllm` is run: who looks into somebody's repository must not thereby run what came with it, and
+    no look at the path alone can tell that, with links and with projects within a repository.
     """
-    named = raw.get("vllm")
-    if not named or path.parent != project:
-        return
-    program = Path(os.path.normpath(path.parent / Path(named).expanduser()))
-    if program.is_relative_to(project):
+    if raw.get("vllm") and path.parent == project:
         raise InputError(
-            f"{path}: vllm: a project's file may not name a program within the project, because "
-            "it would be run",
-            hint=f"export PUNIE_VLLM={program}, or name an environment elsewhere",
+            f"{path}: vllm: a project's file may not name a program, because it would be run",
+            hint="set PUNIE_VLLM, or vllm in your own config; punie config shows where that is",
         )
 
 

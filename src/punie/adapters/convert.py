@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from punie.adapters.card import hub_id, public, shown_name
@@ -78,8 +79,7 @@ def convert_adapter(entry: Entry, base: Model, folder: Path, project: Path) -> C
     """
     form = form_of(entry).other
     with new_folder(folder) as work:
-        back = work.parent / "back"
-        back.mkdir()
+        back = Path(mkdtemp(dir=work.parent))
         if form is AdapterForm.PEFT:
             name = hub_id(base.name) or shown_name(base.name)
             write_peft(entry.path, base.path, work, base_name=name)

@@ -90,7 +90,7 @@ async def run_benchmark(wish: BenchmarkWish, settings: Loaded) -> Benchmarked:
             status = RunStatus.INTERRUPTED
         if slowed is not None:
             found = found.model_copy(update={"throttled": (throttled() or slowed) - slowed})
-        made = provenance(wish.argv, settings.project)
+        made = provenance(wish.argv, settings.project, model.identity.backend)
         result = benchmark_result(model, draft, found, status, made, grid=wish.grid)
         if not was_measured(result):
             _raise_for_nothing(draft, status)

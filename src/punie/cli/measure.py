@@ -141,7 +141,8 @@ async def _resume(
     async with served(resumed, configured, log, suite) as service:
         endpoint = service.endpoint
         refuse_another_model(run, endpoint)
-        versions = provenance(wish.argv, settings.project).versions
+        backend = run.model.backend
+        versions = provenance(wish.argv, settings.project, backend).versions
         kept = len(suite.prompts) * run.repeats - len(owed)
         before = run.checks
         run = going_on(wish, run, len(owed), versions, prices=endpoint.prices)
@@ -195,7 +196,7 @@ def head_of(wish: Wish, settings: Loaded, suite: EvalSuite, endpoint: Endpoint, 
     return run.model_copy(
         update={
             "selection": chosen_by(wish),
-            "provenance": provenance(wish.argv, settings.project),
+            "provenance": provenance(wish.argv, settings.project, endpoint.identity.backend),
             "sources": sources_of(wish, suite, endpoint, str(adapter) if adapter else None),
         }
     )

@@ -131,7 +131,7 @@ def choose(wish: "TrainWish", settings: Loaded, *, backend: str | None = None) -
         suite=dataset.version.suite,
         select_by=select_by,
         plan=plan,
-        provenance=provenance(wish.argv, settings.project),
+        provenance=provenance(wish.argv, settings.project, backend),
         goal=wish.journal,
     )
     setup = Setup(

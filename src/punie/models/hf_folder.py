@@ -41,6 +41,8 @@ GROUPS = (32, 64, 128)
 TAKE_ORIGINAL = "take the model that it was made from, in its 16-bit Hugging Face form"
 COPIED = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 CONFIGS = ("config.json", "tokenizer_config.json")
+ADAPTER = "adapter_"
+"""How the files of an adapter begin that may lie beside a model: transformers would put it on."""
 
 
 def hf_folder(folder: Path, *, cache: Path | None = None, progress: Progress = quiet) -> Path:
@@ -66,7 +68,8 @@ def _hf_folder(folder: Path, cache: Path | None, progress: Progress) -> Path:
     mended["config.json"] |= _ties(mended["config.json"], tensors)
     if packed:
         return _unpacked(folder, mended, tensors, cache, progress)
-    return folder if mended == configs else _linked(folder, mended, cache)
+    beside = any(file.name.startswith(ADAPTER) for file in folder.iterdir())
+    return folder if mended == configs and not beside else _linked(folder, mended, cache)
 
 
 def _mended(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def _refuse_odd_packing(folder: Path, config: Mapping[str, Any]) -> None:
 
 def _linked(folder: Path, configs: Mapping[str, Any], cache: Path | None) -> Path:
     real = folder.resolve()
-    files = sorted(f for f in real.iterdir() if f.name not in configs and f.suffix != ".py")
+    files = sorted(f for f in real.iterdir() if f.name not in configs and _is_taken(f))
 
     def make(work: Path) -> Path:
         made = work / "model"
@@ -161,6 +164,11 @@ def _linked(folder: Path, configs: Mapping[str, Any], cache: Path | None) -> Pat
     identity = digest([str(real), [file.name for file in files], dict(configs)])
     target = (cache or cache_root()) / "overlays" / f"{folder.name}-{identity[:12]}"
     return build_once(target, make, waiting=lambda: None)
+
+
+def _is_taken(file: Path) -> bool:
+    """Whether a file is the model's own: no code, and no adapter's."""
+    return file.suffix != ".py" and not file.name.startswith(ADAPTER)
 
 
 def _unpacked(
@@ -179,7 +187,7 @@ def _unpacked(
         made = work / "model"
         made.mkdir()
         for file in (found for pattern in COPIED for found in real.glob(pattern)):
-            if file.name not in weights and file.name not in configs:
+            if file.name not in weights and file.name not in configs and _is_taken(file):
                 shutil.copyfile(file, made / file.name)
         if (real / "additional_chat_templates").is_dir():
             shutil.copytree(real / "additional_chat_templates", made / "additional_chat_templates")

@@ -255,8 +255,11 @@ class ServerProcess:
             raise self.failure(
                 f"the server loaded adapter {loaded.get('adapter')}, not {wanted or 'none'}"
             )
-        if wanted and not loaded.get("adapted_layers"):
+        layers = loaded.get("adapted_layers")
+        if wanted and not layers:
             raise self.failure(f"adapter {wanted} changed no layer of the model")
+        if layers and not wanted:
+            raise self.failure(f"the server put an adapter on {layers} layers, and none was named")
 
     async def _unless_it_ends(self, child: Child, work: Awaitable[None]) -> None:
         working = asyncio.ensure_future(work)

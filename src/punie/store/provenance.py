@@ -12,15 +12,20 @@ import psutil
 
 from punie.records.run import Provenance
 
-PACKAGES = ("punie", "mlx", "mlx-lm", "transformers", "httpx2")
+PACKAGES = ("punie", "transformers", "httpx2")
+MLX = ("mlx", "mlx-lm")
+CUDA = ("torch", "bitsandbytes", "peft", "accelerate")
 
 
-def provenance(argv: Sequence[str], project: Path) -> Provenance:
-    """Describe this command on this machine, with paths under the home folder as `~`."""
+def provenance(argv: Sequence[str], project: Path, backend: str = "mlx") -> Provenance:
+    """Describe this command on this machine, with paths under the home folder as `~`.
+
+    Of the libraries that compute those of `backend` are named.
+    """
     commit, dirty = _git(project)
     return Provenance(
         command=" ".join(["punie", *(_quoted(_homeless(word)) for word in argv)]),
-        versions={"python": platform.python_version()} | _versions(),
+        versions={"python": platform.python_version()} | _versions(backend),
         hardware=_hardware(),
         platform=f"{platform.system()} {platform.machine()}",
         git_commit=commit,
@@ -37,9 +42,9 @@ def _quoted(word: str) -> str:
     return word if word and not set(word) & set(" \t\n'\"$`\\|&;<>*?()") else repr(word)
 
 
-def _versions() -> dict[str, str]:
+def _versions(backend: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *(CUDA if backend == "cuda" else MLX)):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
