@@ -24,6 +24,8 @@ from punie.records.training import (
     Step,
     TrainEvent,
 )
+from punie.reporting.benchmark_wording import training_lines
+from punie.reporting.training import plan_line
 from punie.training import benchmark
 from punie.training.benchmark import (
     Target,
@@ -244,6 +246,15 @@ def test_on_cuda_a_training_is_timed_as_it_would_be_trained(
         folder.mkdir()
         plan = training_job(target, SHAPE, 1, folder, backend="cuda").plan
         assert plan.gradient_checkpointing
+        recorder = Recorder("m", SHAPE, plan=plan)
+        for event in (LOADED, probed(1.0), STARTED, step(1, 9.0), step(2, 1.0), ended(2)):
+            recorder.note(event)
+        measured = recorder.cell().measured
+        assert measured is not None
+        # What was timed stands beside the time, and the plan's line on it too.
+        told = dict(training_lines(measured)).get("Trained", "")
+        assert ("NF4" in told) == (plan.quantization is Quantization.FOUR_BIT)
+        assert ("base packed as 8-bit" in plan_line(plan)) == ("8-bit" in told)
         return plan.quantization, plan.double_quantization, plan.optimizer
 
     eight, paged = Quantization.EIGHT_BIT, Optimizer.PAGED_ADAMW_8BIT

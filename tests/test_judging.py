@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,12 @@ from punie.judging.mark import mark_all
 from punie.judging.prompt import Marks, marking, prompt_hash
 from punie.judging.question import Question
 from punie.judging.rubric import default_rubric
+from punie.records.base import digest
 from punie.records.judgement import Judged, JudgeFault, JudgeFaultKind, Judgement
 from punie.records.result import Completion, EvalResult
 from punie.records.run import ModelIdentity
 from punie.records.suite import EvalPrompt, Message
+from punie.records.training import Quantization
 from punie.serving.client import ChatClient
 from punie.serving.endpoint import Abilities, Endpoint
 from punie.serving.patience import Patience
@@ -93,6 +96,24 @@ async def test_another_judge_or_another_rubric_is_asked_anew() -> None:
         for rubric in ("c", "d")
     }
     assert len(keys) == 8
+
+
+def test_a_judge_that_is_served_otherwise_is_another_one() -> None:
+    here = ModelIdentity(name="judge", backend="cuda", device="cpu", server="transformers")
+    changes: list[dict[str, Any]] = [
+        {},
+        {"quantization": Quantization.FOUR_BIT},
+        {"device": "NVIDIA H200", "computed_in": "bfloat16"},
+        {"server": "vllm"},
+        {"backend": "mlx"},
+    ]
+    keys = {
+        identity_of(here.model_copy(update=each), prompt_hash="a", rubric_hash="b").key
+        for each in changes
+    }
+    assert len(keys) == len(changes)
+    known = identity_of(here, prompt_hash="a", rubric_hash="b").model_copy(update={"served": None})
+    assert known.key == digest(known.model_dump(mode="json", exclude={"served"}))
 
 
 REPAIRABLE: dict[str, Callable[[str], str]] = {

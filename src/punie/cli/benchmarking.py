@@ -164,7 +164,8 @@ def benchmark_result(
             parameters=model.identity.parameters,
             doubtful=bool(found.warnings),
         )
-        found = found.model_copy(update={"blas": measured.machine.get("blas", found.blas)})
+        usual = found.blas if model.identity.backend == "mlx" else None  # which torch brings itself
+        found = found.model_copy(update={"blas": measured.machine.get("blas", usual)})
     now = datetime.now(UTC)
     serving = None
     if draft.served:

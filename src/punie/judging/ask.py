@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 
 from pydantic import JsonValue
 
+from punie.analysis.served_by import served_by
 from punie.analysis.spending import total
 from punie.errors import ServerError
 from punie.judging.cache import Cache
@@ -76,6 +77,7 @@ def identity_of(model: ModelIdentity, *, prompt_hash: str, rubric_hash: str) -> 
         weights_hash=model.weights_hash,
         model_hash=model.model_hash,
         adapter_hash=model.adapter_hash,
+        served=served_by(model) if model.backend == "cuda" else None,
         prompt_hash=prompt_hash,
         rubric_hash=rubric_hash,
     )

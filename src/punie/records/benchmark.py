@@ -8,6 +8,7 @@ from pydantic import Field
 
 from punie.records.base import SCHEMA_VERSION, Record
 from punie.records.run import ModelIdentity, Provenance, RunStatus
+from punie.records.training import Optimizer, Quantization
 
 GIGABYTE = 1e9
 
@@ -87,6 +88,10 @@ class TrainingBenchmark(Record):
     """Weights that were trained."""
     machine: dict[str, str] = Field(default_factory=dict)
     """Device, BLAS, threads, compile mode, versions, as the worker tells."""
+    quantization: Quantization = Quantization.NONE
+    """How the backend packed the base."""
+    optimizer: Optimizer = Optimizer.ADAM
+    gradient_checkpointing: bool = False
 
     @property
     def peak_memory_gb(self) -> float | None:

@@ -85,6 +85,8 @@ class JudgeIdentity(Record):
     weights_hash: str | None = None
     model_hash: str | None = None
     adapter_hash: str | None = None
+    served: str | None = None
+    """How, in words, where the backend has a choice: server, packing, type, device."""
     prompt_hash: str
     """Of the words around question and answer."""
     rubric_hash: str
@@ -93,7 +95,9 @@ class JudgeIdentity(Record):
     @property
     def key(self) -> str:
         """SHA-256 of all of it: what a cached reply and a calibration belong to."""
-        return digest(self.model_dump(mode="json"))
+        # A backend without a choice leaves the keys of before as they were.
+        unsaid = {"served"} if self.served is None else set[str]()
+        return digest(self.model_dump(mode="json", exclude=unsaid))
 
 
 class Reply(Record):

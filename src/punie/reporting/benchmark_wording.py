@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from punie.analysis.served_by import served_by
+from punie.analysis.served_by import PACKED, served_by
 from punie.records.benchmark import (
     BenchmarkResult,
     CellEnd,
@@ -50,6 +50,9 @@ def training_lines(measured: TrainingBenchmark) -> list[tuple[str, str]]:
         ("", f"middle half {middle}, all {reach}"),
         ("Speed", numbers.rate(measured.tokens_per_second)),
     ]
+    if packed := PACKED.get(measured.quantization):
+        again = ", activations computed again" * measured.gradient_checkpointing
+        lines.insert(1, ("Trained", f"on a base packed as {packed}, {measured.optimizer}{again}"))
     if measured.peak_memory_bytes:
         lines.append(("Memory", f"{numbers.byte_size(measured.peak_memory_bytes)} peak"))
     apart = [

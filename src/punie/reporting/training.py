@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from punie.analysis.served_by import PACKED
 from punie.records.adapter import AdapterManifest, Chosen
 from punie.records.datacheck import DataFinding, Severity
 from punie.records.dataset import Split
@@ -104,9 +105,11 @@ def plan_line(plan: ResolvedPlan) -> str:
     """The plan's main points in one line."""
     low_rank = f"rank {plan.rank}, alpha {plan.alpha:g}, " if plan.method is not Method.FULL else ""
     layers = f"{counted(plan.layers, 'layer')}, "
+    packed = PACKED.get(plan.quantization)
     return (
         f"{plan.method}, {low_rank}{layers}{count(plan.iterations)} iterations of "
         f"{counted(plan.batch_size, 'row')}, {plan.optimizer} at {plan.learning_rate:g}"
+        f"{f', base packed as {packed}' if packed else ''}"
     )
 
 

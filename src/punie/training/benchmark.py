@@ -142,6 +142,7 @@ async def measure_shape(
         target = replace(target, path=await asyncio.to_thread(hf_folder, target.path))
     with tempfile.TemporaryDirectory(prefix="punie-") as folder:
         job = training_job(target, recorder.shape, iterations, Path(folder), backend=backend.name)
+        recorder.plan = job.plan
         if too_large := _too_large(target, job, backend.name):
             recorder.refuse(too_large)
             return recorder.cell()

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 from punie.records.benchmark import CellEnd, GridCell, Shape, TrainingBenchmark
 from punie.records.training import (
@@ -11,6 +12,7 @@ from punie.records.training import (
     FailureKind,
     Loaded,
     Probed,
+    ResolvedPlan,
     Started,
     Step,
     TrainEvent,
@@ -21,6 +23,8 @@ WARMUP = 1
 """Iterations that are not timed: mlx makes the optimizer's state, and its buffers."""
 ENOUGH = 3
 """Timed iterations after which the time budget may end a measurement."""
+TOLD = ("quantization", "optimizer", "gradient_checkpointing")
+"""What decides the speed and the shape does not say."""
 PATIENCE = 4
 """After so many times the budget one timed iteration is enough."""
 
@@ -49,6 +53,8 @@ class Recorder:
     peak: int = 0
     began: float = field(default_factory=time.monotonic)
     ended: float | None = None
+    plan: ResolvedPlan | None = None
+    """What the worker is told, once it is."""
 
     def note(self, event: TrainEvent) -> bool:
         """Take one event in; whether the measurement is over."""
@@ -124,7 +130,8 @@ class Recorder:
         )
 
     def _measured(self) -> TrainingBenchmark:
-        probed = self.probed
+        probed, plan = self.probed, self.plan
+        told: dict[str, Any] = {name: getattr(plan, name) for name in TOLD} if plan else {}
         compiled = max(0.0, probed.first_seconds - probed.seconds) if probed else None
         return TrainingBenchmark(
             model_path=self.model,
@@ -139,4 +146,5 @@ class Recorder:
             peak_memory_bytes=self.peak or None,
             trainable=self.loaded.trainable if self.loaded else None,
             machine=self.started.machine if self.started else {},
+            **told,
         )

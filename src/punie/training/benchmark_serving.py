@@ -23,6 +23,8 @@ LENGTHS = (128, 512, 2048)
 """Tokens of a prompt."""
 CONCURRENCIES = (1, 4, 8)
 ANSWER_TOKENS = 32
+SPREAD = 0.05
+"""By so much may a prompt come out longer than asked: not all words take as many tokens."""
 """The longest answer: its first token is timed apart, the others give the speed of writing."""
 WAVES_ALONE, WAVES = 3, 2
 """How often the requests of a cell are sent, alone and side by side."""
@@ -69,6 +71,7 @@ def loads(
 ) -> list[Load]:
     """What to ask, the quickest first; lengths are cut so that the answer fits the context."""
     longest = context_length - ANSWER_TOKENS if context_length else max(lengths)
+    longest -= round(SPREAD * longest) if context_length else 0
     fitting = sorted({min(length, longest) for length in lengths})
     chosen = [Load(length, many) for many in concurrencies for length in fitting]
     return sorted(chosen, key=lambda load: (load.tokens, load.concurrency))
