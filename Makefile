@@ -1,11 +1,11 @@
 # make eval   set up and measure the built-in model        make test   set up and run the tests
 # make lint   style, types, layers                          make bench  speed, load and trust
-# EXTRAS=a,b  further extras of pyproject.toml              PYTHON=…    an interpreter of your choice
+# EXTRAS=a,b  further extras, cuda by GPU                  PYTHON=…    an interpreter of your choice
 # JOBS=N      tests at a time, 0 for one process            ARGS=…      further arguments of pytest
 
 VENV   := .venv
 BIN    := $(VENV)/bin
-EXTRAS ?=
+EXTRAS ?= $(if $(shell command -v nvidia-smi),cuda)
 JOBS   ?= 2
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)

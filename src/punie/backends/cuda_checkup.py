@@ -43,7 +43,7 @@ def check_cuda(*, usual: bool) -> list[Checkup]:
         return [*lines, _torch(found)]
     if found or usual:
         what = f"{package} is not installed: the cuda backend cannot be used"
-        line = problem if usual and not found else note
+        line = problem if usual else note
         lines.append(line("cuda packages", what, INSTALL))
     return lines
 

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from punie.analysis.served_by import served_by
+from punie.analysis.served_by import served_alike, served_by
 from punie.errors import InputError, JournalError
 from punie.journal.document import first_line_of
 from punie.journal.folder import ENTRY, JOURNAL, README, entry_folders, place_of, replace_readme
 from punie.journal.note_table import NOTE_LENGTH, note_sections
 from punie.journal.reading import Entry, read_entry
 from punie.journal.record import RunRecord
+from punie.records.run import ModelIdentity
 from punie.records.summary import Summary
 from punie.reporting import numbers
 from punie.reporting.escaping import code, escape, table
@@ -104,16 +105,18 @@ def _trend(steps: Sequence[_Step]) -> str:
     A line for each way of serving: what changes with the backend is no progress of the model.
     """
     newest = steps[0].record.run.suite_hash
-    scores: dict[str, list[float]] = {}
+    scores: dict[ModelIdentity, list[float]] = {}
     for step in reversed(steps):
         run, summary = step.record.run, step.summary
         counts = run.suite_hash == newest and not step.superseded_by
         counts = counts and run.decided_after is None  # else a part of the suite
         if counts and summary and summary.score:
-            scores.setdefault(served_by(run.model), []).append(summary.score.value)
+            how = next((each for each in scores if served_alike(each, run.model)), run.model)
+            scores.setdefault(how, []).append(summary.score.value)
     several = len(scores) > 1
     return "\n\n".join(
-        f"Overall{f' on {escape(how)}' if several else ''}, oldest to newest: {sparkline(values)}"
+        f"Overall{f' on {escape(served_by(how))}' if several else ''}, oldest to newest: "
+        f"{sparkline(values)}"
         for how, values in scores.items()
         if len(values) > 1
     )

@@ -19,8 +19,8 @@ _RUSAGE_WORDS = 64
 def peak_memory(pid: int) -> int | None:
     """Peak memory of process `pid` in bytes, or None where it is gone or the system does not tell.
 
-    Linux: `VmHWM` of /proc/PID/status, the largest resident set so far, with those of the processes
-    that it started, as vLLM does; their sum is no less than what they held at once. macOS
+    Linux: `VmHWM` of /proc/PID/status, the largest resident set so far, with those of its `family`,
+    which vLLM has; their sum is no less than what they held at once. macOS
     (untested): the lifetime maximum of `phys_footprint`, which counts Metal's memory too, as
     Activity Monitor does.
     """
@@ -34,7 +34,7 @@ def peak_memory(pid: int) -> int | None:
 def current_memory(pid: int) -> int | None:
     """Memory that process `pid` holds now, in bytes; None as for `peak_memory`.
 
-    Linux: the resident set, with those of the processes that it started. macOS (untested):
+    Linux: the resident set, with those of its `family`. macOS (untested):
     `phys_footprint`.
     """
     if sys.platform.startswith("linux"):
@@ -52,15 +52,18 @@ def family(pid: int) -> list[int]:
     """
     found = [pid]
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # the thread, or the child, has ended meanwhile
-            for child in listed.read_text(encoding="ascii").split():
-                if _program(int(child)) == _program(pid):
-                    found += family(int(child))
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+            for child in map(int, listed.read_text(encoding="ascii").split()):
+                if _program(child) == _program(pid):
+                    found += family(child)
     return found
 
 
-def _program(pid: int) -> Path:
-    return Path(f"/proc/{pid}/exe").readlink()
+def _program(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/exe").readlink()
+    except OSError:  # it has ended meanwhile
+        return None
 
 
 def _summed(measure: Callable[[int], int | None], pid: int) -> int | None:
