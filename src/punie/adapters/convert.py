@@ -13,12 +13,12 @@ from punie.adapters.manifest import CARD, write_manifest
 from punie.adapters.peft_card import write_peft_card
 from punie.adapters.registry import Entry
 from punie.errors import InputError, StoreError
-from punie.models.adapter import WEIGHTS
+from punie.models.adapter import SETTINGS, WEIGHTS
 from punie.models.adapter_tensors import first_difference
 from punie.models.check import read_json
 from punie.models.fingerprint import adapter_hash, file_hash, fingerprint
 from punie.models.manifest import check_manifest
-from punie.models.peft import PEFT_WEIGHTS, SETTINGS, is_peft, write_mlx, write_peft
+from punie.models.peft import PEFT_WEIGHTS, is_peft, write_mlx, write_peft
 from punie.models.safetensors import read_header
 from punie.records.model import Model
 

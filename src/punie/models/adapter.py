@@ -12,6 +12,8 @@ from punie.models.safetensors import TensorInfo, read_header
 
 Shape = tuple[int, ...]
 WEIGHTS = "adapters.safetensors"
+SETTINGS = "adapter_config.json"
+COPY_AGAIN = "copy the adapter again, or train it again"
 WEIGHTS_AWAY = "train it again as its README.md says, or copy adapters.safetensors into the folder"
 """What to do about an adapter without weights; git keeps none."""
 MAX_RANK = 65_536
@@ -27,7 +29,7 @@ def check_adapter(adapter: Path, model: Path) -> None:
     (out, in); of an embedding (rows, width) they are (rows, rank) and (rank, width).
     For full fine-tuning: every tensor is one of the base's.
     """
-    with whatever_is_in_it(adapter):
+    with whatever_is_in_it(adapter / SETTINGS, hint=COPY_AGAIN):
         _check_adapter(adapter, model)
 
 
@@ -36,9 +38,7 @@ def _check_adapter(adapter: Path, model: Path) -> None:
         raise ModelError(f"no adapter folder at {adapter}", hint="check the path")
     if not (adapter / WEIGHTS).exists():
         raise no_weights(adapter)
-    check_fit(
-        adapter, read_json(adapter / "adapter_config.json"), read_header(adapter / WEIGHTS), model
-    )
+    check_fit(adapter, read_json(adapter / SETTINGS), read_header(adapter / WEIGHTS), model)
 
 
 def check_fit(
@@ -125,7 +125,7 @@ def _check_parameters(adapter: Path, known: dict[str, Any]) -> None:
         wrong = f"dropout {dropout!r:.40} is no share from 0 to below 1"
     if wrong:
         raise ModelError(
-            f"{adapter / 'adapter_config.json'}: lora_parameters.{wrong}",
+            f"{adapter / SETTINGS}: lora_parameters.{wrong}",
             hint="the adapter would answer nonsense: copy it again, or train it again",
         )
 
@@ -145,7 +145,7 @@ def _check_lora(
     missing = {"rank", "scale", "dropout"} - known.keys()
     if missing:
         raise ModelError(
-            f"{adapter / 'adapter_config.json'} lacks {min(missing)} under lora_parameters",
+            f"{adapter / SETTINGS} lacks {min(missing)} under lora_parameters",
             hint="mlx_lm needs rank, scale and dropout there",
         )
     _check_parameters(adapter, known)

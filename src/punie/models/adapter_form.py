@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
+from punie.models.adapter import COPY_AGAIN, SETTINGS
 from punie.models.adapter_tensors import require_matrices
 from punie.models.cache import build_once, cache_root
 from punie.models.check import read_json, whatever_is_in_it
 from punie.models.converter import Progress, quiet
 from punie.models.fingerprint import file_hash
-from punie.models.peft import PEFT_WEIGHTS, SETTINGS, is_peft, refuse_mixed, write_mlx
+from punie.models.peft import PEFT_WEIGHTS, is_peft, refuse_mixed, write_mlx
 from punie.records.base import digest
 from punie.records.model import Fingerprint
 
@@ -32,7 +33,7 @@ def in_mlx_form(
     """
     if not is_peft(adapter):
         return adapter
-    with whatever_is_in_it(adapter):
+    with whatever_is_in_it(adapter / SETTINGS, hint=COPY_AGAIN):
         refuse_mixed(adapter)
         require_matrices(adapter / PEFT_WEIGHTS)  # before gigabytes that are none are hashed
         parts = [file_hash(adapter / PEFT_WEIGHTS), digest(read_json(adapter / SETTINGS))]

@@ -20,16 +20,20 @@ PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
 @contextmanager
-def whatever_is_in_it(folder: Path) -> Generator[None]:
+def whatever_is_in_it(
+    place: Path, *, hint: str = "download or convert the model again"
+) -> Generator[None]:
     """Turn what reading a file of an unexpected shape can raise into a ModelError.
 
-    The files are somebody else's JSON: any value may be of any type.
+    The files are somebody else's JSON: any value may be of any type. `place` is the file, or the
+    folder of several.
     """
     try:
         yield
     except OSError as error:
-        place = error.filename or folder
-        raise ModelError(f"cannot read {place}: {error.strerror}", hint="check the path") from error
+        raise ModelError(
+            f"cannot read {error.filename or place}: {error.strerror}", hint="check the path"
+        ) from error
     except (
         ArithmeticError,
         AttributeError,
@@ -41,9 +45,9 @@ def whatever_is_in_it(folder: Path) -> Generator[None]:
         ValueError,
     ) as error:
         raise ModelError(
-            f"{folder}: a file of it is not of the expected form ({type(error).__name__}: "
-            f"{error!s:.200})",
-            hint="download or convert the model again",
+            f"{f'{place}: a file of it' if place.is_dir() else place} is not of the expected form "
+            f"({type(error).__name__}: {error!s:.200})",
+            hint=hint,
         ) from error
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from punie.errors import ModelError
-from punie.models.adapter import WEIGHTS, check_adapter, check_fit
+from punie.models.adapter import COPY_AGAIN, SETTINGS, WEIGHTS, check_adapter, check_fit
 from punie.models.adapter_tensors import Spelling, write_transposed
 from punie.models.check import base_tensors, read_json, whatever_is_in_it
 from punie.models.peft_layers import mlx_selection, peft_selection
 from punie.models.peft_settings import (
     PEFT_WEIGHTS,
-    SETTINGS,
     its_base,
     mlx_settings,
     peft_settings,
@@ -54,7 +53,7 @@ def write_peft(adapter: Path, model: Path, folder: Path, *, base_name: str = "")
     for an adapter that is not of this model or that PEFT's LoRA cannot say; then nothing is there.
     """
     check_adapter(adapter, model)
-    with whatever_is_in_it(adapter):
+    with whatever_is_in_it(adapter / SETTINGS, hint=COPY_AGAIN):
         _refuse_own_order(model)
         settings = read_json(adapter / SETTINGS)
         tensors = read_header(adapter / WEIGHTS)
@@ -93,7 +92,7 @@ def write_mlx(peft: Path, model: Path, folder: Path) -> None:
 
     Raises ModelError for an adapter that is not of this model or that mlx_lm's LoRA cannot say.
     """
-    with whatever_is_in_it(peft):
+    with whatever_is_in_it(peft / SETTINGS, hint=COPY_AGAIN):
         refuse_mixed(peft)
         _refuse_own_order(model)
         settings = read_json(peft / SETTINGS)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from punie.errors import ModelError
-from punie.models.adapter import MAX_RANK
+from punie.models.adapter import MAX_RANK, SETTINGS
 from punie.models.peft_layers import one_for_all
 from punie.text import one_line
 
-SETTINGS = "adapter_config.json"
 PEFT_WEIGHTS = "adapter_model.safetensors"
 ANYTHING = {
     "alpha_pattern",
@@ -99,7 +98,7 @@ def rank_and_scale(
 
     Raises ModelError where they differ from module to module, or from the tensors.
     """
-    where = f"{folder / 'adapter_config.json'}:"
+    where = f"{folder / SETTINGS}:"
     rank: Any = settings.get("r")
     if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= MAX_RANK:
         raise ModelError(

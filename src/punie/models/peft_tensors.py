@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from punie.errors import ModelError
+from punie.models.adapter import SETTINGS
 from punie.models.peft_layers import layer_of, peft_selects
-from punie.models.peft_settings import MERGE, PEFT_WEIGHTS, SETTINGS, named
+from punie.models.peft_settings import MERGE, PEFT_WEIGHTS, named
 from punie.models.safetensors import TensorInfo
 from punie.text import one_line
 
