@@ -61,7 +61,7 @@ def bare(job: TrainJob) -> None:
         TrainingArguments,
     )
 
-    from punie.backends.workers.torch_serve_model import keep_weights_as_they_are
+    from punie.backends.workers.torch_packing import keep_weights_as_they_are
     from punie.backends.workers.train_rows import Epochs, make_batch, read_tokens
 
     plan = job.plan

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM
 
-from punie.backends.workers.torch_serve_model import keep_weights_as_they_are
+from punie.backends.workers.torch_packing import keep_weights_as_they_are, packing
 from punie.backends.workers.train_failure import Failure
 from punie.records.training import FailureKind, Method, Quantization, ResolvedPlan
 
@@ -23,7 +23,7 @@ ADAPTER = "default"
 """peft's name for the one adapter."""
 HALVES = {"lora_A": "lora_a", "lora_B": "lora_b"}
 """peft's names and mlx_lm's; each is the other's transpose."""
-UNPACKED = 0.1
+MAY_STAY = 0.1
 """Of the blocks' parameters at most that share may stay as it is: norms, not experts."""
 
 
@@ -57,6 +57,7 @@ def load(folder: Path, plan: ResolvedPlan, device: torch.device, *, sharded: boo
     """
     on_gpu = device.type == "cuda"
     computed_in: Any = torch.bfloat16 if on_gpu else "auto"
+    unpacked = torch.bfloat16 if on_gpu else torch.float32
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -65,8 +66,11 @@ def load(folder: Path, plan: ResolvedPlan, device: torch.device, *, sharded: boo
             trust_remote_code=False,
             dtype=torch.float32 if plan.method is Method.FULL else computed_in,
             device_map={"": "cpu" if sharded else device},
-            quantization_config=_packing(
-                plan, torch.bfloat16 if on_gpu else torch.float32, sharded=sharded
+            quantization_config=packing(
+                plan.quantization,
+                unpacked,
+                double=plan.double_quantization,
+                stored_in=unpacked if sharded else torch.uint8,
             ),
             output_loading_info=True,
         )
@@ -85,22 +89,6 @@ def load(folder: Path, plan: ResolvedPlan, device: torch.device, *, sharded: boo
     return model
 
 
-def _packing(
-    plan: ResolvedPlan, computed_in: torch.dtype, *, sharded: bool
-) -> BitsAndBytesConfig | None:
-    if plan.quantization is Quantization.NONE:
-        return None
-    if plan.quantization is Quantization.EIGHT_BIT:
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=plan.double_quantization,
-        bnb_4bit_compute_dtype=computed_in,
-        bnb_4bit_quant_storage=computed_in if sharded else torch.uint8,
-    )
-
-
 def _require_packed(model: Any) -> None:
     """Raise Failure where bitsandbytes left out more than norms, as it does with experts."""
     sizes = {
@@ -110,7 +98,7 @@ def _require_packed(model: Any) -> None:
     }
     packed = [each for each in model.modules() if type(each).__name__ in PACKED]
     whole = sum(each.in_features * each.out_features for each in packed)
-    if sum(sizes.values()) > UNPACKED * (whole + sum(sizes.values())):
+    if sum(sizes.values()) > MAY_STAY * (whole + sum(sizes.values())):
         largest = max(sizes, key=lambda name: sizes[name])
         raise Failure(
             FailureKind.MODEL,

@@ -3,12 +3,13 @@
 # pyright: reportUnknownArgumentType=false
 # transformers, peft and bitsandbytes are only partly typed.
 
-import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from punie.records.training import Quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,13 @@ def load(served: Served) -> tuple[Any, Any]:
     import torch  # noqa: PLC0415 - the command line is read before it
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - as above
 
+    from punie.backends.workers import torch_packing  # noqa: PLC0415 - as above
+
     tokenizer = AutoTokenizer.from_pretrained(served.folder, local_files_only=True)
     if not tokenizer.chat_template:
         raise ValueError(f"{served.folder} has no chat template, so it cannot answer chats")
     computed_in = "auto" if served.computed_in == "auto" else getattr(torch, served.computed_in)
+    unpacked = torch.float32 if computed_in == "auto" else computed_in
     model = AutoModelForCausalLM.from_pretrained(
         served.folder,
         local_files_only=True,
@@ -41,9 +45,9 @@ def load(served: Served) -> tuple[Any, Any]:
         trust_remote_code=False,
         dtype=computed_in,
         device_map=served.device,
-        quantization_config=packing(served),
+        quantization_config=torch_packing.packing(Quantization(served.quantization), unpacked),
     )
-    keep_weights_as_they_are(model)
+    torch_packing.keep_weights_as_they_are(model)
     end_where_the_turn_ends(model, tokenizer)
     return model.eval(), tokenizer
 
@@ -57,41 +61,6 @@ def end_where_the_turn_ends(model: Any, tokenizer: Any) -> None:
     model.generation_config.eos_token_id = sorted(ends)
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = min(ends, default=0)
-
-
-def packing(served: Served) -> Any:
-    """How bitsandbytes packs the weights, and the type that it unpacks them to.
-
-    `transformers serve --quantization` names no type, and then 4-bit weights are unpacked to
-    float32 whatever the model computes in: slower, and other numbers than in training.
-    """
-    import torch  # noqa: PLC0415 - see above
-    from transformers import BitsAndBytesConfig  # noqa: PLC0415 - see above
-
-    if served.quantization == "8bit":
-        # A line for each layer and token: gigabytes in the log of a long eval.
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return BitsAndBytesConfig(load_in_8bit=True)
-    if served.quantization == "4bit":
-        unpacked = "float32" if served.computed_in == "auto" else served.computed_in
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=getattr(torch, unpacked),
-        )
-    return None
-
-
-def keep_weights_as_they_are(model: Any) -> None:
-    """Have bitsandbytes leave 4-bit weights in their layout.
-
-    On processors with AVX512-BF16 it repacks them at the first answer and multiplies in bfloat16
-    from then on, whatever the compute type is.
-    """
-    for module in model.modules():
-        if type(module).__name__ == "Linear4bit":
-            module.support_avx512bf16_for_cpu = False
 
 
 def adapted_layers(model: Any) -> list[Any]:

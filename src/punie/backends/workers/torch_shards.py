@@ -8,7 +8,6 @@ optimizer, checkpoints and the loop are as without.
 # pyright: reportUnknownArgumentType=false
 # torch is only partly typed.
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch.distributed.fsdp import fully_shard
 
 from punie.backends.workers.torch_model import blocks_of
 from punie.models.check import base_tensors
+from punie.models.cuda_memory import packed_bytes
 from punie.records.training import Method, Quantization, ResolvedPlan
 
 ROOM = 0.6
@@ -25,8 +25,6 @@ ROOM = 0.6
 activations, logits and gradients."""
 COMPUTED_BYTES = 2
 """Of a weight on a GPU: bfloat16."""
-PACKED_BYTES = 0.5 + 4 / 64
-"""Of a weight in NF4: half a byte, and a float32 for each block of 64."""
 
 
 def needs_shards(folder: Path, plan: ResolvedPlan, device: torch.device) -> bool:
@@ -47,12 +45,12 @@ def can_be_sharded(plan: ResolvedPlan) -> bool:
 
 def base_bytes(folder: Path, plan: ResolvedPlan) -> int:
     """What the base takes on a GPU, packed as the plan says."""
-    packs = plan.quantization is Quantization.FOUR_BIT
-    total = 0.0
-    for name, tensor in base_tensors(folder).items():
-        packed = packs and len(tensor.shape) == 2 and ".layers." in name
-        total += math.prod(tensor.shape) * (PACKED_BYTES if packed else COMPUTED_BYTES)
-    return int(total)
+    return packed_bytes(
+        base_tensors(folder),
+        plan.quantization,
+        double=plan.double_quantization,
+        value_bytes=COMPUTED_BYTES,
+    )
 
 
 def shard(model: Any, device: torch.device, processes: int) -> None:

@@ -3,7 +3,6 @@
 `train_program` says what a program that trains is told, and what it says.
 """
 
-import logging
 import sys
 import warnings
 
@@ -14,10 +13,8 @@ from punie.records.training import TrainJob
 
 def make_engine(_job: TrainJob) -> Engine:
     """Import torch and make its engine."""
-    # On the CPU bitsandbytes complains at every start that nothing is paged there, and at every
-    # layer that 8-bit weights are multiplied in float16. Both are meant.
+    # On the CPU bitsandbytes complains at every start that nothing is paged there. It is meant.
     warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from punie.backends.workers.torch_engine import TorchEngine  # noqa: PLC0415 - it takes seconds
 
     return TorchEngine()
