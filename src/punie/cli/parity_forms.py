@@ -80,7 +80,8 @@ def forms_of(
         (Form.PACKED, "mlx", "quantised", lambda at: fuse_adapter(entry, base, at, quantize=how)),
     ]
     makers = makers if "mlx" in backends else []
-    makers.append((Form.PLAIN, backends[-1], "hf", lambda at: merge_adapter(entry, base, at)))
+    plain = "cuda" if "cuda" in backends else usual
+    makers.append((Form.PLAIN, plain, "hf", lambda at: merge_adapter(entry, base, at)))
     unmade: list[str] = []
     with waiting_for(f"fusing {entry.name} in {counted(len(makers), 'form')}", quiet=quiet):
         for form, backend, word, make in makers:
