@@ -236,7 +236,8 @@ def test_a_model_that_is_not_here_is_refused(here: InProcess) -> None:
 
 def test_the_gpu_has_room_for_the_estimate_and_more() -> None:
     assert gpus_for(GB) == tuple(GPUS)
-    assert gpus_for(18 * GB) == tuple(name for name in GPUS if name not in {"L4", "A10G"})
+    assert gpus_for(19 * GB) == tuple(GPUS)
+    assert gpus_for(20 * GB) == tuple(name for name in GPUS if name not in {"L4", "A10G"})
     assert gpus_for(70 * GB) == ("H200", "B200")
     assert gpus_for(None) == ("A100-80GB", "H100", "H200", "B200")
     with pytest.raises(InputError, match="the largest that punie asks for has 180 GB"):

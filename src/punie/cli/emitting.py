@@ -22,7 +22,6 @@ from punie.training.skypilot import FOLDER, ClusterTask, gpus_for
 from punie.training.work import WorkFolder
 
 BACKEND = "cuda"
-FORMS = ("skypilot",)
 NAMED = (ModelSource.BUILTIN, ModelSource.HUB)
 """Models that the other machine fetches by itself."""
 SOURCE_THERE = f"{FOLDER}-source[{BACKEND}]"

@@ -25,9 +25,7 @@ GPUS = {
 }
 """SkyPilot's names of NVIDIA GPUs that compute in bfloat16, and their memory."""
 MARGIN = 1.25
-"""What is asked for over the estimate, which is of one step alone: memory becomes fragmented."""
-RUNTIME_BYTES = 2 * GB
-"""CUDA's own context, kernels and workspaces, which the estimate knows nothing of."""
+"""What is asked for over the estimate, which has CUDA's own memory in it: it becomes fragmented."""
 UNKNOWN = 80 * GB
 """What is asked for where a model's config does not say enough for an estimate."""
 FOLDER = "~/punie"
@@ -116,7 +114,7 @@ def gpus_for(estimate: int | None) -> tuple[str, ...]:
 
     Raises InputError where not even the largest has it.
     """
-    needed = UNKNOWN if estimate is None else int(MARGIN * estimate) + RUNTIME_BYTES
+    needed = UNKNOWN if estimate is None else int(MARGIN * estimate)
     found = tuple(name for name, memory in GPUS.items() if memory >= needed)
     if not found:
         name, memory = max(GPUS.items(), key=lambda each: each[1])
