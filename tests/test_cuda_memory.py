@@ -105,6 +105,15 @@ def test_double_quantisation_saves_a_third_of_a_bit_a_weight() -> None:
     assert packed_bytes(tensors, EIGHT, double=False) > 1.5 * sizes[0]
 
 
+def test_experts_are_not_packed_and_those_that_all_tokens_share_are() -> None:
+    name = "model.layers.0.mlp.{}.weight"
+    one = TensorInfo("BF16", (256, 64))
+    experts = {name.format(f"experts.{at}.up_proj"): one for at in range(4)}
+    assert packed_bytes(experts, FOUR, double=True) == 4 * 2 * 256 * 64
+    shared = {name.format("shared_experts.up_proj"): one}
+    assert packed_bytes(shared, FOUR, double=True) < 256 * 64
+
+
 def test_head_and_embeddings_are_not_packed() -> None:
     _, tensors = model("8B")
     ends = {n: t for n, t in tensors.items() if "layers" not in n}
@@ -189,7 +198,9 @@ def test_a_gpu_has_memory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     gpus.cache_clear()
     try:
+        asked_before = gpus()
         assert free_where("cuda") == 9 << 20
+        assert gpus() is asked_before
         assert free_where("cuda", processes=2) == 5 << 20
         assert free_where("mlx") == pytest.approx(free_where("cuda", "cpu"), rel=0.5)
         assert free_where("cuda", "cpu", processes=4) < free_where("cuda", "cpu") / 2

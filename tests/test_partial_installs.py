@@ -91,6 +91,7 @@ def test_the_missing_backend_is_named_with_the_command_that_brings_it(
     error = error_of(done)
     assert f"the {backend} backend needs {package}, which is not installed" in error["message"]
     assert f"pip install 'punie[{backend}]'" in error["hint"]
+    assert ("--url" in error["hint"]) is (command[0] == "eval")
     assert done.returncode == EXIT_UNMEASURED
 
 

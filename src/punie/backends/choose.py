@@ -39,7 +39,8 @@ class BackendChoice:
 
         Raises ModelError where it is not, and InputError for packing that mlx does not do.
         """
-        backend = chosen_backend(self.backend)
+        elsewhere = ", or give --url for a server that runs elsewhere"
+        backend = chosen_backend(self.backend, otherwise=elsewhere)
         if backend == "mlx" and self.quantization is not Quantization.NONE:
             raise InputError(
                 "mlx packs no model while it loads it",
@@ -48,19 +49,19 @@ class BackendChoice:
         return replace(self, backend=backend)
 
 
-def chosen_backend(name: str | None) -> str:
+def chosen_backend(name: str | None, *, otherwise: str = "") -> str:
     """`mlx` or `cuda`, installed and ready to be used; None and `auto` mean the machine's usual.
 
     That is mlx on Apple silicon, cuda where an NVIDIA GPU is visible, else what is installed.
-    Raises ModelError, with the command that brings it, where it is not installed, and InputError
-    for a name that nobody knows.
+    Raises ModelError, with the command that brings it and `otherwise`, where it is not installed,
+    and InputError for a name that nobody knows.
     """
     chosen = usual_backend() if name in {None, AUTO} else str(name)
     if chosen not in PACKAGES:
         raise InputError(
             f"no backend is called {chosen}", hint=f"one of: {AUTO}, {', '.join(PACKAGES)}"
         )
-    require(chosen)
+    require(chosen, otherwise=otherwise)
     return chosen
 
 

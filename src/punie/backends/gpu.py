@@ -31,9 +31,14 @@ class Gpu:
 
 @lru_cache
 def gpus() -> tuple[Gpu, ...]:
+    """As `gpus_now`, asked once in a process: what is free may be taken since."""
+    return gpus_now()
+
+
+def gpus_now() -> tuple[Gpu, ...]:
     """The GPUs that a program started now would see; none where no driver answers.
 
-    `CUDA_VISIBLE_DEVICES` is honoured, as CUDA does. Asked once in a process.
+    `CUDA_VISIBLE_DEVICES` is honoured, as CUDA does.
     """
     smi = shutil.which("nvidia-smi")
     if smi is None:

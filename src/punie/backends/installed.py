@@ -17,11 +17,14 @@ def missing(backend: str) -> str | None:
     return next(found, None)
 
 
-def require(backend: str) -> None:
-    """Raise ModelError, with the command that helps, where the backend is not installed."""
+def require(backend: str, *, otherwise: str = "") -> None:
+    """Raise ModelError, with the command that helps, where the backend is not installed.
+
+    `otherwise` is what else helps.
+    """
     package = missing(backend)
     if package is not None:
         raise ModelError(
             f"the {backend} backend needs {package.replace('_', '-')}, which is not installed",
-            hint=f"pip install 'punie[{backend}]', or give --url for a server that runs elsewhere",
+            hint=f"pip install 'punie[{backend}]'{otherwise}",
         )

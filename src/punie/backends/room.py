@@ -1,7 +1,7 @@
 """How much memory is free where a backend computes."""
 
 from punie.backends.cuda_env import AUTO, uses_gpu
-from punie.backends.gpu import gpus
+from punie.backends.gpu import gpus_now
 from punie.serving.free_memory import free_memory
 
 
@@ -13,8 +13,7 @@ def free_where(backend: str, device: str = AUTO, *, processes: int = 1) -> int:
     """
     if backend != "cuda" or not uses_gpu(device):
         return free_memory() // processes
-    gpus.cache_clear()  # what was free when it was asked first may be taken by now
-    return min(gpu.free_bytes for gpu in gpus()[:processes])
+    return min((gpu.free_bytes for gpu in gpus_now()[:processes]), default=0)
 
 
 def computes_on_gpu(backend: str, device: str = AUTO) -> bool:
