@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench_eval import BenchFailed, Row, show
 
 from punie.backends.blas import find_openblas
+from punie.backends.workers.before_mlx import BLAS
 from punie.backends.workers.train_failure import EVENTS_FD
-from punie.backends.workers.train_machine import BLAS
 from punie.models.catalog import BUILTINS
 from punie.models.pull import pull_builtin
 from punie.records.training import (

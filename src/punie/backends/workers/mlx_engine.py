@@ -12,11 +12,11 @@ import mlx.core as mx
 from mlx.utils import tree_map_with_path
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
+from punie.backends.workers.mlx_device import describe
 from punie.backends.workers.mlx_head import find_head, mean_loss, where_it_counts
 from punie.backends.workers.mlx_model import flat, load, prepare, taught, total_parameters
 from punie.backends.workers.mlx_step import make_optimizer, make_step, random_key
 from punie.backends.workers.train_engine import Size
-from punie.backends.workers.train_machine import describe
 from punie.backends.workers.train_rows import Batch
 from punie.backends.workers.train_state import (
     GRADIENT,
