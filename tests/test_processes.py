@@ -184,7 +184,9 @@ def test_the_command_trains_in_as_many_processes_as_it_is_told(
 ) -> None:
     project = make_project(tmp_path, tiny_model)
     words = ("--backend", "mlx", "--processes", "2", "--iterations", "2", "--name", "pair")
-    project.punie("train", *words)
+    done = project.punie("train", *words)
+    assert "training pair on mlx, 2 processes: lora" in done.stderr
+    assert "in the first process" in done.stdout
     assert project.manifest("pair").training.machine["processes"] == "2"
 
 

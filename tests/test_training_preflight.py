@@ -1,9 +1,12 @@
 """What a training takes, before it takes it."""
 
 import shutil
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from punie.backends.choose import training_backend
 from punie.errors import DataCheckError, TrainingError
@@ -15,6 +18,7 @@ from punie.records.dataset import DatasetVersion, Split
 from punie.records.encoding import EncodedSplit
 from punie.records.preflight import Preflight, SplitLengths
 from punie.records.training import Method, Phase, Probed, ResolvedPlan, TrainJob
+from punie.reporting.training import preflight_table
 from punie.training.preflight import (
     measured,
     memory_estimate,
@@ -187,16 +191,37 @@ def test_lengths_in_a_few_numbers() -> None:
     }
 
 
-def test_time_goes_with_tokens() -> None:
-    version = DatasetVersion(name="d", hash="h", splits={})
-    preflight = Preflight(
+def a_preflight() -> Preflight:
+    return Preflight(
         model="m",
-        dataset=version,
+        dataset=DatasetVersion(name="d", hash="h", splits={}),
         plan=PLAN,
         lengths={Split.TRAIN: LENGTHS, Split.VALID: LENGTHS},
         report=DataReport(dataset_hash="h"),
         memory_free_bytes=1,
     )
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({}, ""),
+        ({"processes": 2}, "mlx, 2 processes"),
+        ({"backend": "cuda"}, "cuda, the CPU"),
+        ({"backend": "cuda", "gpu": True, "processes": 4}, "cuda, a GPU, 4 processes"),
+    ],
+)
+def test_what_computes_is_said_where_it_is_not_the_usual(where: dict[str, Any], said: str) -> None:
+    preflight = a_preflight().model_copy(update=where)
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(preflight_table(preflight))
+    shown = console.export_text()
+    assert (f"on      {said}" in shown) if said else ("\non " not in shown)
+    assert ("for each process" in shown) is ("processes" in where)
+
+
+def test_time_goes_with_tokens() -> None:
+    preflight = a_preflight()
     probed = Probed(rows=4, tokens=80, seconds=2.0, first_seconds=9.0, peak_memory_bytes=7)
     after = measured(preflight, None, probed)
     assert after.memory_measured_bytes == 7

@@ -29,10 +29,12 @@ def say_what_comes(
     if quiet:
         return
     from punie.cli.output import err, safe
-    from punie.reporting.training import findings_table, plan_line
+    from punie.reporting.training import findings_table, plan_line, where_line
 
     console = err()
-    console.print(safe(f"training {name}: {plan_line(preflight.plan)}"), soft_wrap=True)
+    where = where_line(preflight)
+    line = f"training {name}{f' on {where}' if where else ''}: {plan_line(preflight.plan)}"
+    console.print(safe(line), soft_wrap=True)
     console.print(safe(shown_lengths(preflight.lengths)), soft_wrap=True)
     for note in (*notes, *preflight.notes):
         console.print(safe(note), soft_wrap=True)

@@ -32,6 +32,10 @@ class Preflight(Record):
     model: str
     dataset: DatasetVersion
     plan: ResolvedPlan
+    backend: str = "mlx"
+    gpu: bool = False
+    """Whether the backend computes on a GPU with a memory of its own."""
+    processes: int = 1
     lengths: dict[Split, SplitLengths]
     report: DataReport
     parser: str | None = None
@@ -39,7 +43,7 @@ class Preflight(Record):
     notes: tuple[str, ...] = ()
     """What could not be looked at here."""
     memory_estimate_bytes: int | None = None
-    """None where the model's config does not say enough."""
+    """Of each process. None where the model's config does not say enough."""
     memory_free_bytes: int
     memory_measured_bytes: int | None = None
     """The peak of one forward and backward on the longest batch."""

@@ -1,6 +1,6 @@
 """A training as a table for the terminal: what to expect of it, and what came of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -40,6 +40,7 @@ def preflight_table(preflight: Preflight) -> RenderableType:
         ("data", f"{visible(preflight.dataset.name)}@{short_hash(preflight.dataset.hash)}"),
         *_lengths(preflight),
         ("plan", plan_line(plan)),
+        *([("on", where)] if (where := where_line(preflight)) else []),
         ("trains", _trains(preflight)),
         ("memory", _memory(preflight)),
         ("time", _time(preflight)),
@@ -91,7 +92,7 @@ def adapter_table(manifest: AdapterManifest) -> RenderableType:
                 f"{rate(training.tokens_per_second)} trained, {duration(training.seconds)} in all"
             ),
         ),
-        ("memory", f"{byte_size(training.peak_memory_bytes)} at most"),
+        ("memory", f"{byte_size(training.peak_memory_bytes)} at most{_each(training.machine)}"),
     ]
     return _grid(rows)
 
@@ -111,6 +112,14 @@ def plan_line(plan: ResolvedPlan) -> str:
         f"{counted(plan.batch_size, 'row')}, {plan.optimizer} at {plan.learning_rate:g}"
         f"{f', base packed as {packed}' if packed else ''}"
     )
+
+
+def where_line(preflight: Preflight) -> str:
+    """What computes, and in how many processes; empty for one of mlx, which is what is usual."""
+    of_several = f", {preflight.processes} processes" if preflight.processes > 1 else ""
+    if preflight.backend != "cuda":
+        return of_several and f"{preflight.backend}{of_several}"
+    return f"cuda, {'a GPU' if preflight.gpu else 'the CPU'}{of_several}"
 
 
 def kept_line(chosen: Chosen) -> str:
@@ -162,7 +171,11 @@ def _memory(preflight: Preflight) -> str:
     if preflight.memory_estimate_bytes is not None:
         found.append(f"{byte_size(preflight.memory_estimate_bytes)} estimated")
     found.append(f"{byte_size(preflight.memory_free_bytes)} free")
-    return ", ".join(found)
+    return ", ".join(found) + (" for each process" if preflight.processes > 1 else "")
+
+
+def _each(machine: Mapping[str, str]) -> str:
+    return " in the first process" if "processes" in machine else ""
 
 
 def _time(preflight: Preflight) -> str:
