@@ -494,7 +494,9 @@ async def _serve(options: argparse.Namespace) -> None:
         async with server:
             report(event="listening", port=server.port)
             await asyncio.sleep(options.load_s)
-            report(event="loaded", model=options.loaded, adapter=options.adapter, adapted_layers=1)
+            layers = int(options.adapter is not None)
+            told = {"model": options.loaded, "adapter": options.adapter}
+            report(event="loaded", **told, adapted_layers=layers)
             sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             await stopped.wait()

@@ -18,6 +18,7 @@ from safetensors.numpy import (
 )
 
 from fake_server import Behaviour, FakeServer, Reply, SeenRequest
+from made_lora import made_lora
 from punie.backends.local import serve_model
 from punie.cli.measure import measure
 from punie.cli.wish import Wish
@@ -40,7 +41,6 @@ from punie.serving.client import ChatClient
 from punie.serving.endpoint import Abilities, Endpoint
 from punie.settings import load_settings
 from punie.suites.catalog import find_suite
-from test_process import lora
 
 Habit = Callable[["Odd", Mapping[str, Any], Reply], Reply]
 OURS = ModelIdentity(name="m", backend="mlx")
@@ -176,7 +176,7 @@ async def test_the_adapter_of_a_real_server_is_found_out(tiny_model: Path, tmp_p
     suite = find_suite("quick", tmp_path)
     levels: dict[str, Level] = {}
     for name, scale in (("strong", 20.0), ("weak", 0.003), ("untrained", 20.0)):
-        adapter = lora(tmp_path / name, scale=scale)
+        adapter = made_lora(tmp_path / name, scale=scale)
         if name == "untrained":
             forget(adapter)
         async with serve_model(str(tiny_model), adapter=adapter) as endpoint:
@@ -208,8 +208,8 @@ async def test_after_the_checks_a_real_server_holds_the_adapter(
     said: list[list[str]] = []
     for adapter, checks in (
         (None, False),
-        (lora(tmp_path / "a", scale=20.0), False),
-        (lora(tmp_path / "b", scale=20.0), True),
+        (made_lora(tmp_path / "a", scale=20.0), False),
+        (made_lora(tmp_path / "b", scale=20.0), True),
     ):
         async with serve_model(str(tiny_model), adapter=adapter) as endpoint:
             head = new_run(suite, endpoint, concurrency=1)
@@ -231,7 +231,7 @@ async def test_the_base_of_an_adapted_server_is_the_base(tiny_model: Path, tmp_p
         questions = Questions(client, suite, new_run(suite, endpoint))
         bare = [said(await questions.ask(prompt)) for prompt in suite.prompts]
     for kind in ("lora", "dora"):
-        adapter = lora(tmp_path / kind, scale=20.0)
+        adapter = made_lora(tmp_path / kind, scale=20.0)
         if kind == "dora":
             decompose(adapter)
         async with serve_model(str(tiny_model), adapter=adapter) as endpoint:

@@ -19,6 +19,7 @@ import httpx2
 import psutil
 import pytest
 
+from made_lora import made_lora
 from punie.backends.mlx import MlxBackend
 from punie.cli.served_openly import bound_socket, listening_to
 from punie.cli.snippets import snippets
@@ -30,7 +31,7 @@ from punie.serving.incoming import MAX_BODY_BYTES
 from punie.serving.proxy import Proxy
 from punie.serving.registry import running, state_root, sweep
 from test_incoming import BAD_BYTES, BAD_CHATS, BAD_TEXTS, HI
-from test_process import TINY, alive, lora
+from test_process import TINY, alive
 from test_server_faults import Lab
 
 PUNIE = [sys.executable, "-m", "punie.cli.main"]
@@ -95,7 +96,7 @@ def serving(*argv: str) -> Generator[Served]:
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lora(tmp_path_factory.mktemp("adapter") / "mine", scale=20.0)
+    return made_lora(tmp_path_factory.mktemp("adapter") / "mine", scale=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -601,6 +602,22 @@ async def test_a_client_that_reads_slowly_is_no_silence_of_the_server() -> None:
     ):
         await asyncio.sleep(1.0)  # twice as long as the server itself may be silent
         assert (await reply.aread()).endswith(b"data: [DONE]\n\n")
+
+
+def test_the_other_backend_answers_whole_and_in_parts(tiny_model: Path, adapter: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    with serving(str(tiny_model), "--adapter", str(adapter), "--backend", "cuda") as served:
+        whole = served.chat(temperature=0)
+        assert whole.status_code == 200, whole.text
+        streamed = served.chat(temperature=0, stream=True).text
+        refused = served.chat(logprobs=True)
+    lines = [line for line in streamed.split("\n\n") if line.startswith("data: ")]
+    assert lines.pop() == "data: [DONE]"
+    events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    text = "".join(event["choices"][0]["delta"].get("content") or "" for event in events)
+    assert whole.json()["choices"][0]["message"]["content"] == text
+    assert refused.status_code == 400
+    assert "logprobs" in error_of(refused)["message"]
 
 
 async def test_a_server_that_freezes_is_told_of_and_comes_back(

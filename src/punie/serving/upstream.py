@@ -7,7 +7,7 @@ this one hands on the parts of an answer that it does not look into.
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, Self, cast
 
@@ -95,7 +95,12 @@ class Upstream:
 
 
 async def _events(reply: httpx2.Response, *, stream: bool) -> AsyncGenerator[dict[str, Any]]:
-    buffer = b""
+    """Yield the events of an answer.
+
+    A stream is whole with its last word, or, as transformers' server has none, once a part of it
+    has told why it ends.
+    """
+    buffer, whole = b"", False
     async for part in reply.aiter_bytes():
         buffer += part
         if len(buffer) > MAX_EVENT_BYTES:
@@ -107,10 +112,21 @@ async def _events(reply: httpx2.Response, *, stream: bool) -> AsyncGenerator[dic
             elif block == b"data: [DONE]":
                 return
             else:
-                yield _parsed(block.removeprefix(b"data:"))
+                event = _parsed(block.removeprefix(b"data:"))
+                whole = whole or _ends(event)
+                yield event
+    if stream and whole:
+        return
     if stream:
         raise UpstreamFailed(503, "the model's server ended within its answer", broken=True)
     yield _parsed(buffer)
+
+
+def _ends(event: Mapping[str, Any]) -> bool:
+    choices: Any = event.get("choices")
+    told: list[Any] = list(cast("list[Any]", choices)) if isinstance(choices, list) else []
+    known = [cast("dict[str, Any]", each) for each in told if isinstance(each, dict)]
+    return any(each.get("finish_reason") for each in known)
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
