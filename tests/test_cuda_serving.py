@@ -39,7 +39,14 @@ from punie.serving.request import ChatRequest
 pytest.importorskip("bitsandbytes")
 
 TINY = ModelIdentity(name="tiny", backend="cuda", server="transformers")
-OWN_SETTINGS = {"do_sample": True, "temperature": 0.01, "top_k": 1, "repetition_penalty": 9.0}
+OWN_SETTINGS = {
+    "do_sample": True,
+    "temperature": 0.01,
+    "top_k": 1,
+    "min_p": 0.9,
+    "repetition_penalty": 9.0,
+    "no_repeat_ngram_size": 1,
+}
 """What some models bring along as their `generation_config.json`."""
 module = pytest.mark.asyncio(loop_scope="module")
 
@@ -99,6 +106,52 @@ async def test_greedy_answers_are_the_same_alone_together_and_streamed(endpoint:
     assert (first.completion_tokens, first.finish_reason) == (12, "length")
     assert first.prompt_tokens == unstreamed[0].prompt_tokens
     assert first.first_token_s is not None
+
+
+def computed(folder: Path, texts: list[str], seed: int | None = None) -> list[str]:
+    """Answers of 12 tokens from the bare model's logits: the likeliest, or drawn with the seed."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    answers: list[str] = []
+    for text in texts:
+        chat = [{"role": "user", "content": text}]
+        ids: Any = tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )["input_ids"]
+        start = ids.shape[1]
+        if seed is not None:
+            torch.manual_seed(seed)
+        for _ in range(12):
+            with torch.no_grad():
+                last = model(ids).logits[:, -1]
+            drawn = last.argmax(-1, keepdim=True)
+            if seed is not None:
+                drawn = torch.multinomial(torch.softmax(last, -1), 1)
+            ids = torch.cat([ids, drawn], -1)
+            if drawn.item() == tokenizer.eos_token_id:
+                break
+        answers += tokenizer.batch_decode(ids[:, start:], skip_special_tokens=True)
+    return answers
+
+
+@module
+async def test_nothing_of_the_models_own_settings_is_put_into_an_answer(
+    endpoint: Endpoint, tiny: Path
+) -> None:
+    """Neither in the batch nor out of it, where `generate` would fill them in."""
+    assert endpoint.base_model is not None
+    texts = [f"Question {n}?" for n in range(4)]
+    batch = await ask(endpoint, *map(question, texts))
+    alone = await ask(endpoint, *[question(text, stop=("never so",)) for text in texts])
+    assert [each.text for each in alone] == [each.text for each in batch]
+    bare = replace(endpoint, model=endpoint.base_model)
+    base = await ask(bare, *map(question, texts))
+    drawn = await ask(bare, *[question(text, temperature=1.0, seed=3) for text in texts])
+    assert [each.text for each in base] == computed(tiny, texts)
+    assert [each.text for each in drawn] == computed(tiny, texts, seed=3)
 
 
 @module

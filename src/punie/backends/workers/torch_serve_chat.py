@@ -80,10 +80,10 @@ def _check(body: dict[str, Any], vocabulary: int) -> None:
 
 
 def settings_of(body: dict[str, Any], model: Any) -> GenerationConfig:
-    """How to generate: as the request says, and nothing of the model's own `generation_config`.
+    """How to generate: as the request says.
 
-    That one may hold a temperature, a top_k or a repetition penalty which no request asked for;
-    temperature 0 would then not be greedy. Only the tokens that end an answer are taken from it.
+    The model's `generation_config` holds nothing but the tokens that begin and end a text
+    (`torch_serve_model`): transformers fills in from it what is left out here.
     """
     temperature = float(body.get("temperature") or 0.0)
     chosen: dict[str, Any] = {"do_sample": temperature > 0, "num_beams": 1}

@@ -53,14 +53,23 @@ def load(served: Served) -> tuple[Any, Any]:
 
 
 def end_where_the_turn_ends(model: Any, tokenizer: Any) -> None:
-    """Have the tokenizer's end of a turn end an answer too: some models' settings name another."""
-    named = model.generation_config.eos_token_id
+    """Leave of the model's own generation settings only the tokens that begin and end a text.
+
+    `generate` fills in from them whatever a request leaves out, a repetition penalty too. The
+    tokenizer's end of a turn ends an answer as well: some models' settings name another token.
+    """
+    from transformers import GenerationConfig  # noqa: PLC0415 - see above
+
+    own = model.generation_config
+    named = own.eos_token_id
     ends = {named} if isinstance(named, int) else set(named or ())
     if tokenizer.eos_token_id is not None:
         ends.add(tokenizer.eos_token_id)
-    model.generation_config.eos_token_id = sorted(ends)
-    if model.generation_config.pad_token_id is None:
-        model.generation_config.pad_token_id = min(ends, default=0)
+    model.generation_config = GenerationConfig(
+        eos_token_id=sorted(ends),
+        pad_token_id=min(ends, default=0) if own.pad_token_id is None else own.pad_token_id,
+        bos_token_id=own.bos_token_id,
+    )
 
 
 def adapted_layers(model: Any) -> list[Any]:
