@@ -176,6 +176,17 @@ def test_code_of_a_folder_is_not_even_named(tiny_model: Path, tmp_path: Path):
     assert "auto_map" in read_json(folder / "config.json")
 
 
+def test_no_implementation_of_the_config_is_taken(tiny_model: Path, tmp_path: Path):
+    """A name with a slash is native code of a hub repository to transformers."""
+    code = {"_attn_implementation": "some/kernel", "experts_implementation": "some/kernel"}
+    inner = code | {"attn_implementation": "some/kernel", "hidden_size": 8}
+    folder = copied(tiny_model, tmp_path / "coded", **code, vision_config=inner)
+    config = read_json(hf_folder(folder) / "config.json")
+    assert not [key for key in config if "implementation" in key]
+    assert config["vision_config"] == {"hidden_size": 8}
+    assert logits_of_torch(hf_folder(folder)).shape == (1, 8, 516)
+
+
 FOUR = {"bits": 4, "group_size": 32}
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"rope_traditional": True}, "rope_traditional", "GGUF file itself"),

@@ -11,17 +11,22 @@ from punie.backends.choose import BackendChoice
 from punie.backends.cuda import CudaBackend
 from punie.backends.cuda_env import as_served, uses_gpu
 from punie.backends.mlx import MlxBackend
-from punie.backends.vllm import VllmBackend
+from punie.backends.vllm import VllmBackend, served_by_vllm
+from punie.backends.vllm_python import vllm_python
+from punie.errors import ModelError
 from punie.models.adapter import check_adapter
 from punie.models.adapter_form import in_mlx_form
-from punie.models.check import weight_files
+from punie.models.check import read_json, weight_files, whatever_is_in_it
 from punie.models.describe import describe
+from punie.models.experts import require_packable
 from punie.models.fingerprint import adapter_hash
 from punie.models.hf_folder import hf_folder
 from punie.models.manifest import check_manifest
 from punie.models.pull import Progress, quiet
 from punie.models.resolve import resolve
+from punie.models.template import read_template
 from punie.records.run import ModelIdentity
+from punie.records.training import Quantization
 from punie.serving.config import DECODE_CONCURRENCY, ServerConfig
 from punie.serving.endpoint import Endpoint
 
@@ -57,7 +62,10 @@ def prepare(
     """
     how = (how or BackendChoice()).settled()
     assert how.backend is not None
+    vllm = vllm_python(how.vllm) if how.backend == "cuda" and how.vllm else None
     model = resolve(name, progress=progress)
+    if how.backend == "cuda":
+        _refuse_on_cuda(model.path, how)
     info = describe(model)
     found_hash: str | None = None
     if adapter is not None:
@@ -84,8 +92,10 @@ def prepare(
     path = model.path
     if how.backend == "cuda":
         path = hf_folder(model.path, progress=progress)
-        if how.vllm is None:  # which says itself what it computes on, once it was asked
+        if vllm is None:
             identity = as_served(identity, how.quantization, on_gpu=uses_gpu(how.device))
+        else:
+            identity = served_by_vllm(identity, vllm, how.quantization, how.device)
     return LocalModel(
         path=path,
         adapter=adapter,
@@ -97,6 +107,19 @@ def prepare(
         context_length=info.context_length,
         parser=info.abilities.parser,
     )
+
+
+def _refuse_on_cuda(folder: Path, how: BackendChoice) -> None:
+    """Raise ModelError for a model that no server of this backend answers with as asked."""
+    with whatever_is_in_it(folder):
+        template, config = read_template(folder), read_json(folder / "config.json")
+    if "default" not in template:
+        raise ModelError(
+            f"{folder} has no chat template, so it cannot answer chats on cuda",
+            hint="take its instruct version, or put a chat_template.jinja into the folder",
+        )
+    if how.quantization is not Quantization.NONE and how.vllm is None:
+        require_packable(config)
 
 
 @asynccontextmanager

@@ -105,8 +105,7 @@ def server_argv(
 class VllmBackend:
     """Serves folders of Hugging Face's form with the vLLM of the environment of `interpreter`.
 
-    The other arguments are those of `CudaBackend`. `identity` is completed by what vLLM computes on
-    and by its version.
+    The other arguments are those of `CudaBackend`. `served_by_vllm` completes `identity`.
     """
 
     def __init__(
@@ -137,12 +136,9 @@ class VllmBackend:
         and ServerError where the server does not start.
         """
         python = vllm_python(self._interpreter)
-        device = chosen_device(python, self._device)
-        refuse_packing(python, self._quantization)
+        identity = served_by_vllm(self._identity, python, self._quantization, self._device)
         load = overlay(config.adapter, config.model) if config.adapter else None
         lora = lora_of(load) if load else None
-        dtype = self._identity.dtype if python.cpu else "bfloat16"
-        dtype = dtype if dtype in TYPES else "auto"
         config = config.model_copy(
             update={
                 "start_timeout_s": config.start_timeout_s + WARM_UP_S,
@@ -156,18 +152,10 @@ class VllmBackend:
             config,
             load=None if lora else load,
             lora=lora,
-            dtype=dtype,
+            dtype=computed_in(python, self._identity),
             quantization=self._quantization,
             parser=self._parser,
             context_length=self._context_length,
-        )
-        identity = self._identity.model_copy(
-            update={
-                "server": "vllm",
-                "server_version": python.version,
-                "device": device,
-                "computed_in": dtype if dtype not in {self._identity.dtype, "auto"} else None,
-            }
         )
         process = ServerProcess(argv, vllm_env(python), config)
         endpoint = self._endpoint(identity, config, BASE if lora else None)
@@ -191,6 +179,32 @@ class VllmBackend:
             base_model=base,
             decode=lazy_decoder(config.model),
         )
+
+
+def served_by_vllm(
+    identity: ModelIdentity, python: VllmPython, quantization: Quantization, device: str
+) -> ModelIdentity:
+    """The identity with this vLLM, what it computes on, and its type where the files have another.
+
+    Raises ModelError for a device or a packing that this vLLM does not do.
+    """
+    on = chosen_device(python, device)
+    refuse_packing(python, quantization)
+    dtype = computed_in(python, identity)
+    return identity.model_copy(
+        update={
+            "server": "vllm",
+            "server_version": python.version,
+            "device": on,
+            "computed_in": dtype if dtype not in {identity.dtype, "auto"} else None,
+        }
+    )
+
+
+def computed_in(python: VllmPython, identity: ModelIdentity) -> str:
+    """The type that vLLM computes in; `auto` where the files have one that it does not take."""
+    dtype = identity.dtype if python.cpu else "bfloat16"
+    return dtype if dtype in TYPES else "auto"
 
 
 def chosen_device(python: VllmPython, device: str) -> str:

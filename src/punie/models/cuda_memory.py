@@ -19,8 +19,9 @@ from punie.records.training import Method, Quantization, ResolvedPlan
 
 NF4_BLOCK, SCALES_BLOCK = 64, 256
 """Weights that share a scale, and scales that do where these are quantised too."""
-BLOCKS = ".layers."
-"""In the names of the tensors that bitsandbytes packs: the head and the embeddings it does not."""
+BLOCKS, EXPERTS = ".layers.", ".experts."
+"""In the names of the tensors that bitsandbytes packs, and of those that it does not, which on disk
+look alike: experts are one tensor of three dimensions for transformers. Nor the embeddings."""
 CONTEXT_BYTES = 600_000_000
 """On a GPU: CUDA's own, cuBLAS' workspaces, and what the allocator keeps in pieces."""
 RUNTIME_BYTES = 550_000_000
@@ -96,6 +97,7 @@ def _width(
 ) -> float:
     """Bytes of one value."""
     packed = BLOCKS in name and name.endswith(".weight") and len(tensor.shape) == 2
+    packed = packed and EXPERTS not in name
     if not packed or quantization is Quantization.NONE:
         return value_bytes or BITS[tensor.dtype] / 8
     if quantization is Quantization.EIGHT_BIT:

@@ -41,6 +41,14 @@ GROUPS = (32, 64, 128)
 TAKE_ORIGINAL = "take the model that it was made from, in its 16-bit Hugging Face form"
 COPIED = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 CONFIGS = ("config.json", "tokenizer_config.json")
+CODE = frozenset(
+    {
+        "auto_map",
+        *("attn_implementation", "_attn_implementation", "_attn_implementation_internal"),
+        *("experts_implementation", "_experts_implementation", "_experts_implementation_internal"),
+    }
+)
+"""What names Python files, and implementations, which may be native code of a hub repository."""
 ADAPTER = "adapter_"
 """How the files of an adapter begin that may lie beside a model: transformers would put it on."""
 
@@ -73,11 +81,19 @@ def _hf_folder(folder: Path, cache: Path | None, progress: Progress) -> Path:
 
 
 def _mended(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what names Python code, and without mlx's own word on its packing."""
-    left = {key: value for key, value in config.items() if key not in ("auto_map", "quantization")}
+    """Without what names code, and without mlx's own word on its packing."""
+    left = {key: value for key, value in _codeless(config).items() if key != "quantization"}
     if not _method(config):
         left.pop("quantization_config", None)
     return left
+
+
+def _codeless(value: Any) -> Any:
+    """A config without what names code, in all of its parts."""
+    if not isinstance(value, Mapping):
+        return value
+    settings = cast("Mapping[str, Any]", value)
+    return {key: _codeless(inner) for key, inner in settings.items() if key not in CODE}
 
 
 def _ties(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> dict[str, bool]:
