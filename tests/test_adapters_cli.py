@@ -147,7 +147,20 @@ def test_a_base_that_is_gone_is_named(project: Path) -> None:
     settings = project / "adapters" / "foreign" / "adapter_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model": "./gone"}))
     done = punie(project, "fuse", "foreign", code=5)
-    assert "there is no file or folder ./gone" in done.stderr
+    assert "foreign was trained on ./gone, and there is no file or folder ./gone" in done.stderr
+    assert "--model MODEL" in done.stderr
+
+
+def test_a_base_as_another_machine_called_it_is_asked_for(project: Path) -> None:
+    manifest = project / "adapters" / "mine" / "punie.json"
+    said = json.loads(manifest.read_text())
+    said["base"]["name"] = "inputs/model/tiny"
+    manifest.write_text(json.dumps(said))
+    argv = [sys.executable, "-m", "punie", "eval", "quick", "--adapter", "mine"]
+    done = subprocess.run(argv, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "no file or folder inputs/model/tiny here" in done.stderr
+    assert "--model MODEL" in done.stderr
 
 
 def test_the_loss_beside_a_step_is_that_step_s(project: Path) -> None:

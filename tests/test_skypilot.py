@@ -187,8 +187,10 @@ def test_the_shell_there_gives_punie_the_same_words(written: Written, tmp_path: 
     assert there == [".punie"]  # it is a project, and nothing was touched
 
 
-def test_yaml_and_notes_say_how_it_is_used(written: Written) -> None:
+def test_yaml_and_notes_say_how_it_is_used(written: Written, tiny_model: Path) -> None:
+    model = os.path.relpath(tiny_model, written.project.folder)
     for command in (
+        f"punie eval --adapter My_one.2 --model {model}",
         "sky launch -c punie-my-one-2 task.yaml",
         "rsync -a punie-my-one-2:punie/My_one.2/adapters/My_one.2 adapters/",
         "rsync -a punie-my-one-2:punie/My_one.2/journal .",

@@ -14,6 +14,7 @@ from typing import Any, cast
 from punie.adapters.card import shown_name
 from punie.errors import InputError, ModelError
 from punie.models.adapter import WEIGHTS, WEIGHTS_AWAY
+from punie.models.caches import cached_models
 from punie.models.manifest import ADAPTERS, read_manifest
 from punie.models.peft import is_peft, refuse_mixed
 from punie.reading import MIB, open_regular, read_regular
@@ -114,6 +115,7 @@ def base_name(entry: Entry, project: Path, asked: str | None) -> str:
     """The base model's name: what was asked for, or what the adapter says, from the project.
 
     Raises InputError where neither names one; what a PEFT adapter's settings name is a hint alone.
+    Raises ModelError where the adapter names files that are not here.
     """
     name = asked or entry.base
     if not name:
@@ -124,7 +126,23 @@ def base_name(entry: Entry, project: Path, asked: str | None) -> str:
         )
     if not asked and not Path(name).expanduser().exists() and (project / name).is_dir():
         return os.path.relpath(project / name)
+    if not asked:
+        require_files(name, entry.name)
     return name
+
+
+def require_files(base: str, adapter: str) -> None:
+    """Raise ModelError where an adapter names its base by files that are not here.
+
+    One that was trained on another machine names it as it was called there.
+    """
+    path = Path(base).expanduser()
+    is_path = base.startswith((".", "/", "~")) or base.count("/") > 1 or path.suffix == ".gguf"
+    if is_path and not path.exists() and base not in {each.name for each in cached_models()}:
+        raise ModelError(
+            f"{adapter} was trained on {base}, and there is no file or folder {base} here",
+            hint="give the model that it was trained on: --model MODEL",
+        )
 
 
 def require_weights(entry: Entry) -> None:

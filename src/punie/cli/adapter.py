@@ -44,6 +44,10 @@ def with_adapter(wish: Wish, settings: Loaded) -> tuple[Wish, Loaded]:
     # Said before its base is looked for, which may take long.
     if not (folder / WEIGHTS).exists() and not is_peft(folder):
         raise no_weights(folder)
+    if wish.model is None:
+        from punie.adapters.registry import require_files
+
+        require_files(manifest.base.name, folder.name)
     suite = wish.suite or _own_suite(manifest.suite, settings.project)
     return replace(wish, model=wish.model or manifest.base.name, suite=suite), settings
 

@@ -81,6 +81,7 @@ async def emit_task(wish: TrainWish, settings: Loaded) -> Emitted:
         gpus=gpus_for(preflight.memory_estimate_bytes),
         processes=wish.processes or 1,
         journaled=wish.journal is not None,
+        model=_base_here(chosen.model.model, uploads),
     )
     return Emitted(task, (*chosen.notes, *_notes(task, preflight)))
 
@@ -154,6 +155,13 @@ def _model(model: Model, uploads: _Uploads) -> str:
         return model.name
     path = Path(model.origin)
     return uploads.place(path, "model", _files(path) if path.is_dir() else ())
+
+
+def _base_here(model: Model, uploads: _Uploads) -> str | None:
+    """How to name the model here, where it has another name there."""
+    if model.source in NAMED or _absolute(Path(model.origin)).is_relative_to(uploads.project):
+        return None
+    return os.path.relpath(model.origin, uploads.project)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -51,6 +51,8 @@ class ClusterTask:
     """Any of these will do."""
     processes: int = 1
     journaled: bool = False
+    model: str | None = None
+    """Where the base lies here, if the machine has it by another name."""
 
     @property
     def cluster(self) -> str:
@@ -66,12 +68,18 @@ class ClusterTask:
         """What a person runs, by what it is for; the first from the project's folder."""
         there = f"{self.cluster}:{self.folder.removeprefix('~/')}"
         journal = {"fetch its entry": f"rsync -a {there}/journal ."} if self.journaled else {}
+        base = {"measure it here": self._measured()} if self.model else {}
         return {
             "launch it": f"sky launch -c {self.cluster} {file}",
             "fetch its adapter": f"rsync -a {there}/adapters/{self.name} adapters/",
             **journal,
+            **base,
             "give the machine back": f"sky down {self.cluster}",
         }
+
+    def _measured(self) -> str:
+        """The adapter names its base as it was called there."""
+        return f"punie eval --adapter {self.name} --model {shlex.quote(self.model or '')}"
 
     def as_dict(self) -> dict[str, Any]:
         """The task as SkyPilot reads it."""
