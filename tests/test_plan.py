@@ -422,6 +422,14 @@ def test_what_cannot_be_packed_stays_as_it_is_on_cuda() -> None:
         assert chosen.optimizer is Optimizer.PAGED_ADAMW_8BIT
 
 
+def test_an_option_is_of_the_optimizer_that_the_backend_chooses() -> None:
+    plan = with_overrides(TrainPlan(), optimizer_options={"weight_decay": 0.1})
+    assert resolved(plan, backend="cuda").optimizer_options == {"weight_decay": 0.1}
+    assert "adam takes no such option" in refusal(plan)
+    with pytest.raises(InputError, match="adam takes no such option"):
+        with_overrides(plan, optimizer="adam")
+
+
 def test_a_correction_that_torch_always_makes_is_no_option_there() -> None:
     said: dict[str, Any] = {"bias_correction": True, "eps": 1e-6}
     plan = TrainPlan(optimizer=Optimizer.ADAM, optimizer_options=said)

@@ -101,8 +101,8 @@ FAULTS: dict[str, tuple[str, str]] = {
         "plan.yaml:2:3 schedule.end: has no effect with the curve constant",
     ),
     "option": (
-        "optimizer_options:\n  weight_decay: 0.1\n",
-        "plan.yaml:2:3 optimizer_options.weight_decay: adam takes no such option",
+        "optimizer_options:\n  momentum: 0.1\n",
+        "plan.yaml:2:3 optimizer_options.momentum: adam takes no such option",
     ),
     "twice": ("rank: 8\nrank: 9\n", "plan.yaml:2:1 rank: this key stands here a second time"),
     "no mapping": ("- rank\n", "plan.yaml:1:1: should be a mapping of keys"),

@@ -21,8 +21,11 @@ _CURVES = {
 _NEEDED = {Curve.EXPONENTIAL: ("decay",), Curve.STEP: ("decay", "every")}
 
 
-def effect_errors(plan: TrainPlan) -> Iterator[FormError]:
-    """Every key that was set and cannot act as it stands; `model_fields_set` knows what was set."""
+def effect_errors(plan: TrainPlan, *, settled: bool = True) -> Iterator[FormError]:
+    """Every key that was set and cannot act as it stands; `model_fields_set` knows what was set.
+
+    A plan is `settled` once the backend has chosen what it leaves open.
+    """
     if plan.method is Method.FULL:
         for name in _LOW_RANK:
             if name in plan.model_fields_set:
@@ -35,7 +38,7 @@ def effect_errors(plan: TrainPlan) -> Iterator[FormError]:
     if plan.keys == ():
         yield FormError(("keys",), "names no module: leave it out to train every linear one")
     yield from _schedule_errors(plan)
-    yield from option_errors(plan)
+    yield from option_errors(plan, settled=settled)
     if has_own_rate(plan):
         for name in ("learning_rate", "schedule"):
             if name in plan.model_fields_set:

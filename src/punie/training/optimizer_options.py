@@ -58,9 +58,14 @@ OPTIONS: dict[Optimizer, dict[str, Kind]] = {
 }
 
 
-def option_errors(plan: PlanFields) -> Iterator[FormError]:
-    """What is wrong with a plan's options for its optimizer: unknown, of another kind, useless."""
+def option_errors(plan: PlanFields, *, settled: bool = True) -> Iterator[FormError]:
+    """What is wrong with a plan's options for its optimizer: unknown, of another kind, useless.
+
+    Before it is `settled`, an optimizer that the plan does not say may still be cuda's.
+    """
     known, optimizer = OPTIONS[plan.optimizer], plan.optimizer
+    if not settled and "optimizer" not in plan.model_fields_set:
+        known = OPTIONS[Optimizer.PAGED_ADAMW_8BIT] | known
     for name, value in plan.optimizer_options.items():
         path = ("optimizer_options", name)
         if name not in known:

@@ -96,7 +96,7 @@ def validated(values: Mapping[str, Any]) -> tuple[TrainPlan | None, list[FormErr
         errors.append(FormError(("schema_version",), what))
     if "schedule" in values:
         plan = plan.model_copy(update={"schedule": schedule})
-    errors += effect_errors(plan)
+    errors += effect_errors(plan, settled=False)
     return plan, errors
 
 
