@@ -67,16 +67,18 @@ def test_the_sum_answers_as_base_and_adapter(tiny_model: Path, tmp_path: Path, k
 @pytest.mark.parametrize("kind", ["full", "embeddings"])
 def test_torch_finds_the_same(tiny_model: Path, tmp_path: Path, kind: str) -> None:
     pytest.importorskip("bitsandbytes")
+    from punie.backends.workers.agreement_torch import main
+
     adapter = make_adapter(tiny_model, tmp_path / "mine", kind=kind)
-    entry, base = entry_and_base(tiny_model, adapter, backend="cuda")
-    made = merge_adapter(entry, base, tmp_path / "merged", "float32")
-    assert made.agreement.backend == "cuda"
-    assert made.agreement.same_next_token == made.agreement.positions > 20
-    assert made.agreement.largest_difference < 1e-5
+    (tmp_path / "merged").mkdir()
+    merge(tiny_model, adapter, tmp_path / "merged", dtype="float32")
+    places = {"model": tiny_model, "adapter": adapter, "merged": tmp_path / "merged"}
+    found = main({name: str(place) for name, place in places.items()})
+    assert found["same_next_token"] == found["positions"] > 20
+    assert found["largest_difference"] < 1e-5
 
 
 def test_what_cannot_be_compared_is_not_written(tiny_model: Path, tmp_path: Path) -> None:
-    pytest.importorskip("bitsandbytes")
     adapter = make_adapter(tiny_model, tmp_path / "mine", kind="dora")
     with pytest.raises(ModelError, match="does not serve dora"):
         merge_adapter(*entry_and_base(tiny_model, adapter, backend="cuda"), tmp_path / "merged")

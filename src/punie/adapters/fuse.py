@@ -12,7 +12,8 @@ from punie.adapters.scratch import scratch
 from punie.backends.choose import BackendChoice
 from punie.backends.conversion import agreement, fuse, merge
 from punie.backends.local import LocalModel, prepare
-from punie.errors import InputError, StoreError
+from punie.errors import InputError, ModelError, StoreError
+from punie.models.adapter import SETTINGS
 from punie.models.check import base_tensors, check_model_folder, read_json, weight_files
 from punie.models.fingerprint import TOKENIZER_FILES, fingerprint
 from punie.models.hf_folder import hf_folder
@@ -87,14 +88,20 @@ def merge_adapter(
     float16 or float32, by default the base's where that has 16 bits, else bfloat16. Raises as
     `fuse_adapter`, and ModelError for numbers that do not fit the type.
     """
-    adapter, plain = base.adapter, hf_folder(base.path)
+    adapter, backend = base.adapter, base.identity.backend
     assert adapter is not None
+    if backend == "cuda" and read_json(adapter / SETTINGS).get("fine_tune_type") == "dora":
+        raise ModelError(
+            "the cuda backend does not serve dora, so what is merged could not be compared",
+            hint="merge it where mlx is installed",
+        )
+    plain = hf_folder(base.path)
     known = dtype_label(base_tensors(plain), read_json(plain / "config.json"))
     chosen = dtype or (known if BYTES.get(known) == 2 else "bfloat16")
 
     def write(work: Path) -> Agreement:
         merge(plain, adapter, work, dtype=chosen)
-        return agreement(base.path, adapter, work, backend=base.identity.backend)
+        return agreement(base.path, adapter, work, backend=backend)
 
     return _made(entry, base, folder, write, as_type=chosen, plain=True)
 

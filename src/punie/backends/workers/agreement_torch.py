@@ -19,7 +19,6 @@ from transformers import AutoModelForCausalLM
 
 from punie.backends.workers.agreement import answer, compared, probe_tokens
 from punie.backends.workers.weights_read import WeightsFile
-from punie.errors import ModelError
 from punie.models.adapter import WEIGHTS
 from punie.models.check import read_json
 
@@ -49,15 +48,9 @@ def _put_on(model: Any, adapter: Path) -> None:
     def tensor(name: str) -> Any:
         return torch.from_numpy(file.floats(name)).to(model.device)
 
-    kind = settings.get("fine_tune_type", "lora")
-    if kind == "full":
+    if settings.get("fine_tune_type") == "full":
         model.load_state_dict({name: tensor(name) for name in file.tensors}, strict=False)
         return
-    if kind != "lora":
-        raise ModelError(
-            f"the cuda backend does not serve {kind}, so what was merged cannot be compared",
-            hint="merge it where mlx is installed",
-        )
     scale = float(settings["lora_parameters"]["scale"])
     for name in file.tensors:
         module = name.removesuffix(".lora_a")
