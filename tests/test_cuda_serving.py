@@ -21,7 +21,7 @@ from made_lora import made_lora
 from punie.backends.cuda import CudaBackend, server_argv
 from punie.backends.cuda_env import cuda_env, uses_gpu
 from punie.backends.gpu import gpus
-from punie.errors import ModelError
+from punie.errors import ModelError, ServerError
 from punie.evaluation.checks import self_check
 from punie.evaluation.run import new_run, run_evaluation
 from punie.models.adapter_overlay import overlay
@@ -324,6 +324,19 @@ async def test_a_batch_that_fails_ends_the_process_with_its_reason(
         await process.ended()
         assert process.death() == "the server's generation thread failed"
         assert "index out of range" in process.log_tail()
+
+
+async def test_a_torch_that_can_use_no_gpu_says_so(tiny_model: Path, tmp_path: Path) -> None:
+    config = ServerConfig(model=tiny_model, log=tmp_path / "server.log")
+    process = ServerProcess(server_argv(config, on_gpu=True), cuda_env("cpu"), config)
+
+    async def unasked(_: str) -> None:
+        raise AssertionError("it listens to nobody")
+
+    with pytest.raises(ServerError, match=r"torch.*(knows|can use) no GPU") as failed:
+        await process.start(unasked)
+    assert "Traceback" not in failed.value.message
+    assert "PUNIE_DEVICE=cpu" in failed.value.hint
 
 
 def test_calls_are_read_in_the_form_that_the_template_asks_for(tiny_model: Path) -> None:

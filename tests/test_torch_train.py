@@ -471,5 +471,5 @@ def test_a_loss_that_is_not_finite_ends_it(trainer: Forks, job: TrainJob) -> Non
 def test_a_gpu_that_torch_cannot_use_is_refused(trainer: Forks, job: TrainJob) -> None:
     env = {"PUNIE_DEVICE": "gpu", "CUDA_VISIBLE_DEVICES": ""}
     failed = failure(trainer.train(job, env=env))
-    assert failed.what is FailureKind.MODEL
+    assert failed.what is FailureKind.DEVICE
     assert "install one that is built for CUDA" in failed.message or "no GPU" in failed.message

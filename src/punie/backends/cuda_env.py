@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from punie.backends.gpu import gpus
+from punie.backends.gpu import WITHOUT_GPU, gpus
 from punie.backends.mlx import INHERITED
 from punie.errors import ModelError
 from punie.models.cache import cache_root
@@ -33,7 +33,7 @@ def uses_gpu(device: str) -> bool:
         raise ModelError(
             "a GPU was asked for, and none is visible: nvidia-smi shows none, or "
             "CUDA_VISIBLE_DEVICES hides it",
-            hint='device = "cpu" (PUNIE_DEVICE=cpu) computes without one, slowly',
+            hint=WITHOUT_GPU,
         )
     return bool(gpus())
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 QUERY = ("index", "uuid", "name", "driver_version", "memory.total", "memory.free", "compute_cap")
 SMI_S = 20.0
 """The driver may have to wake a GPU up."""
+WITHOUT_GPU = 'device = "cpu" (PUNIE_DEVICE=cpu) computes without one, slowly'
+"""The hint where a GPU was counted on."""
 HIDDEN = {"", "-1", "none", "void"}
 
 

@@ -320,6 +320,7 @@ class FailureKind(StrEnum):
     """What went wrong in a worker."""
 
     MODEL = "model"
+    DEVICE = "device"
     DATA = "data"
     NOT_FINITE = "not_finite"
     MEMORY = "memory"

@@ -247,7 +247,8 @@ class ServerProcess:
     def _check_loaded(self, child: Child) -> None:
         loaded = child.loaded or {}
         if "error" in loaded:
-            raise self.failure(f"the model could not be loaded: {loaded['error']}")
+            why = f"the model could not be loaded: {loaded['error']}"
+            raise self.failure(why, hint=loaded.get("hint"))
         if loaded.get("model") != str(self.config.model):
             raise self.failure(f"the server loaded {loaded.get('model')}, not {self.config.model}")
         wanted = str(self.config.adapter) if self.config.adapter else None
@@ -277,11 +278,11 @@ class ServerProcess:
                 task.cancel()
             await asyncio.gather(working, ending, return_exceptions=True)
 
-    def failure(self, what: str) -> ServerError:
+    def failure(self, what: str, *, hint: str | None = None) -> ServerError:
         """An error that says what happened, with the end of the log and what would help."""
         tail = self.log_tail()
         said = f"\nThe last lines of its log ({self.config.log}):\n{tail}" if tail else ""
-        hint = "the whole log is in the file named above"
+        hint = hint or "the whole log is in the file named above"
         if self.out_of_memory:
             hint = LESS_MEMORY
         return ServerError(f"{what}.{said}", hint=hint)

@@ -25,6 +25,8 @@ ENOUGH = 3
 """Timed iterations after which the time budget may end a measurement."""
 TOLD = ("quantization", "optimizer", "gradient_checkpointing")
 """What decides the speed and the shape does not say."""
+HOPELESS = {FailureKind.MODEL, FailureKind.DEVICE}
+"""What no other shape would mend."""
 PATIENCE = 4
 """After so many times the budget one timed iteration is enough."""
 
@@ -114,8 +116,8 @@ class Recorder:
         self._over(CellEnd.OUT_OF_MEMORY)
 
     def raise_for_model(self) -> None:
-        """Raise the ModelError of a worker that could not load or adapt the model."""
-        if self.failed is not None and self.failed.what is FailureKind.MODEL:
+        """Raise the error of a worker that could not load or adapt the model, or use the GPU."""
+        if self.failed is not None and self.failed.what in HOPELESS:
             raise failure(self.failed)
 
     def cell(self) -> GridCell:

@@ -5,11 +5,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from punie.backends.base import TrainingBackend
+from punie.backends.gpu import WITHOUT_GPU
 from punie.errors import ModelError, PunieError, TrainingError
 from punie.records.training import Ended, Failed, FailureKind, TrainEvent, TrainJob
 
 SHOWN_ROWS = 8
 HINTS = {
+    FailureKind.DEVICE: WITHOUT_GPU,
     FailureKind.MEMORY: (
         "shorten the rows (max_length), lower batch_size or layers, set gradient_checkpointing, "
         "or take a smaller model"

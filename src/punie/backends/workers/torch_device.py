@@ -30,13 +30,17 @@ def device() -> torch.device:
         return torch.device("cpu")
     if wanted != "gpu" and not torch.cuda.is_available():
         return torch.device("cpu")
+    return use_gpu(int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def use_gpu(rank: int = 0) -> torch.device:
+    """The GPU of a process of this rank. Raises Failure where torch cannot use it."""
     try:
         torch.cuda.init()
-        count = torch.cuda.device_count()
-        found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % max(count, 1))
+        found = torch.device("cuda", rank % max(torch.cuda.device_count(), 1))
         torch.cuda.set_device(found)
     except (RuntimeError, AssertionError) as problem:
-        raise Failure(FailureKind.MODEL, gpu_problem(str(problem))) from problem
+        raise Failure(FailureKind.DEVICE, gpu_problem(str(problem))) from problem
     return found
 
 
@@ -46,7 +50,7 @@ def gpu_problem(said: str) -> str:
     if built is None:
         return (
             f"the torch that is installed ({torch.__version__}) knows no GPU: install one that is "
-            "built for CUDA, or compute on the CPU (device = cpu)"
+            "built for CUDA"
         )
     if "driver" in said and "too old" in said:
         return (

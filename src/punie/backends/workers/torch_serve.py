@@ -30,6 +30,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from punie.backends.gpu import WITHOUT_GPU
+from punie.backends.workers.train_failure import Failure
+
 EVENTS_FD = "PUNIE_EVENTS_FD"
 BACKLOG = 128
 CANNOT_LISTEN = 71
@@ -85,6 +88,9 @@ def load_and_report(asked: argparse.Namespace) -> tuple[Any, Any]:
             serving.Served(folder, asked.quantization, asked.computed_in, asked.device)
         )
         adapted = len(serving.adapted_layers(model))
+    except Failure as failure:  # the machine's, and told in full: a traceback would only hide it
+        report(event="loaded", error=str(failure), hint=WITHOUT_GPU)
+        os._exit(1)
     except BaseException as error:  # noqa: BLE001 - whatever it was, punie should know
         traceback.print_exc()  # before punie hears of it and reads the log
         report(event="loaded", error=f"{type(error).__name__}: {error}"[:2000])

@@ -27,11 +27,17 @@ class Served:
 
 
 def load(served: Served) -> tuple[Any, Any]:
-    """The model, ready to answer, and its tokenizer. Raises what transformers raises."""
+    """The model, ready to answer, and its tokenizer.
+
+    Raises Failure where torch cannot use the GPU, and what transformers raises.
+    """
     import torch  # noqa: PLC0415 - the command line is read before it
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - as above
 
-    from punie.backends.workers import torch_packing  # noqa: PLC0415 - as above
+    from punie.backends.workers import torch_device, torch_packing  # noqa: PLC0415 - as above
+
+    if served.device != "cpu":
+        torch_device.use_gpu()
 
     tokenizer = AutoTokenizer.from_pretrained(served.folder, local_files_only=True)
     if not tokenizer.chat_template:
