@@ -212,12 +212,36 @@ async def test_the_base_answers_beside_its_adapter(endpoint: Endpoint) -> None:
     ("field", "value"),
     [("n", 2), ("logprobs", True), ("response_format", {"type": "json_object"}),
      ("tool_choice", "required"), ("presence_penalty", 1.0), ("stop", [""]), ("messages", []),
+     ("messages", [3]), ("messages", [{"role": "user", "content": 5}]),
+     ("tools", "x"), ("tools", [1]), ("repetition_penalty", 0), ("temperature", 1e-300),
+     ("chat_template_kwargs", 5), ("chat_template_kwargs", {"tokenize": False}),
      ("generation_config", "{}"), ("seed", "x"), ("temperature", "warm"), ("max_tokens", 0)],
 )  # fmt: skip
 async def test_what_is_not_kept_is_refused(endpoint: Endpoint, field: str, value: object) -> None:
     response = await raw(endpoint, "/chat/completions", **{field: value})
     assert response.status_code == 400
     assert field in response.json()["error"]["message"]
+
+
+@module
+async def test_a_prompt_of_nothing_is_refused_and_the_server_goes_on(endpoint: Endpoint) -> None:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+        for prompt in ("", " ", 5, ["Hi"], None):
+            body = {"prompt": prompt, "max_tokens": 2}
+            response = await client.post(endpoint.url + "/completions", json=body)
+            assert response.status_code == 400
+            assert "prompt" in response.json()["error"]["message"]
+        half = b'{"messages": [{"role": "user", "content": "\\ud800"}]}'
+        response = await client.post(
+            endpoint.url + "/chat/completions",
+            content=half,
+            headers={"Content-Type": "application/json"},
+        )
+        assert response.status_code == 400
+    biased = await raw(endpoint, logit_bias={str(token): -100 for token in range(516)})
+    assert biased.status_code == 200
+    (after,) = await ask(endpoint, question())
+    assert after.completion_tokens == 12
 
 
 @module

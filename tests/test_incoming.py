@@ -94,6 +94,8 @@ BAD_CHATS: list[dict[str, Any]] = [
     {"max_completion_tokens": 0},
     {"frequency_penalty": 5},
     {"repetition_penalty": -1},
+    {"repetition_penalty": 0},
+    {"temperature": 1e-300},
     {"logit_bias": [1]},
     {"logit_bias": {"x": 1}},
     {"logit_bias": {"516": 1}},

@@ -6,6 +6,8 @@ from typing import Any, NoReturn, cast
 
 MAX_STOPS = 16
 MAX_BIASES = 1024
+LEAST_TEMPERATURE = 1e-6
+"""By which logits can be divided in float32; 0 takes the likeliest token instead."""
 SEED_LIMIT = 2**64
 
 
@@ -68,6 +70,12 @@ def _from_to(low: float, high: float) -> str:
     return f"from {low} to {high}" if high < math.inf else f"of at least {low}"
 
 
+def _temperature(name: str, value: Any) -> float:
+    if 0 < real(0, 2)(name, value) < LEAST_TEMPERATURE:
+        refuse(name, f"must be 0, or at least {LEAST_TEMPERATURE}")
+    return value
+
+
 def _stop(name: str, value: Any) -> list[str]:
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list) or len(cast("list[Any]", given)) > MAX_STOPS:
@@ -97,13 +105,13 @@ def logit_bias(value: Any, vocabulary: int | None) -> dict[str, float]:
 
 
 RULES: dict[str, Callable[[str, Any], Any]] = {
-    "temperature": real(0, 2),
+    "temperature": _temperature,
     "top_p": real(0, 1),
     "min_p": real(0, 1),
     "top_k": whole(0),
     "frequency_penalty": real(-2, 2),
     "presence_penalty": real(-2, 2),
-    "repetition_penalty": real(0, 10),
+    "repetition_penalty": real(0.01, 10),
     "seed": whole(0, SEED_LIMIT - 1),
     "stop": _stop,
     "logprobs": truth,

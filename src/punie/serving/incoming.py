@@ -94,10 +94,10 @@ def checked(raw: bytes, limits: Limits, *, chat: bool) -> Asked:
     if chat:
         body["messages"] = messages_of(asked.get("messages"))
         _put_tools(asked, body, limits)
-        if (template := _template_arguments(asked)) is not None:
+        if (template := template_arguments(asked)) is not None:
             body["chat_template_kwargs"] = template
     else:
-        body["prompt"] = _prompt(asked.get("prompt"))
+        body["prompt"] = prompt_of(asked.get("prompt"))
     if (form := _response_format(asked, limits)) is not None:
         body["response_format"] = form
     body |= {name: rule(name, asked[name]) for name, rule in RULES.items() if name in asked}
@@ -210,6 +210,12 @@ def _put_tools(asked: dict[str, Any], body: dict[str, Any], limits: Limits) -> N
     if not limits.abilities.tools:
         why = f"would not reach this model, or {limits.server} would not read its calls"
         refuse("tools", why)
+    check_tools(tools)
+    body["tools"] = tools
+
+
+def check_tools(tools: Any) -> None:
+    """Raise Refused for what is no list of functions."""
     if not isinstance(tools, list):
         refuse("tools", "must be a list")
     for at, tool in enumerate(cast("list[Any]", tools)):
@@ -220,10 +226,10 @@ def _put_tools(asked: dict[str, Any], body: dict[str, Any], limits: Limits) -> N
                     refuse(f"tools[{at}].function.parameters", "must be an object")
             case _:
                 refuse(f"tools[{at}]", "must be a function with a name")
-    body["tools"] = tools
 
 
-def _template_arguments(asked: dict[str, Any]) -> dict[str, Any] | None:
+def template_arguments(asked: dict[str, Any]) -> dict[str, Any] | None:
+    """What a request tells its chat template; None for nothing. Raises Refused."""
     name = "chat_template_kwargs"
     if name not in asked:
         return None
@@ -237,7 +243,8 @@ def _template_arguments(asked: dict[str, Any]) -> dict[str, Any] | None:
     return arguments
 
 
-def _prompt(value: Any) -> str:
+def prompt_of(value: Any) -> str:
+    """The text to go on with. Raises Refused."""
     if not isinstance(value, str) or not value.strip():
         refuse("prompt", "must be text that is not empty; lists are not served")
     return value

@@ -16,6 +16,8 @@ from transformers.cli.serving.utils import BaseHandler
 
 from punie.backends.workers.torch_serve_lanes import WANTED, Wanted
 from punie.serving.fields import RULES, Refused, logit_bias, refuse, whole
+from punie.serving.incoming import check_tools, prompt_of, template_arguments
+from punie.serving.messages import messages_of
 
 MODEL = "default_model"
 """The name of the model that is served, with its adapter."""
@@ -69,6 +71,16 @@ def _check(body: dict[str, Any], vocabulary: int) -> None:
     for name in body:
         if name not in KNOWN:
             refuse(name, "is not supported by this server")
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise Refused("half of a surrogate pair is no text") from None
+    if "messages" in body:
+        messages_of(body["messages"])
+    else:
+        prompt_of(body.get("prompt"))
+    template_arguments(body)
+    check_tools(body.get("tools", []))
     for name, rule in RULES.items():
         if name in body:
             rule(name, body[name])
@@ -95,7 +107,9 @@ def settings_of(body: dict[str, Any], model: Any) -> GenerationConfig:
     if body.get("repetition_penalty") is not None:
         chosen["repetition_penalty"] = float(body["repetition_penalty"])
     if body.get("logit_bias"):
-        chosen["sequence_bias"] = {(int(token),): v for token, v in body["logit_bias"].items()}
+        chosen["sequence_bias"] = {
+            (int(token),): float(v) for token, v in body["logit_bias"].items()
+        }
     most = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_TOKENS
     own = model.generation_config
     return GenerationConfig(
