@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from punie.backends.workers.torch_packing import keep_weights_as_they_are, packing
+from punie.backends.workers.torch_weights import require_the_models
 from punie.backends.workers.train_failure import Failure
 from punie.records.training import FailureKind, Method, Quantization, ResolvedPlan
 
@@ -81,8 +82,7 @@ def load(folder: Path, plan: ResolvedPlan, device: torch.device, *, sharded: boo
             raise  # too little memory is no fault of the model
         raise Failure(FailureKind.MODEL, f"{folder} cannot be loaded: {problem}") from problem
     model, found = loaded
-    if missing := sorted(found["missing_keys"]):
-        raise Failure(FailureKind.MODEL, f"{folder} has no weights for {', '.join(missing[:5])}")
+    require_the_models(folder, found)
     keep_weights_as_they_are(model)
     if plan.quantization is not Quantization.NONE:
         _require_packed(model)

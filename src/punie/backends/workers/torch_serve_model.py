@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from punie.backends.workers.torch_weights import require_the_models
 from punie.records.training import Quantization
 
 
@@ -29,7 +30,8 @@ class Served:
 def load(served: Served) -> tuple[Any, Any]:
     """The model, ready to answer, and its tokenizer.
 
-    Raises Failure where torch cannot use the GPU, and what transformers raises.
+    Raises Failure where torch cannot use the GPU or the weights are not the model's, and what
+    transformers raises.
     """
     import torch  # noqa: PLC0415 - the command line is read before it
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - as above
@@ -44,7 +46,7 @@ def load(served: Served) -> tuple[Any, Any]:
         raise ValueError(f"{served.folder} has no chat template, so it cannot answer chats")
     computed_in = "auto" if served.computed_in == "auto" else getattr(torch, served.computed_in)
     unpacked = torch.float32 if computed_in == "auto" else computed_in
-    model = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         served.folder,
         local_files_only=True,
         use_safetensors=True,
@@ -52,7 +54,10 @@ def load(served: Served) -> tuple[Any, Any]:
         dtype=computed_in,
         device_map=served.device,
         quantization_config=torch_packing.packing(Quantization(served.quantization), unpacked),
+        output_loading_info=True,
     )
+    model, found = loaded
+    require_the_models(served.folder, found)
     torch_packing.keep_weights_as_they_are(model)
     end_where_the_turn_ends(model, tokenizer)
     return model.eval(), tokenizer
