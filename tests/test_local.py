@@ -8,7 +8,7 @@ import pytest
 
 from fake_vllm import environment
 from punie.backends.choose import BackendChoice
-from punie.backends.local import prepare
+from punie.backends.local import prepare, serve
 from punie.errors import ModelError
 from punie.records.training import Quantization
 
@@ -38,15 +38,18 @@ def test_a_mixture_of_experts_is_not_called_packed(
 
 
 @pytest.mark.parametrize("vllm", [False, True])
-def test_a_model_without_a_chat_template_is_refused(
+async def test_a_model_without_a_chat_template_is_refused_before_a_server_is_started(
     tiny_model: Path, tmp_path: Path, vllm: bool
 ) -> None:
     folder = shutil.copytree(tiny_model, tmp_path / "bare")
     (folder / "chat_template.jinja").unlink()
     python = environment(tmp_path / "env") if vllm else None
+    model = prepare(str(folder), how=on_cuda(python))  # it can be trained, and fused
     with pytest.raises(ModelError, match="no chat template") as refused:
-        prepare(str(folder), how=on_cuda(python))
+        async with serve(model, tmp_path / "log"):
+            pass
     assert "chat_template.jinja" in refused.value.hint
+    assert not (tmp_path / "log").exists()
 
 
 def test_the_record_knows_vllm_before_it_serves(tiny_model: Path, tmp_path: Path) -> None:

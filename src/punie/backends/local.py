@@ -64,8 +64,9 @@ def prepare(
     assert how.backend is not None
     vllm = vllm_python(how.vllm) if how.backend == "cuda" and how.vllm else None
     model = resolve(name, progress=progress)
-    if how.backend == "cuda":
-        _refuse_on_cuda(model.path, how)
+    if how.quantization is not Quantization.NONE and vllm is None:
+        with whatever_is_in_it(model.path):
+            require_packable(read_json(model.path / "config.json"))
     info = describe(model)
     found_hash: str | None = None
     if adapter is not None:
@@ -109,19 +110,6 @@ def prepare(
     )
 
 
-def _refuse_on_cuda(folder: Path, how: BackendChoice) -> None:
-    """Raise ModelError for a model that no server of this backend answers with as asked."""
-    with whatever_is_in_it(folder):
-        template, config = read_template(folder), read_json(folder / "config.json")
-    if "default" not in template:
-        raise ModelError(
-            f"{folder} has no chat template, so it cannot answer chats on cuda",
-            hint="take its instruct version, or put a chat_template.jinja into the folder",
-        )
-    if how.quantization is not Quantization.NONE and how.vllm is None:
-        require_packable(config)
-
-
 @asynccontextmanager
 async def serve(
     model: LocalModel, log: Path, *, concurrency: int = 1, memory_cap_bytes: int | None = None
@@ -129,8 +117,11 @@ async def serve(
     """Serve a prepared model; the server's output goes to the file `log`.
 
     `concurrency` is how many requests will come at once. Above `memory_cap_bytes` the server is
-    started again.
+    started again. Raises ModelError for a model without a chat template that torch would serve:
+    mlx_lm has a form of its own for those.
     """
+    if model.how.backend == "cuda":
+        _require_template(model.path)
     config = ServerConfig(
         model=model.path,
         adapter=model.adapter,
@@ -140,6 +131,16 @@ async def serve(
     )
     async with _backend(model).serve(config.scaled_to(model.weight_bytes)) as endpoint:
         yield endpoint
+
+
+def _require_template(folder: Path) -> None:
+    with whatever_is_in_it(folder):
+        template = read_template(folder)
+    if "default" not in template:
+        raise ModelError(
+            f"{folder} has no chat template, so it cannot answer chats on cuda",
+            hint="take its instruct version, or put a chat_template.jinja into the folder",
+        )
 
 
 def _backend(model: LocalModel) -> ServingBackend[ServerConfig]:
