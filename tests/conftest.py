@@ -1,6 +1,7 @@
 """Fixtures that more than one test module needs."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from venv_without import CUDA, MLX, venv_without
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+# A shell starts what runs in its background deaf to Ctrl-C, and tests press it on what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
