@@ -39,6 +39,7 @@ HOSTILE = (
 )
 
 FIXED = {
+    "quantization",
     "status",
     "word",
     "bucket",
