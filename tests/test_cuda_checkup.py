@@ -64,10 +64,10 @@ def test_a_gpu_whose_driver_and_torch_fit_is_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("driver", "cuda", "found", "mend"),
     [
-        ("570.10", "13.0", "needs driver 580 or later; 570.10 is too old", "whl/cu126"),
+        ("570.10", "13.0", "needs driver 580 or later; 570.10 is too old", "(cu126"),
         ("470.1", "12.8", "needs driver 525 or later; 470.1 is too old", "update the driver"),
-        ("580.95.05", None, "the CPU alone, and cannot use the GPU", "whl/cu130"),
-        ("570.10", None, "the CPU alone, and cannot use the GPU", "whl/cu126"),
+        ("580.95.05", None, "the CPU alone, and cannot use the GPU", "(cu130"),
+        ("570.10", None, "the CPU alone, and cannot use the GPU", "(cu126"),
     ],
 )
 def test_a_torch_that_the_driver_cannot_run_is_a_problem(

@@ -108,11 +108,10 @@ def built_for() -> str | None:
 
 
 def _torch_for(driver: str) -> str:
-    """The command that brings a torch which this driver can run."""
+    """Which torch this driver can run; PyTorch's own page on installing has the command."""
     major = _version(driver)[0]
-    build = "cu130" if major >= OLDEST_DRIVER[13] else "cu126"
-    index = f"https://download.pytorch.org/whl/{build}"
-    return f"pip install --force-reinstall torch --index-url {index}"
+    build = "13.0 (cu130)" if major >= OLDEST_DRIVER[13] else "12.6 (cu126)"
+    return f"install the torch that is built for CUDA {build}"
 
 
 def _version(text: str) -> tuple[int, ...]:
